@@ -1,0 +1,351 @@
+/* connections.c -- the hash, the timer wheel, and the life of an entry. */
+#include "connections.h"
+
+#include <string.h>
+
+#include "states.h"
+
+enum {
+    WHEEL_HEAD = 0x80000000,
+    TEMPLATE_ASSURED = 1,
+    REARM_S = 60, /* a template that still controls connections lives on in steps of this */
+    INVALID_PORT = 0xffff,
+};
+
+/* ---- Hash ---- */
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+    __uint128_t product = (__uint128_t)a * b;
+
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Multiply and fold, seeded: 36 bytes in three multiplications. */
+static uint32_t hash_flow(uint64_t seed, const uint8_t client[ADDRESS],
+                          const uint8_t address[ADDRESS], uint32_t ports, uint8_t protocol)
+{
+    uint64_t words[4];
+
+    memcpy(words, client, ADDRESS);
+    memcpy(words + 2, address, ADDRESS);
+    uint64_t hash = mix(words[0] ^ seed, words[1] ^ 0x9e3779b97f4a7c15);
+    hash = mix(words[2] ^ hash, words[3] ^ 0xc2b2ae3d27d4eb4f);
+    hash = mix(hash ^ ports, seed ^ 0x165667b19e3779f9 ^ protocol);
+    return (uint32_t)hash;
+}
+
+static uint32_t *bucket_of_flow(const struct connections *connections, const struct flow *flow)
+{
+    uint32_t ports = (uint32_t)flow->client_port << 16 | flow->port;
+    uint32_t hash = hash_flow(connections->book->seed, flow->client, flow->address, ports,
+                              flow->protocol);
+
+    return &connections->buckets[hash & connections->bucket_mask];
+}
+
+static struct flow flow_of(const struct connection *connection)
+{
+    struct flow flow = {
+        .client_port = connection->client_port,
+        .port = connection->port,
+        .protocol = connection->protocol,
+    };
+
+    memcpy(flow.client, connection->client, ADDRESS);
+    memcpy(flow.address, connection->address, ADDRESS);
+    return flow;
+}
+
+static bool is_flow(const struct connection *connection, const struct flow *flow)
+{
+    return connection->client_port == flow->client_port && connection->port == flow->port &&
+           connection->protocol == flow->protocol &&
+           memcmp(connection->client, flow->client, ADDRESS) == 0 &&
+           memcmp(connection->address, flow->address, ADDRESS) == 0;
+}
+
+struct connection *connections_find(const struct connections *connections, const struct flow *flow)
+{
+    for (uint32_t index = *bucket_of_flow(connections, flow); index != NO_CONNECTION;
+         index = connections->entries[index].next)
+        if (is_flow(&connections->entries[index], flow))
+            return &connections->entries[index];
+    return NULL;
+}
+
+static void hash_link(struct connections *connections, struct connection *connection)
+{
+    struct flow flow = flow_of(connection);
+    uint32_t *bucket = bucket_of_flow(connections, &flow);
+
+    connection->next = *bucket;
+    *bucket = connections_index(connections, connection);
+}
+
+static void hash_unlink(struct connections *connections, const struct connection *connection)
+{
+    struct flow flow = flow_of(connection);
+    uint32_t *link = bucket_of_flow(connections, &flow);
+    uint32_t index = connections_index(connections, connection);
+
+    while (*link != index)
+        link = &connections->entries[*link].next;
+    *link = connection->next;
+}
+
+/* ---- Timer wheel ----
+ * A packet only moves `expires` on; the entry stays where it is linked and is moved when the wheel
+ * comes by. Only a shorter time-out relinks at once. */
+
+/* Linked entries are always less than one turn ahead of the wheel, so a slot names one time. */
+static void wheel_link(struct connections *connections, struct connection *connection)
+{
+    uint32_t at = connections->book->wheel_tick;
+    int32_t ahead = ((int32_t)(connection->expires - at) + WHEEL_TICKS - 1) / WHEEL_TICKS;
+
+    if (ahead < 1)
+        ahead = 1;
+    if (ahead > WHEEL_SLOTS - 1)
+        ahead = WHEEL_SLOTS - 1;
+
+    uint32_t slot = (at / WHEEL_TICKS + (uint32_t)ahead) % WHEEL_SLOTS;
+    uint32_t index = connections_index(connections, connection);
+    uint32_t *head = &connections->wheel[slot];
+    connection->wheel_next = *head;
+    connection->wheel_previous = WHEEL_HEAD | slot;
+    if (*head != NO_CONNECTION)
+        connections->entries[*head].wheel_previous = index;
+    *head = index;
+}
+
+static void wheel_unlink(struct connections *connections, const struct connection *connection)
+{
+    if (connection->wheel_previous & WHEEL_HEAD)
+        connections->wheel[connection->wheel_previous & ~WHEEL_HEAD] = connection->wheel_next;
+    else
+        connections->entries[connection->wheel_previous].wheel_next = connection->wheel_next;
+    if (connection->wheel_next != NO_CONNECTION)
+        connections->entries[connection->wheel_next].wheel_previous = connection->wheel_previous;
+}
+
+static void relink(struct connections *connections, struct connection *connection)
+{
+    wheel_unlink(connections, connection);
+    wheel_link(connections, connection);
+}
+
+/* Rounded up: an entry never ends early. */
+static uint32_t ticks_of_seconds(uint32_t seconds)
+{
+    const uint64_t tick_ns = UINT64_C(1) << TICK_SHIFT;
+
+    return (uint32_t)(((uint64_t)seconds * 1000000000 + tick_ns - 1) >> TICK_SHIFT);
+}
+
+void connections_restart(struct connections *connections, struct connection *connection,
+                         uint32_t tick)
+{
+    uint32_t expires = tick + ticks_of_seconds(connection->timeout_s);
+    bool sooner = (int32_t)(expires - connection->expires) < 0;
+
+    connection->expires = expires;
+    if (sooner)
+        relink(connections, connection);
+}
+
+/* ---- Making and ending ---- */
+
+uint32_t connections_buckets(uint32_t room)
+{
+    uint32_t buckets = 1024;
+
+    while (buckets < room && buckets < 0x80000000)
+        buckets *= 2;
+    return buckets;
+}
+
+void connections_init(struct connections *connections, uint64_t seed, uint64_t now_ns)
+{
+    *connections->book = (struct connections_book){
+        .seed = seed,
+        .fresh = NO_CONNECTION + 1,
+        .wheel_tick = tick_of(now_ns) / WHEEL_TICKS * WHEEL_TICKS,
+        .timeouts = {.tcp_s = 900, .tcp_fin_s = 120, .udp_s = 300},
+    };
+}
+
+static struct connection *take_entry(struct connections *connections)
+{
+    struct connections_book *book = connections->book;
+    uint32_t index = book->free;
+
+    if (index != NO_CONNECTION)
+        book->free = connections->entries[index].next;
+    else if (book->fresh < connections->room)
+        index = book->fresh++;
+    else
+        return NULL;
+    book->count++;
+    book->created++;
+    return &connections->entries[index];
+}
+
+static struct connection *add(struct connections *connections, struct table *table,
+                              const struct flow *flow, struct server *server, uint32_t timeout_s,
+                              uint32_t tick)
+{
+    struct connection *connection = take_entry(connections);
+
+    if (!connection)
+        return NULL;
+    *connection = (struct connection){
+        .client_port = flow->client_port,
+        .port = flow->port,
+        .protocol = flow->protocol,
+        .server = (uint16_t)(server - table->servers),
+        .flags = CONNECTION_INACTIVE,
+        .timeout_s = timeout_s,
+        .expires = tick + ticks_of_seconds(timeout_s),
+    };
+    memcpy(connection->client, flow->client, ADDRESS);
+    memcpy(connection->address, flow->address, ADDRESS);
+    hash_link(connections, connection);
+    wheel_link(connections, connection);
+    return connection;
+}
+
+struct connection *connections_add(struct connections *connections, struct table *table,
+                                   const struct flow *flow, struct server *server,
+                                   uint32_t control, uint32_t tick)
+{
+    struct connection *connection =
+        add(connections, table, flow, server, STATE_NEW_TIMEOUT_S, tick);
+
+    if (!connection)
+        return NULL;
+    server_taken(server, false);
+    connection->control = control;
+    if (control != NO_CONNECTION)
+        connections->entries[control].control++;
+    return connection;
+}
+
+struct connection *connections_add_template(struct connections *connections, struct table *table,
+                                            const struct flow *key, struct server *server,
+                                            uint32_t timeout_s, uint32_t tick)
+{
+    struct connection *connection = add(connections, table, key, server, timeout_s, tick);
+
+    if (!connection)
+        return NULL;
+    connection->flags = CONNECTION_TEMPLATE;
+    server_taken(server, true);
+    return connection;
+}
+
+/* A server counts a connection as active or inactive; it changes sides with the state. */
+static void change_side(struct connection *connection, struct server *server, bool inactive)
+{
+    if (inactive == !!(connection->flags & CONNECTION_INACTIVE))
+        return;
+    if (inactive) {
+        server->active--;
+        server->inactive++;
+    } else {
+        server->active++;
+        server->inactive--;
+    }
+    connection->flags ^= CONNECTION_INACTIVE;
+}
+
+void connections_packet(struct connections *connections, struct table *table,
+                        struct connection *connection, const struct packet *packet, uint32_t tick)
+{
+    const struct dr_timeouts *timeouts = &connections->book->timeouts;
+
+    if (connection->protocol == PROTOCOL_TCP) {
+        enum dr_tcp_state state = state_after(connection->state, packet->tcp_flags);
+        if (state != connection->state) {
+            connection->state = state;
+            change_side(connection, &table->servers[connection->server], !state_is_active(state));
+            if (state == DR_TCP_ESTABLISHED && connection->control != NO_CONNECTION)
+                connections->entries[connection->control].state = TEMPLATE_ASSURED;
+        }
+        connection->timeout_s = state_timeout_s(state, timeouts);
+    } else {
+        connection->timeout_s = timeouts->udp_s;
+    }
+    connections_restart(connections, connection, tick);
+}
+
+void connections_end(struct connections *connections, struct table *table,
+                     struct connection *connection, uint32_t tick)
+{
+    bool is_template = connection->flags & CONNECTION_TEMPLATE;
+    struct server *server = &table->servers[connection->server];
+
+    if (is_template && connection->control != 0)
+        return;
+    hash_unlink(connections, connection);
+    wheel_unlink(connections, connection);
+    if (!is_template) {
+        if (connection->flags & CONNECTION_INACTIVE)
+            server->inactive--;
+        else
+            server->active--;
+        if (connection->control != NO_CONNECTION)
+            connections->entries[connection->control].control--;
+    }
+    server_released(server, is_template, (uint32_t)(((uint64_t)tick << TICK_SHIFT) / 1000000000));
+
+    memset(connection, 0, sizeof(*connection));
+    connection->server = NO_SLOT;
+    connection->next = connections->book->free;
+    connections->book->free = connections_index(connections, connection);
+    connections->book->count--;
+    connections->book->expired++;
+}
+
+/* As the kernel does it: no client and no VIP has port 65535 on this key, so nothing finds it. */
+void connections_invalidate(struct connections *connections, struct connection *connection)
+{
+    hash_unlink(connections, connection);
+    connection->port = INVALID_PORT;
+    hash_link(connections, connection);
+}
+
+static void fire(struct connections *connections, struct table *table,
+                 struct connection *connection, uint32_t tick)
+{
+    if ((int32_t)(connection->expires - tick) > 0) {
+        relink(connections, connection);
+    } else if (connection->flags & CONNECTION_TEMPLATE && connection->control != 0) {
+        connection->timeout_s = REARM_S;
+        connection->expires = tick + ticks_of_seconds(REARM_S);
+        relink(connections, connection);
+    } else {
+        connections_end(connections, table, connection, tick);
+    }
+}
+
+bool connections_expire(struct connections *connections, struct table *table, uint32_t tick,
+                        uint32_t budget)
+{
+    struct connections_book *book = connections->book;
+    const int32_t turn = WHEEL_SLOTS * WHEEL_TICKS;
+
+    /* After a long sleep one turn of the wheel meets every entry. */
+    if ((int32_t)(tick - book->wheel_tick) > turn)
+        book->wheel_tick = tick / WHEEL_TICKS * WHEEL_TICKS - (uint32_t)turn;
+    while ((int32_t)(tick - book->wheel_tick) >= 0) {
+        uint32_t *head = &connections->wheel[book->wheel_tick / WHEEL_TICKS % WHEEL_SLOTS];
+        while (*head != NO_CONNECTION) {
+            if (budget-- == 0)
+                return true;
+            fire(connections, table, &connections->entries[*head], tick);
+        }
+        book->wheel_tick += WHEEL_TICKS;
+    }
+    return false;
+}

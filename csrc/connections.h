@@ -1,0 +1,110 @@
+/* connections.h -- which real server a flow belongs to: states, time-outs, persistence templates.
+ *
+ * Entries are named by index, never by pointer, and time is in ticks of 2^24 ns (16.8 ms) of the
+ * caller's clock, so the table outlives the process that fills it. Nothing here is allocated: all
+ * memory is the caller's region. */
+#ifndef CONNECTIONS_H
+#define CONNECTIONS_H
+
+#include <stdbool.h>
+
+#include "dr.h"
+#include "packet.h"
+#include "table.h"
+
+enum {
+    NO_CONNECTION = 0, /* entry 0 is never used */
+    TICK_SHIFT = 24,
+    WHEEL_TICKS = 16, /* a wheel slot: 0.27 s */
+    WHEEL_SLOTS = 4096,
+};
+
+enum connection_flag {
+    CONNECTION_TEMPLATE = 0x1,
+    CONNECTION_INACTIVE = 0x2, /* on which side its server counts it */
+};
+
+struct connection {
+    uint8_t client[ADDRESS]; /* of a template: masked, and client_port is 0 */
+    uint8_t address[ADDRESS];
+    uint16_t client_port;
+    uint16_t port;
+    uint32_t next;           /* in the hash bucket, or in the free list */
+    uint32_t wheel_next;
+    uint32_t wheel_previous; /* an entry, or WHEEL_HEAD | wheel slot */
+    uint32_t expires;        /* tick */
+    uint32_t control;        /* its template; in a template: how many it controls */
+    uint16_t server;         /* slot */
+    uint8_t protocol;
+    uint8_t state : 4; /* enum dr_tcp_state; of a template 0, or 1 = assured */
+    uint8_t flags : 4; /* enum connection_flag */
+    uint32_t timeout_s; /* of the present state; of a template, of its persistence */
+};
+
+_Static_assert(sizeof(struct connection) == 64, "a connection is one cache line");
+
+/* What the table remembers of itself; lives in the region. */
+struct connections_book {
+    uint64_t seed;
+    uint64_t created;
+    uint64_t expired;
+    uint32_t count;
+    uint32_t free;  /* first free entry that was once used */
+    uint32_t fresh; /* entries from here on were never used */
+    uint32_t wheel_tick; /* when the wheel slot to be looked at next begins */
+    struct dr_timeouts timeouts;
+};
+
+struct connections {
+    struct connections_book *book;
+    struct connection *entries;
+    uint32_t *buckets;
+    uint32_t *wheel;
+    uint32_t room; /* entries, with the unused one */
+    uint32_t bucket_mask;
+};
+
+static inline uint32_t tick_of(uint64_t now_ns)
+{
+    return (uint32_t)(now_ns >> TICK_SHIFT);
+}
+
+uint32_t connections_buckets(uint32_t room);
+void connections_init(struct connections *connections, uint64_t seed, uint64_t now_ns);
+
+struct connection *connections_find(const struct connections *connections, const struct flow *flow);
+
+/* A new entry on `server`, or NULL when there is no room. `control` is NO_CONNECTION or the index
+ * of its template. It is found before older entries of the same flow. */
+struct connection *connections_add(struct connections *connections, struct table *table,
+                                   const struct flow *flow, struct server *server,
+                                   uint32_t control, uint32_t tick);
+struct connection *connections_add_template(struct connections *connections, struct table *table,
+                                            const struct flow *key, struct server *server,
+                                            uint32_t timeout_s, uint32_t tick);
+
+/* Moves a connection on by a packet of its client, and restarts its timer. */
+void connections_packet(struct connections *connections, struct table *table,
+                        struct connection *connection, const struct packet *packet, uint32_t tick);
+
+void connections_restart(struct connections *connections, struct connection *connection,
+                         uint32_t tick);
+
+/* Ends an entry now, unless others depend on it. */
+void connections_end(struct connections *connections, struct table *table,
+                     struct connection *connection, uint32_t tick);
+
+/* Makes a template unfindable; it stays until its timer ends. */
+void connections_invalidate(struct connections *connections, struct connection *connection);
+
+/* Ends what has expired, at most `budget` entries; true when there may be more. */
+bool connections_expire(struct connections *connections, struct table *table, uint32_t tick,
+                        uint32_t budget);
+
+static inline uint32_t connections_index(const struct connections *connections,
+                                         const struct connection *connection)
+{
+    return (uint32_t)(connection - connections->entries);
+}
+
+#endif

@@ -1,0 +1,234 @@
+/* dr.h -- the border: every constant, struct and function that Python sees.
+ *
+ * cffi reads this file verbatim except for lines beginning with '#', so it holds plain
+ * declarations only. Numbers are in host order; addresses are the 16 bytes of an IPv6 address,
+ * IPv4 as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2). Functions that return int give 0 or -errno.
+ */
+#ifndef DR_H
+#define DR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What became of a frame. Each frame ends in exactly one of these, and each has a counter. */
+enum dr_verdict {
+    DR_FORWARDED,       /* sent to a real server */
+    DR_ANSWERED,        /* an ARP request for a VIP, answered */
+    DR_ARP_OTHER,       /* ARP that is no question for a VIP */
+    DR_ARP_CONFLICT,    /* somebody else claims a VIP by ARP */
+    DR_NOT_FOR_US,      /* destination MAC is not the one the VIPs are announced with */
+    DR_OWN_FRAME,       /* source MAC is our own: a loop */
+    DR_TRUNCATED,       /* the ring slot was shorter than the frame */
+    DR_OVERSIZE,        /* longer than the way out allows, and not a super-frame */
+    DR_WRONG_VLAN,      /* with an 802.1Q tag: none is configured */
+    DR_NOT_IP,          /* neither ARP nor IPv4 */
+    DR_MALFORMED,       /* a length, version or header field contradicts the bytes */
+    DR_BAD_CHECKSUM,    /* of the IPv4 header */
+    DR_MARTIAN,         /* a source address that no client can have */
+    DR_FRAGMENT,        /* an IP fragment */
+    DR_OTHER_PROTOCOL,  /* neither TCP nor UDP */
+    DR_NOT_A_VIP,       /* destination address is no VIP */
+    DR_NO_SERVICE,      /* a VIP, but no virtual service on that port */
+    DR_NO_CONNECTION,   /* TCP in mid-stream that belongs to no connection */
+    DR_NO_SERVER,       /* no real server may take the connection */
+    DR_SERVER_REMOVED,  /* the connection's real server has been taken out */
+    DR_NO_MAC,          /* the real server's MAC address is not known */
+    DR_TABLE_FULL,      /* no room for another connection */
+    DR_SEND_FAILED,     /* the interface did not take it */
+    DR_VERDICTS,
+};
+
+/* TCP states in the kernel's numbering (also used by its synchronisation messages). */
+enum dr_tcp_state {
+    DR_TCP_NONE,
+    DR_TCP_ESTABLISHED,
+    DR_TCP_SYN_SENT,
+    DR_TCP_SYN_RECV,
+    DR_TCP_FIN_WAIT,
+    DR_TCP_TIME_WAIT,
+    DR_TCP_CLOSE,
+    DR_TCP_CLOSE_WAIT,
+    DR_TCP_LAST_ACK,
+    DR_TCP_LISTEN,
+    DR_TCP_SYNACK,
+    DR_TCP_STATES,
+};
+
+enum dr_service_flag {
+    DR_PERSISTENT = 0x1, /* the kernel's flag word: include/uapi/linux/ip_vs.h */
+};
+
+/* How much room there is. Fixed when the state is made; pages are touched only when used. */
+struct dr_limits {
+    uint32_t services;
+    uint32_t servers; /* at most 65,535 */
+    uint32_t connections;
+    uint64_t seed;  /* of the connection hash, against chosen collisions */
+    uint64_t clock; /* names the clock that times are of; state of another clock is not adopted */
+};
+
+/* Who we are on the wire. */
+struct dr_identity {
+    uint8_t mac[6]; /* that the VIPs are announced with, and the source of what we send */
+    uint32_t mtu;   /* of the interface, bytes above Ethernet */
+};
+
+/* Seconds, as `ipvsadm --set` takes them: 0 keeps the value. */
+struct dr_timeouts {
+    uint32_t tcp_s;
+    uint32_t tcp_fin_s;
+    uint32_t udp_s;
+};
+
+/* A virtual service; protocol, address and port name it. */
+struct dr_service {
+    uint8_t address[16];
+    uint8_t mask[16]; /* of the client address in a persistence template */
+    uint16_t port;
+    uint8_t protocol;  /* IANA number: 6 or 17 */
+    uint8_t scheduler; /* dr_scheduler_find() */
+    uint32_t flags;    /* enum dr_service_flag */
+    uint32_t persistent_s;
+};
+
+/* A real server of a service; address and port name it. */
+struct dr_server {
+    uint8_t address[16];
+    uint16_t port;
+    uint32_t weight;
+    uint32_t upper; /* connections at which it is full, and below which */
+    uint32_t lower; /* it opens again; 0 = no limit, three quarters of upper */
+};
+
+enum dr_operation {
+    DR_ADD_SERVICE,    /* -EEXIST, -ENOSPC, -ENOENT (scheduler), -EINVAL */
+    DR_EDIT_SERVICE,   /* -ESRCH */
+    DR_DELETE_SERVICE, /* -ESRCH */
+    DR_ADD_SERVER,     /* -ESRCH (service), -EEXIST, -ENOSPC, -ERANGE */
+    DR_EDIT_SERVER,    /* -ESRCH (service), -ENOENT, -ERANGE */
+    DR_DELETE_SERVER,  /* -ESRCH (service), -ENOENT */
+    DR_SET_MAC,        /* of every server with server.address; all zero = not known */
+};
+
+/* One change of the table. `service` names (and for add and edit, describes) a service. */
+struct dr_change {
+    enum dr_operation operation;
+    int result; /* out: 0 or -errno */
+    struct dr_service service;
+    struct dr_server server;
+    uint8_t mac[6];
+};
+
+struct dr_counters {
+    uint64_t connections;
+    uint64_t packets;
+    uint64_t bytes; /* IP, without link headers */
+};
+
+struct dr_service_row {
+    struct dr_service service;
+    struct dr_counters in;
+    uint32_t slot;
+    uint32_t servers;
+};
+
+struct dr_server_row {
+    struct dr_server server;
+    struct dr_counters in;
+    uint32_t slot;
+    uint32_t active;
+    uint32_t inactive;
+    uint32_t persistent; /* templates */
+    uint8_t mac[6];
+    uint8_t overloaded;
+};
+
+struct dr_connection_row {
+    uint8_t client[16];
+    uint8_t address[16]; /* the VIP */
+    uint8_t server[16];
+    uint16_t client_port;
+    uint16_t port;
+    uint16_t server_port;
+    uint8_t protocol;
+    uint8_t state;       /* enum dr_tcp_state; of a template 0, or 1 = assured */
+    uint8_t is_template; /* of persistence */
+    uint8_t removed;     /* its server is no longer in the service */
+    uint32_t left_ms;    /* until it expires */
+};
+
+/* A consistent snapshot: frames == the sum of verdicts, always. */
+struct dr_stats {
+    uint64_t frames;
+    uint64_t bytes;
+    uint64_t verdicts[DR_VERDICTS];
+    uint64_t created; /* connections, and templates */
+    uint64_t expired;
+    uint64_t ring_dropped; /* by the kernel, before we saw them: not among frames */
+    uint32_t connections;  /* now in the table, templates included */
+    uint32_t services;
+    uint32_t servers;
+};
+
+/* A frame and what came with it. The bytes are rewritten in place. */
+struct dr_frame {
+    uint8_t *data;     /* from the Ethernet header on */
+    uint32_t length;   /* bytes on the wire */
+    uint32_t captured; /* bytes at data */
+    uint16_t gso_size; /* payload bytes a segment when segments were joined, else 0 */
+    uint8_t tagged;    /* the kernel took an 802.1Q tag out of it */
+    uint8_t failed;    /* out: could not be sent */
+};
+
+/* How to open the rings. The caller makes the AF_PACKET sockets (that needs CAP_NET_RAW, nothing
+ * afterwards does), attaches filters that part frames by length, and keeps the descriptors open. */
+struct dr_ring {
+    int small_fd; /* receives frames up to an MTU */
+    int large_fd; /* receives super-frames, and sends them */
+    int send_fd;  /* transmits frames up to an MTU */
+    int interface_index;
+    uint32_t small_slot_bytes; /* a power of two from 2048 on; headers take 128 of them */
+    uint32_t small_slots;
+    uint32_t large_slots; /* of 68 KiB */
+    uint32_t send_slots;  /* of small_slot_bytes */
+};
+
+struct dr_engine;
+
+/* Rows are in the order of the lists: services by slot, servers newest first. Each call returns how
+ * many rows it wrote. Connections come in chunks: start with *cursor 0, go on until it is 0 again. */
+/* A region all of zeros is made into fresh state; one left by an engine with the same limits is
+ * adopted, connections and all; -ESTALE is one that cannot be used, -EINVAL one too small. */
+size_t dr_state_size(const struct dr_limits *limits);
+int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct dr_limits *limits,
+                  uint64_t now_ns);
+int dr_engine_adopted(const struct dr_engine *engine);
+void dr_engine_free(struct dr_engine *engine);
+
+int dr_engine_open_memory(struct dr_engine *engine, uint32_t slots);
+int dr_engine_open_ring(struct dr_engine *engine, const struct dr_ring *ring);
+
+int dr_engine_run(struct dr_engine *engine);
+void dr_engine_stop(struct dr_engine *engine);
+int dr_engine_step(struct dr_engine *engine, uint64_t now_ns);
+
+void dr_set_identity(struct dr_engine *engine, const struct dr_identity *identity);
+void dr_set_timeouts(struct dr_engine *engine, const struct dr_timeouts *timeouts);
+void dr_apply(struct dr_engine *engine, struct dr_change *changes, size_t count, uint64_t now_ns);
+enum dr_verdict dr_forward(struct dr_engine *engine, struct dr_frame *frame, uint64_t now_ns);
+
+void dr_read_stats(struct dr_engine *engine, struct dr_stats *out);
+void dr_read_timeouts(struct dr_engine *engine, struct dr_timeouts *out);
+size_t dr_read_services(struct dr_engine *engine, struct dr_service_row *rows, size_t room);
+size_t dr_read_servers(struct dr_engine *engine, uint32_t service_slot, struct dr_server_row *rows,
+                       size_t room);
+size_t dr_read_connections(struct dr_engine *engine, uint32_t *cursor, uint64_t now_ns,
+                           struct dr_connection_row *rows, size_t room);
+
+int dr_scheduler_find(const char *name);
+const char *dr_scheduler_name(int scheduler);
+
+int dr_memory_push(struct dr_engine *engine, const struct dr_frame *frame);
+size_t dr_memory_pop(struct dr_engine *engine, uint8_t *bytes, size_t room);
+
+#endif

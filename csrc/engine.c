@@ -1,0 +1,312 @@
+/* engine.c -- the loop, and the gate through which everybody else looks at or changes what the
+ * loop works on: between two batches, never within one. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "forward.h"
+#include "io.h"
+#include "listing.h"
+#include "schedulers/schedulers.h"
+#include "state.h"
+
+enum {
+    BATCH = 64,
+    EXPIRE_BUDGET = 512, /* entries ended between two batches, so that a flood's end is no pause */
+    IDLE_MS = 250,       /* a wheel slot; without connections there is nothing to wake for */
+    LOSSES_EVERY = 1024, /* batches between two looks at the kernel's drop counter */
+};
+
+struct dr_engine {
+    struct director director;
+    struct io *io;
+    int adopted;
+    int stop;           /* written by anybody, read by the loop */
+    uint32_t batches;
+    pthread_mutex_t door; /* whoever waits here goes before the loop's next batch */
+    pthread_mutex_t gate; /* held while a batch, a change or a look is under way */
+};
+
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* ---- The gate ---- */
+
+/* Two locks instead of one make it fair: a busy loop would take a single one back at once. */
+static void enter(struct dr_engine *engine)
+{
+    pthread_mutex_lock(&engine->door);
+    pthread_mutex_lock(&engine->gate);
+    pthread_mutex_unlock(&engine->door);
+    *engine->director.changing = 1;
+}
+
+static void leave(struct dr_engine *engine)
+{
+    *engine->director.changing = 0;
+    pthread_mutex_unlock(&engine->gate);
+}
+
+/* ---- The loop ---- */
+
+static void take_losses(struct dr_engine *engine)
+{
+    if (engine->io)
+        engine->director.stats->ring_dropped += engine->io->ops->dropped(engine->io);
+}
+
+static int batch(struct dr_engine *engine, uint64_t now_ns)
+{
+    const struct io_ops *ops = engine->io->ops;
+    struct director *director = &engine->director;
+    struct dr_stats *stats = engine->director.stats;
+    struct dr_frame frames[BATCH];
+    enum dr_verdict verdicts[BATCH];
+
+    connections_expire(&director->connections, &director->table, tick_of(now_ns), EXPIRE_BUDGET);
+    int received = ops->receive(engine->io, frames, BATCH);
+    for (int i = 0; i < received; i++) {
+        verdicts[i] = forward(director, &frames[i], now_ns);
+        if (verdict_sends(verdicts[i]))
+            ops->send(engine->io, &frames[i]);
+    }
+    ops->flush(engine->io);
+    for (int i = 0; i < received; i++) {
+        stats->frames++;
+        stats->bytes += frames[i].length;
+        stats->verdicts[frames[i].failed ? DR_SEND_FAILED : verdicts[i]]++;
+    }
+    ops->release(engine->io);
+    return received;
+}
+
+int dr_engine_step(struct dr_engine *engine, uint64_t now_ns)
+{
+    if (!engine->io)
+        return -ENOTCONN;
+    enter(engine);
+    int received = batch(engine, now_ns);
+    if (++engine->batches % LOSSES_EVERY == 0)
+        take_losses(engine);
+    leave(engine);
+    return received;
+}
+
+int dr_engine_run(struct dr_engine *engine)
+{
+    while (!__atomic_load_n(&engine->stop, __ATOMIC_ACQUIRE)) {
+        int received = dr_engine_step(engine, clock_ns());
+        if (received < 0)
+            return received;
+        if (received == 0) {
+            bool has_timers = engine->director.connections.book->count > 0;
+            engine->io->ops->wait(engine->io, has_timers ? IDLE_MS : -1);
+        }
+    }
+    return 0;
+}
+
+void dr_engine_stop(struct dr_engine *engine)
+{
+    __atomic_store_n(&engine->stop, 1, __ATOMIC_RELEASE);
+    if (engine->io)
+        engine->io->ops->wake(engine->io);
+}
+
+/* One decision, without an I/O end: for tests, replay and benchmarks. */
+enum dr_verdict dr_forward(struct dr_engine *engine, struct dr_frame *frame, uint64_t now_ns)
+{
+    struct director *director = &engine->director;
+    struct dr_stats *stats = engine->director.stats;
+
+    enter(engine);
+    connections_expire(&director->connections, &director->table, tick_of(now_ns), UINT32_MAX);
+    enum dr_verdict verdict = forward(director, frame, now_ns);
+    stats->frames++;
+    stats->bytes += frame->length;
+    stats->verdicts[verdict]++;
+    leave(engine);
+    return verdict;
+}
+
+/* ---- Life ---- */
+
+size_t dr_state_size(const struct dr_limits *limits)
+{
+    return state_size(limits);
+}
+
+int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct dr_limits *limits,
+                  uint64_t now_ns)
+{
+    if (limits->services >= NO_SLOT || limits->servers >= NO_SLOT || limits->services == 0 ||
+        limits->servers == 0 || limits->connections == 0 || limits->connections >= 0x7fffffff)
+        return -EINVAL;
+
+    struct dr_engine *engine = calloc(1, sizeof(*engine));
+    if (!engine)
+        return -ENOMEM;
+    enum state_outcome outcome = state_map(&engine->director, state, size, limits, now_ns);
+    int result = outcome == STATE_TOO_SMALL ? -EINVAL : outcome == STATE_STALE ? -ESTALE : 0;
+    if (result == 0) {
+        engine->adopted = outcome == STATE_ADOPTED;
+        result = table_open(&engine->director.table);
+    }
+    if (result < 0) {
+        free(engine);
+        return result;
+    }
+    pthread_mutex_init(&engine->door, NULL);
+    pthread_mutex_init(&engine->gate, NULL);
+    *out = engine;
+    return 0;
+}
+
+int dr_engine_adopted(const struct dr_engine *engine)
+{
+    return engine->adopted;
+}
+
+void dr_engine_free(struct dr_engine *engine)
+{
+    if (!engine)
+        return;
+    if (engine->io)
+        engine->io->ops->close(engine->io);
+    table_close(&engine->director.table);
+    pthread_mutex_destroy(&engine->door);
+    pthread_mutex_destroy(&engine->gate);
+    free(engine);
+}
+
+int dr_engine_open_memory(struct dr_engine *engine, uint32_t slots)
+{
+    if (engine->io)
+        return -EISCONN;
+    engine->io = io_memory_open(slots);
+    return engine->io ? 0 : -ENOMEM;
+}
+
+int dr_engine_open_ring(struct dr_engine *engine, const struct dr_ring *ring)
+{
+    return engine->io ? -EISCONN : io_ring_open(&engine->io, ring);
+}
+
+int dr_memory_push(struct dr_engine *engine, const struct dr_frame *frame)
+{
+    if (!engine->io)
+        return -ENOTCONN;
+    enter(engine);
+    int result = io_memory_push(engine->io, frame);
+    leave(engine);
+    engine->io->ops->wake(engine->io);
+    return result;
+}
+
+size_t dr_memory_pop(struct dr_engine *engine, uint8_t *bytes, size_t room)
+{
+    if (!engine->io)
+        return 0;
+    enter(engine);
+    size_t length = io_memory_pop(engine->io, bytes, room);
+    leave(engine);
+    return length;
+}
+
+/* ---- Changes ---- */
+
+void dr_set_identity(struct dr_engine *engine, const struct dr_identity *identity)
+{
+    enter(engine);
+    engine->director.identity = *identity;
+    leave(engine);
+}
+
+void dr_set_timeouts(struct dr_engine *engine, const struct dr_timeouts *timeouts)
+{
+    struct dr_timeouts *now = &engine->director.connections.book->timeouts;
+
+    enter(engine);
+    if (timeouts->tcp_s)
+        now->tcp_s = timeouts->tcp_s;
+    if (timeouts->tcp_fin_s)
+        now->tcp_fin_s = timeouts->tcp_fin_s;
+    if (timeouts->udp_s)
+        now->udp_s = timeouts->udp_s;
+    leave(engine);
+}
+
+void dr_apply(struct dr_engine *engine, struct dr_change *changes, size_t count, uint64_t now_ns)
+{
+    uint32_t now_s = (uint32_t)(now_ns / 1000000000);
+
+    enter(engine);
+    for (size_t i = 0; i < count; i++)
+        changes[i].result = table_change(&engine->director.table, &changes[i], now_s);
+    leave(engine);
+}
+
+/* ---- Looks ---- */
+
+void dr_read_stats(struct dr_engine *engine, struct dr_stats *out)
+{
+    enter(engine);
+    take_losses(engine);
+    listing_stats(&engine->director, out);
+    leave(engine);
+}
+
+void dr_read_timeouts(struct dr_engine *engine, struct dr_timeouts *out)
+{
+    enter(engine);
+    *out = engine->director.connections.book->timeouts;
+    leave(engine);
+}
+
+size_t dr_read_services(struct dr_engine *engine, struct dr_service_row *rows, size_t room)
+{
+    enter(engine);
+    size_t count = listing_services(&engine->director, rows, room);
+    leave(engine);
+    return count;
+}
+
+size_t dr_read_servers(struct dr_engine *engine, uint32_t service_slot, struct dr_server_row *rows,
+                       size_t room)
+{
+    enter(engine);
+    size_t count = listing_servers(&engine->director, service_slot, rows, room);
+    leave(engine);
+    return count;
+}
+
+size_t dr_read_connections(struct dr_engine *engine, uint32_t *cursor, uint64_t now_ns,
+                           struct dr_connection_row *rows, size_t room)
+{
+    enter(engine);
+    size_t count = listing_connections(&engine->director, cursor, tick_of(now_ns), rows, room);
+    leave(engine);
+    return count;
+}
+
+int dr_scheduler_find(const char *name)
+{
+    return scheduler_find(name);
+}
+
+const char *dr_scheduler_name(int scheduler)
+{
+    const struct scheduler *found = scheduler_of(scheduler);
+
+    return found ? found->name : NULL;
+}

@@ -1,0 +1,96 @@
+/* table.h -- virtual services and real servers, and the service that a flow belongs to.
+ *
+ * Both live in slots of the state region and name each other by slot number, so the region can be
+ * mapped anywhere. A removed server keeps its slot while connections name it: added again, it
+ * comes back with its counters, as in kernel IPVS. Whoever changes or reads the table holds the
+ * engine's gate. */
+#ifndef TABLE_H
+#define TABLE_H
+
+#include <stdbool.h>
+
+#include "dr.h"
+#include "packet.h"
+
+enum {
+    NO_SLOT = 0xffff,
+    REMOVED_IDLE_S = 120, /* a removed server's counters are kept so long after its last use */
+};
+
+enum slot_use { SLOT_FREE, SLOT_LISTED, SLOT_REMOVED };
+
+struct server {
+    struct dr_server config;
+    uint8_t mac[MAC];
+    uint8_t use;        /* enum slot_use */
+    uint8_t overloaded; /* at its upper threshold, and not yet below the lower */
+    uint32_t service;
+    uint32_t next; /* in the service's list, or among its removed servers */
+    uint32_t previous;
+    uint32_t last_weight; /* the last one that was not 0 */
+    uint32_t active;
+    uint32_t inactive;
+    uint32_t persistent; /* templates */
+    uint32_t references; /* connections and templates that name this slot */
+    uint32_t idle_since_s;
+    struct dr_counters in;
+};
+
+/* What rr and wrr remember between two picks; NO_SLOT is the list's head. */
+struct cursor {
+    uint32_t at;
+    int64_t current_weight;
+    int64_t max_weight;
+    int64_t divisor;
+};
+
+struct service {
+    struct dr_service config;
+    uint8_t use;     /* enum slot_use */
+    uint32_t head;   /* first server; the newest, as in kernel IPVS */
+    uint32_t trash;  /* first removed server */
+    uint32_t servers;
+    struct cursor cursor;
+    struct dr_counters in;
+};
+
+/* A view of the region, plus the index that is derived from it. */
+struct table {
+    struct service *services;
+    struct server *servers;
+    uint32_t service_room;
+    uint32_t server_room;
+    uint16_t *by_endpoint; /* open addressing: protocol, address, port -> service */
+    uint16_t *by_address;  /* open addressing: address -> some service with that VIP */
+    uint32_t index_mask;
+    uint32_t any_port; /* services with port 0 */
+};
+
+int table_open(struct table *table);
+void table_close(struct table *table);
+
+/* Applies one change; the codes are those of enum dr_operation. */
+int table_change(struct table *table, const struct dr_change *change, uint32_t now_s);
+
+struct service *table_find(const struct table *table, const struct flow *flow);
+bool table_has_vip(const struct table *table, const uint8_t address[ADDRESS]);
+
+uint32_t table_count_services(const struct table *table);
+uint32_t table_count_servers(const struct table *table);
+
+/* Connections come to a server and go: thresholds, and slots of removed servers. */
+void server_taken(struct server *server, bool is_template);
+void server_released(struct server *server, bool is_template, uint32_t now_s);
+
+static inline bool server_is_eligible(const struct server *server)
+{
+    return !server->overloaded && server->config.weight > 0;
+}
+
+static inline bool server_has_mac(const struct server *server)
+{
+    return server->mac[0] | server->mac[1] | server->mac[2] | server->mac[3] | server->mac[4] |
+           server->mac[5];
+}
+
+#endif

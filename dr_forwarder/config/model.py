@@ -1,0 +1,208 @@
+"""What a configuration says, as frozen data; both file formats end here. No parsing, no I/O."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+Address = IPv4Address | IPv6Address
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used: which file, which line, why, and what would be right."""
+
+    def __init__(self, reason: str, *, file: str, line: int = 0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.file = file
+        self.line = line
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: error: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something accepted that the reader should know of: a superset, or not done yet."""
+
+    reason: str
+    line: int = 0
+    strict: bool = False
+    """True where stock ldirectord would refuse the file (``check --strict`` makes it an error)."""
+
+
+class CheckType(enum.Enum):
+    """ldirectord's ``checktype``; ``COMBINED`` is its number N (one negotiate, N connects)."""
+
+    NEGOTIATE = "negotiate"
+    CONNECT = "connect"
+    PING = "ping"
+    ON = "on"
+    OFF = "off"
+    EXTERNAL = "external"
+    EXTERNAL_PERL = "external-perl"
+    COMBINED = "combined"
+
+
+@dataclass(frozen=True, slots=True)
+class Real:
+    """A real server of a virtual service, reached by direct routing (``gate``)."""
+
+    address: Address
+    port: int
+    """As written; 0 where none was. The *check* goes there, the traffic to the VIP's own port."""
+    weight: int = 1
+    request: str | None = None
+    receive: str | None = None
+    lower: int = 0
+    upper: int = 0
+    """Connection thresholds (ipvsadm -y and -x); 0 is no limit."""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """The server that is in the table exactly while no real server is up."""
+
+    address: Address
+    port: int
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How the real servers of a virtual service are checked; all defaults resolved."""
+
+    type: CheckType = CheckType.NEGOTIATE
+    connects: int = 0
+    """The N of a combined check: so many connects between two negotiates."""
+    service: str = "none"
+    port: int | None = None
+    """``checkport``; None means the real server's port, else the service's usual one."""
+    command: str = "/bin/true"
+    request: str = "/"
+    receive: str = ""
+    http_method: str = "GET"
+    virtual_host: str | None = None
+    login: str = ""
+    password: str = ""
+    database: str = ""
+    secret: str = ""
+    check_timeout_s: int = 5
+    negotiate_timeout_s: int = 30
+    interval_s: int = 10
+    ping_count: int = 1
+    failure_count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """E-mail alerts of a virtual service (``emailalert*``, ``smtp``)."""
+
+    to: tuple[str, ...] = ()
+    frequency_s: int = 0
+    status: frozenset[str] = frozenset({"all"})
+    sender: str | None = None
+    smtp: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Virtual:
+    """A virtual service: what clients connect to, and the real servers behind it."""
+
+    protocol: str
+    """``tcp``, ``udp``, ``sctp`` or ``fwm``."""
+    address: Address | None
+    """The VIP; None for a firewall mark."""
+    port: int
+    real: tuple[Real, ...] = ()
+    fwmark: int = 0
+    ipv6: bool = False
+    scheduler: str = "wrr"
+    scheduler_flags: str | None = None
+    persistent_s: int | None = None
+    netmask: str | None = None
+    """As written: a dotted quad, or an IPv6 prefix length."""
+    one_packet: bool = False
+    check: Check = field(default_factory=Check)
+    fallback: Fallback | None = None
+    fallback_command: str | None = None
+    quiescent: bool = False
+    clean_stop: bool = True
+    monitor_file: str | None = None
+    service_name: str | None = None
+    comment: str | None = None
+    alert: Alert = field(default_factory=Alert)
+    line: int = 0
+    lines: tuple[tuple[str, int], ...] = field(default=(), compare=False)
+    """Where each of its directives was written."""
+
+    def line_of(self, directive: str) -> int:
+        """Give the line of a directive, or the service's own where it was left out."""
+        return dict(self.lines).get(directive, self.line)
+
+    @property
+    def name(self) -> str:
+        """The service as ipvsadm writes it: ``10.0.0.1:80``, ``[::1]:80``, ``7``."""
+        if self.address is None:
+            return str(self.fwmark)
+        return endpoint(self.address, self.port)
+
+
+class MacMode(enum.Enum):
+    """Which MAC address the VIPs are announced with."""
+
+    AUTO = "auto"
+    VIRTUAL = "virtual"
+    NIC = "nic"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the director itself is told: native keys, absent from ldirectord's grammar."""
+
+    interface: str | None = None
+    """None: the one interface that all real servers are on-link through."""
+    mac: MacMode = MacMode.AUTO
+    virtual_router_id: int = 60
+    """Last byte of the virtual MAC 00:00:5e:00:01:xx (RFC 9568 section 7.3); 1..255."""
+    announce_interval_s: int = 60
+    workers: int = 1
+    state_dir: Path | None = None
+    connections: int = 1_048_576
+    """Room in the connection table; 64 bytes and an index word each, touched only when used."""
+    timeout_tcp_s: int = 900
+    timeout_tcp_fin_s: int = 120
+    timeout_udp_s: int = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration file, validated."""
+
+    path: str
+    virtuals: tuple[Virtual, ...] = ()
+    settings: Settings = field(default_factory=Settings)
+    readd_quiescent: bool = False
+    auto_reload: bool = False
+    callback: str | None = None
+    log_file: str = "/var/log/ldirectord.log"
+    execute: tuple[str, ...] = ()
+    supervised: bool = False
+    fork: bool = False
+    maintenance_dir: str | None = None
+    notices: tuple[Notice, ...] = ()
+    lines: tuple[tuple[str, int], ...] = field(default=(), compare=False)
+    """Where each global directive and setting was written."""
+
+    def line_of(self, directive: str) -> int:
+        """Give the line of a global directive or setting, 0 where it was left out."""
+        return dict(self.lines).get(directive, 0)
+
+
+def endpoint(address: Address, port: int) -> str:
+    """``address:port`` as ipvsadm writes it, IPv6 in brackets."""
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"

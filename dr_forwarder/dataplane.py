@@ -1,0 +1,444 @@
+"""The C core from Python: an engine, what goes in and what comes out. The only importer of it.
+
+No cdata leaves this module.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ._dataplane import ffi, lib
+from .config.model import Address
+from .table import (
+    Change,
+    Connection,
+    Counters,
+    Key,
+    Operation,
+    Server,
+    ServerRow,
+    Service,
+    ServiceRow,
+    Stats,
+)
+
+_PROTOCOLS = {"tcp": 6, "udp": 17}
+_PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}
+_MAPPED = bytes(10) + b"\xff\xff"
+_CHUNK = 4096
+_STOP_LIMIT_S = 5
+
+VERDICTS: tuple[str, ...] = tuple(
+    name.removeprefix("DR_").lower()
+    for _, name in sorted(ffi.typeof("enum dr_verdict").elements.items())
+    if name != "DR_VERDICTS"
+)
+"""The name of every verdict, in the core's order."""
+
+_TCP_STATES = tuple(
+    name.removeprefix("DR_TCP_")
+    for _, name in sorted(ffi.typeof("enum dr_tcp_state").elements.items())
+    if name != "DR_TCP_STATES"
+)
+
+
+class DataplaneError(OSError):
+    """The system refused something the core needs; carries the errno."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Room of the tables, fixed for the life of a state file."""
+
+    services: int = 1024
+    servers: int = 16384
+    connections: int = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of one frame: the verdict's name, and the bytes as they are now."""
+
+    verdict: str
+    frame: bytes
+
+
+def packed(address: Address) -> bytes:
+    """Sixteen bytes; IPv4 is mapped (RFC 4291 section 2.5.5.2)."""
+    return address.packed if isinstance(address, IPv6Address) else _MAPPED + address.packed
+
+
+def unpacked(raw: bytes) -> Address:
+    """The address of sixteen bytes."""
+    return IPv4Address(raw[12:]) if raw[:12] == _MAPPED else IPv6Address(raw)
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        raise DataplaneError(-result, f"{what}: {os.strerror(-result)}")
+
+
+def _packed_mask(mask: Address) -> bytes:
+    return mask.packed if isinstance(mask, IPv6Address) else b"\xff" * 12 + mask.packed
+
+
+def _scheduler(name: str) -> int:
+    number = int(lib.dr_scheduler_find(name.encode()))
+    return 0xFF if number < 0 else number  # the core answers ENOENT
+
+
+def _fill_service(out: Any, service: Service) -> None:
+    out.address = packed(service.key.address)
+    out.mask = _packed_mask(service.mask)
+    out.port = service.key.port
+    out.protocol = _PROTOCOLS[service.key.protocol]
+    out.scheduler = _scheduler(service.scheduler)
+    out.flags = 0 if service.persistent_s is None else lib.DR_PERSISTENT
+    out.persistent_s = service.persistent_s or 0
+
+
+def _fill_server(out: Any, server: Server) -> None:
+    out.address = packed(server.address)
+    out.port = server.port
+    out.weight = server.weight
+    out.upper = server.upper
+    out.lower = server.lower
+
+
+def _service(raw: Any) -> Service:
+    address = unpacked(bytes(raw.address))
+    mask = bytes(raw.mask)
+    return Service(
+        key=Key(_PROTOCOL_NAMES[raw.protocol], address, raw.port),
+        scheduler=ffi.string(lib.dr_scheduler_name(raw.scheduler)).decode(),
+        persistent_s=raw.persistent_s if raw.flags & lib.DR_PERSISTENT else None,
+        mask=IPv4Address(mask[12:]) if address.version == 4 else IPv6Address(mask),
+    )
+
+
+def _counters(raw: Any) -> Counters:
+    return Counters(raw.connections, raw.packets, raw.bytes)
+
+
+def _server_row(raw: Any) -> ServerRow:
+    mac = bytes(raw.mac)
+    config = raw.server
+    return ServerRow(
+        server=Server(
+            unpacked(bytes(config.address)),
+            config.port,
+            config.weight,
+            config.upper,
+            config.lower,
+        ),
+        active=raw.active,
+        inactive=raw.inactive,
+        persistent=raw.persistent,
+        counters=_counters(getattr(raw, "in")),
+        mac=mac if any(mac) else None,
+        overloaded=bool(raw.overloaded),
+    )
+
+
+def _state_name(raw: Any) -> str:
+    if raw.is_template:
+        return "ASSURED" if raw.state else "NONE"
+    return "UDP" if raw.protocol == _PROTOCOLS["udp"] else _TCP_STATES[raw.state]
+
+
+def _connection(raw: Any) -> Connection:
+    return Connection(
+        protocol=_PROTOCOL_NAMES[raw.protocol],
+        client=unpacked(bytes(raw.client)),
+        client_port=raw.client_port,
+        address=unpacked(bytes(raw.address)),
+        port=raw.port,
+        server=unpacked(bytes(raw.server)),
+        server_port=raw.server_port,
+        state=_state_name(raw),
+        left_s=raw.left_ms / 1000,
+        template=bool(raw.is_template),
+        removed=bool(raw.removed),
+    )
+
+
+def _boot_id() -> int:
+    """Names this boot's monotonic clock."""
+    text = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return int(text.replace("-", "")[:16], 16)
+
+
+def _map_file(path: Path, size: int) -> mmap.mmap:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.fstat(descriptor).st_size != size:
+            os.ftruncate(descriptor, 0)
+            os.ftruncate(descriptor, size)
+        return mmap.mmap(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+class Engine:
+    """A director's core on one state region; a context manager that stops and frees it.
+
+    ``state_file`` is where the region lives, so that connections outlive this process; without
+    one it is plain memory. Raises DataplaneError.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        state_file: Path | None = None,
+        now_ns: int | None = None,
+    ) -> None:
+        limits = limits or Limits()
+        raw = ffi.new("struct dr_limits *")
+        raw.services = limits.services
+        raw.servers = limits.servers
+        raw.connections = limits.connections
+        raw.seed = secrets.randbits(64)
+        raw.clock = _boot_id()
+        self._limits = limits
+        self._thread: threading.Thread | None = None
+        self._loop_result = 0
+        size = int(lib.dr_state_size(raw))
+        out = ffi.new("struct dr_engine **")
+        self._region = self._map(state_file, size)
+        now_ns = time.monotonic_ns() if now_ns is None else now_ns
+        result = self._new(out, raw, now_ns)
+        if result == -errno.ESTALE and state_file is not None:
+            ffi.release(self._memory)
+            self._region.close()
+            state_file.unlink()
+            self._region = self._map(state_file, size)
+            result = self._new(out, raw, now_ns)
+        _check(result, "cannot make the forwarding engine")
+        self._engine = out[0]
+        self.adopted = bool(lib.dr_engine_adopted(self._engine))
+        """True when the state file held an earlier process's connections."""
+
+    def _new(self, out: Any, limits: Any, now_ns: int) -> int:
+        self._memory = ffi.from_buffer(self._region, require_writable=True)
+        size = len(self._region)
+        return int(lib.dr_engine_new(out, self._memory, size, limits, now_ns))
+
+    @staticmethod
+    def _map(state_file: Path | None, size: int) -> mmap.mmap:
+        return mmap.mmap(-1, size) if state_file is None else _map_file(state_file, size)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops the loop, frees the core, and lets go of the region."""
+        if self._engine is None:
+            return
+        self.stop()
+        lib.dr_engine_free(self._engine)
+        self._engine = None
+        ffi.release(self._memory)
+        self._region.close()
+
+    # ---- The loop ----
+
+    def open_memory(self, *, slots: int = 256) -> None:
+        """Uses queues in memory as the I/O end: ``push``, ``step``, ``pop``."""
+        _check(lib.dr_engine_open_memory(self._engine, slots), "memory I/O")
+
+    def open_ring(
+        self,
+        *,
+        small: socket.socket,
+        large: socket.socket,
+        send: socket.socket,
+        interface_index: int,
+        slot_bytes: int = 2048,
+        small_slots: int = 4096,
+        large_slots: int = 120,
+        send_slots: int = 1024,
+    ) -> None:
+        """Uses AF_PACKET rings on three sockets of the caller's, who keeps them open."""
+        raw = ffi.new("struct dr_ring *")
+        raw.small_fd, raw.large_fd, raw.send_fd = small.fileno(), large.fileno(), send.fileno()
+        raw.interface_index = interface_index
+        raw.small_slot_bytes = slot_bytes
+        raw.small_slots, raw.large_slots, raw.send_slots = small_slots, large_slots, send_slots
+        _check(lib.dr_engine_open_ring(self._engine, raw), "packet rings")
+
+    def start(self) -> None:
+        """Runs the loop in a thread of its own."""
+        self._thread = threading.Thread(target=self._run, name="forwarding", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._loop_result = int(lib.dr_engine_run(self._engine))
+
+    def stop(self) -> None:
+        """Ends the loop and waits for it."""
+        if self._thread is None:
+            return
+        lib.dr_engine_stop(self._engine)
+        self._thread.join(_STOP_LIMIT_S)
+        if self._thread.is_alive():
+            raise DataplaneError(errno.EBUSY, "the forwarding loop does not stop")
+        self._thread = None
+        _check(self._loop_result, "the forwarding loop")
+
+    @property
+    def running(self) -> bool:
+        """True while the loop's thread lives."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def thread_id(self) -> int | None:
+        """The loop's thread as the kernel numbers it, for CPU affinity and accounting."""
+        return None if self._thread is None else self._thread.native_id
+
+    def step(self, *, now_ns: int) -> int:
+        """One batch; returns how many frames it had."""
+        received = int(lib.dr_engine_step(self._engine, now_ns))
+        _check(received, "forwarding")
+        return received
+
+    def push(self, frame: bytes) -> None:
+        """Puts a frame into the memory end."""
+        raw, _bytes = self._frame(frame)
+        _check(lib.dr_memory_push(self._engine, raw), "memory I/O")
+
+    def pop(self) -> bytes | None:
+        """The next frame that the memory end sent."""
+        room = 128 * 1024
+        out = ffi.new("uint8_t[]", room)
+        length = int(lib.dr_memory_pop(self._engine, out, room))
+        return bytes(ffi.buffer(out, length)) if length else None
+
+    @staticmethod
+    def _frame(frame: bytes, *, length: int | None = None, gso_size: int = 0) -> tuple[Any, Any]:
+        data = ffi.new("uint8_t[]", frame)
+        raw = ffi.new("struct dr_frame *")
+        raw.data = data
+        raw.length = len(frame) if length is None else length
+        raw.captured = len(frame)
+        raw.gso_size = gso_size
+        return raw, data
+
+    def forward(
+        self,
+        frame: bytes,
+        *,
+        now_ns: int,
+        length: int | None = None,
+        gso_size: int = 0,
+        tagged: bool = False,
+    ) -> Decision:
+        """Decides one frame without any I/O. ``length`` is that on the wire, if it was longer."""
+        raw, data = self._frame(frame, length=length, gso_size=gso_size)
+        raw.tagged = tagged
+        verdict = int(lib.dr_forward(self._engine, raw, now_ns))
+        return Decision(VERDICTS[verdict], bytes(ffi.buffer(data, len(frame))))
+
+    # ---- What it works with ----
+
+    def identify(self, *, mac: bytes, mtu: int) -> None:
+        """Says which MAC address the VIPs have, and how much the interface takes."""
+        raw = ffi.new("struct dr_identity *")
+        raw.mac = mac
+        raw.mtu = mtu
+        lib.dr_set_identity(self._engine, raw)
+
+    def set_timeouts(self, *, tcp_s: int = 0, tcp_fin_s: int = 0, udp_s: int = 0) -> None:
+        """As ``ipvsadm --set``: seconds, 0 keeps the value; holds for later packets."""
+        raw = ffi.new("struct dr_timeouts *", (tcp_s, tcp_fin_s, udp_s))
+        lib.dr_set_timeouts(self._engine, raw)
+
+    def timeouts(self) -> tuple[int, int, int]:
+        """Seconds: established TCP, TCP after a FIN, UDP."""
+        raw = ffi.new("struct dr_timeouts *")
+        lib.dr_read_timeouts(self._engine, raw)
+        return raw.tcp_s, raw.tcp_fin_s, raw.udp_s
+
+    def apply(self, changes: Sequence[Change], *, now_ns: int | None = None) -> list[int]:
+        """Applies all changes between two batches; returns 0 or an errno for each."""
+        raw = ffi.new("struct dr_change[]", len(changes))
+        for out, change in zip(raw, changes, strict=True):
+            self._fill(out, change)
+        now_ns = time.monotonic_ns() if now_ns is None else now_ns
+        lib.dr_apply(self._engine, raw, len(changes), now_ns)
+        return [-int(out.result) for out in raw]
+
+    @staticmethod
+    def _fill(out: Any, change: Change) -> None:
+        out.operation = change.operation.value
+        if change.service is not None:
+            _fill_service(out.service, change.service)
+        if change.server is not None:
+            _fill_server(out.server, change.server)
+        if change.operation is Operation.SET_MAC:
+            out.mac = change.mac or bytes(6)
+
+    # ---- Looks ----
+
+    def stats(self) -> Stats:
+        """All counters, consistent with each other."""
+        raw = ffi.new("struct dr_stats *")
+        lib.dr_read_stats(self._engine, raw)
+        return Stats(
+            frames=raw.frames,
+            bytes=raw.bytes,
+            verdicts=dict(zip(VERDICTS, list(raw.verdicts), strict=True)),
+            created=raw.created,
+            expired=raw.expired,
+            connections=raw.connections,
+            services=raw.services,
+            servers=raw.servers,
+            ring_dropped=raw.ring_dropped,
+        )
+
+    def services(self) -> tuple[ServiceRow, ...]:
+        """Every service with its servers in the core's order."""
+        rows = ffi.new("struct dr_service_row[]", self._limits.services)
+        count = int(lib.dr_read_services(self._engine, rows, self._limits.services))
+        return tuple(self._service_row(rows[i]) for i in range(count))
+
+    def _service_row(self, raw: Any) -> ServiceRow:
+        rows = ffi.new("struct dr_server_row[]", raw.servers)
+        count = int(lib.dr_read_servers(self._engine, raw.slot, rows, raw.servers))
+        return ServiceRow(
+            service=_service(raw.service),
+            servers=tuple(_server_row(rows[i]) for i in range(count)),
+            counters=_counters(getattr(raw, "in")),
+        )
+
+    def connections(self, *, now_ns: int | None = None) -> Iterator[Connection]:
+        """Every entry, chunk by chunk; what changes meanwhile may or may not be seen."""
+        rows = ffi.new("struct dr_connection_row[]", _CHUNK)
+        cursor = ffi.new("uint32_t *")
+        while True:
+            now = time.monotonic_ns() if now_ns is None else now_ns
+            count = int(lib.dr_read_connections(self._engine, cursor, now, rows, _CHUNK))
+            for i in range(count):
+                yield _connection(rows[i])
+            if cursor[0] == 0:
+                return

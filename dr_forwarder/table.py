@@ -1,0 +1,144 @@
+"""The director's table as Python sees it: services, servers, connections, counters, changes.
+
+Frozen data only. No I/O, no clock; the C core keeps the real table.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from .config.model import Address, endpoint
+
+HOST_MASK = IPv4Address("255.255.255.255")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What names a virtual service."""
+
+    protocol: str
+    """``tcp`` or ``udp``."""
+    address: Address
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.protocol} {endpoint(self.address, self.port)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A virtual service as configured."""
+
+    key: Key
+    scheduler: str = "wlc"
+    persistent_s: int | None = None
+    mask: Address = HOST_MASK
+    """Which bits of a client's address a persistence template keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A real server of a service as configured; its port is the service's."""
+
+    address: Address
+    port: int
+    weight: int = 1
+    upper: int = 0
+    lower: int = 0
+
+    @property
+    def name(self) -> str:
+        """``address:port`` as ipvsadm writes it."""
+        return endpoint(self.address, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What came in: connections, packets, and bytes above Ethernet."""
+
+    connections: int = 0
+    packets: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRow:
+    """A real server as the core has it now."""
+
+    server: Server
+    active: int = 0
+    inactive: int = 0
+    persistent: int = 0
+    """Persistence templates that point here."""
+    counters: Counters = field(default_factory=Counters)
+    mac: bytes | None = None
+    overloaded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRow:
+    """A virtual service as the core has it now, with its servers, the newest first."""
+
+    service: Service
+    servers: tuple[ServerRow, ...] = ()
+    counters: Counters = field(default_factory=Counters)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An entry of the connection table."""
+
+    protocol: str
+    client: Address
+    client_port: int
+    address: Address
+    port: int
+    server: Address
+    server_port: int
+    state: str
+    """ipvsadm's word: ``ESTABLISHED``, ``UDP``, of a template ``NONE`` or ``ASSURED``."""
+    left_s: float
+    template: bool
+    removed: bool
+    """Its server has been taken out of the service; its packets are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """A consistent snapshot: ``frames == sum(verdicts.values())``."""
+
+    frames: int
+    bytes: int
+    verdicts: Mapping[str, int]
+    created: int
+    expired: int
+    connections: int
+    services: int
+    servers: int
+    ring_dropped: int
+    """Frames the kernel had no room for; not among ``frames``."""
+
+
+class Operation(enum.Enum):
+    """What a change does; the values are the core's."""
+
+    ADD_SERVICE = 0
+    EDIT_SERVICE = 1
+    DELETE_SERVICE = 2
+    ADD_SERVER = 3
+    EDIT_SERVER = 4
+    DELETE_SERVER = 5
+    SET_MAC = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of the table. ``service`` is None, and ``mac`` counts, only for SET_MAC."""
+
+    operation: Operation
+    service: Service | None
+    server: Server | None = None
+    mac: bytes | None = None

@@ -1,0 +1,6 @@
+from setuptools import setup
+
+setup(
+    cffi_modules=["csrc/build.py:ffibuilder"],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)
