@@ -1,3 +1,5 @@
+"""What pyproject.toml cannot say: the extension, and the tag of its wheel."""
+
 from setuptools import setup
 
 setup(

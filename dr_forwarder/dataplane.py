@@ -12,7 +12,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 
 from ._dataplane import ffi, lib
 from .config.model import Address
+from .errors import DataplaneError
 from .table import (
     Change,
     Connection,
@@ -52,10 +53,6 @@ _TCP_STATES = tuple(
     for _, name in sorted(ffi.typeof("enum dr_tcp_state").elements.items())
     if name != "DR_TCP_STATES"
 )
-
-
-class DataplaneError(OSError):
-    """The system refused something the core needs; carries the errno."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,13 +284,17 @@ class Engine:
         raw.small_slots, raw.large_slots, raw.send_slots = small_slots, large_slots, send_slots
         _check(lib.dr_engine_open_ring(self._engine, raw), "packet rings")
 
-    def start(self) -> None:
-        """Runs the loop in a thread of its own."""
-        self._thread = threading.Thread(target=self._run, name="forwarding", daemon=True)
+    def start(self, *, on_end: Callable[[], None] | None = None) -> None:
+        """Runs the loop in a thread of its own, which calls ``on_end`` when it is over."""
+        self._thread = threading.Thread(
+            target=self._run, args=(on_end,), name="forwarding", daemon=True
+        )
         self._thread.start()
 
-    def _run(self) -> None:
+    def _run(self, on_end: Callable[[], None] | None) -> None:
         self._loop_result = int(lib.dr_engine_run(self._engine))
+        if on_end is not None:
+            on_end()
 
     def stop(self) -> None:
         """Ends the loop and waits for it."""

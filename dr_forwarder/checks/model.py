@@ -1,0 +1,74 @@
+"""Model: what one check looks at, and what it found. Nothing is contacted here.
+
+Two real servers with equal targets are one check, whatever virtual services they belong to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from dr_forwarder.config.directives import CHECK_PORTS
+from dr_forwarder.config.model import Address, Check, Real, Virtual, endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One distinct check; its ``check`` holds the real server's own request and receive."""
+
+    address: Address
+    port: int
+    """Where the check goes; 0 where the configuration names no port."""
+    protocol: str
+    check: Check
+
+    @property
+    def name(self) -> str:
+        """``10.0.0.1:80``, for logs."""
+        return endpoint(self.address, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one check found."""
+
+    passed: bool
+    reason: str
+    """One short line, whether it passed or not."""
+    duration_s: float
+
+
+class CheckError(Exception):
+    """The server did not do what the check asks for; the text is the reason."""
+
+
+Family = Callable[[Target], Awaitable[str]]
+"""A way to check: returns what it saw, raises CheckError (or OSError) with what was wrong."""
+
+
+def target(virtual: Virtual, real: Real) -> Target:
+    """The check of this real server in this virtual service."""
+    check = virtual.check
+    own = replace(
+        check,
+        request=_request(check.request if real.request is None else real.request, check.service),
+        receive=check.receive if real.receive is None else real.receive,
+        # ldirectord sends trailing blanks along; no server has such a name.
+        virtual_host=(check.virtual_host or "").strip() or None,
+    )
+    port = check.port or real.port or CHECK_PORTS.get(check.service, 0) or virtual.port
+    return Target(address=real.address, port=port, protocol=virtual.protocol, check=own)
+
+
+def os_reason(error: OSError) -> str:
+    """``connection refused``: the system's words for it, without the number."""
+    return os.strerror(error.errno).lower() if error.errno else str(error) or type(error).__name__
+
+
+def _request(written: str, service: str) -> str:
+    """A request begins with a slash, unless it is a whole URL; the file's reader adds one."""
+    bare = written.removeprefix("/")
+    if bare.startswith(f"{service}://"):
+        return bare
+    return "/" + bare

@@ -1,0 +1,79 @@
+"""Scheduler: when each check runs. What a check does and what its result means is elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Protocol, Self
+
+from dr_forwarder.checks import Result, Target, run
+from dr_forwarder.config.model import CheckType
+from dr_forwarder.health import next_type
+
+
+class Run(Protocol):
+    """`checks.run`, or what a test puts in its place."""
+
+    def __call__(self, target: Target, *, kind: CheckType) -> Awaitable[Result]:
+        """One check, of this kind."""
+
+
+class Checker:
+    """Runs every target at once and then each `interval_s`, until it is left or updated away.
+
+    The interval is from start to start. A check that outlasts it is followed by the next one
+    right away, never overlapped. No more than `at_once` run at the same time; what waits for a
+    place starts late and keeps its rhythm from there.
+    """
+
+    def __init__(
+        self,
+        on_result: Callable[[Target, Result], None],
+        *,
+        at_once: int = 512,
+        run: Run = run,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._on_result = on_result
+        self._run = run
+        self._sleep = sleep
+        self._clock = clock
+        self._places = asyncio.Semaphore(at_once)
+        self._group = asyncio.TaskGroup()
+        self._loops: dict[Target, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.update(())
+        await self._group.__aexit__(kind, error, trace)
+
+    def update(self, targets: Iterable[Target]) -> None:
+        """Start what is new, stop what is gone; the rest keeps its rhythm."""
+        wanted = dict.fromkeys(targets)
+        for gone in self._loops.keys() - wanted.keys():
+            self._loops.pop(gone).cancel()
+        for target in wanted:
+            if target not in self._loops:
+                self._loops[target] = self._group.create_task(self._check_for_ever(target))
+
+    async def _check_for_ever(self, target: Target) -> None:
+        passes = 0
+        while True:
+            async with self._places:
+                began_s = self._clock()
+                result = await self._run(target, kind=next_type(target.check, passes=passes))
+            self._on_result(target, result)
+            passes = passes + 1 if result.passed else 0
+            next_s = began_s + target.check.interval_s
+            await self._sleep(max(0.0, next_s - self._clock()))

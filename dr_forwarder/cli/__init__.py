@@ -1,0 +1,63 @@
+"""The command `dr-forwarder`: parses arguments, prints, and decides the exit status.
+
+0: fine. 1: the thing asked for is not so. 2: usage or configuration error.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from ..config.model import ConfigError
+from ..errors import DataplaneError, ForwarderError
+
+_COMMANDS = {
+    "run": ("run", "Run the director for a configuration file."),
+    "check": ("check", "Parse a configuration file and explain it; nothing is started."),
+    "list": ("list", "Show the running director's table in ipvsadm's text."),
+    "lab": ("lab", "The one-machine network to try, learn and test with."),
+}
+
+
+class _Program(click.Group):
+    """Imports a command's module when it is used: `list` must not wait for what `run` needs."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"{__name__}.{_COMMANDS[name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_) for name, (_, help_) in _COMMANDS.items()])
+
+
+@click.command(
+    cls=_Program,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="dr-forwarder")
+def _program() -> None:
+    """A director (load balancer) for LVS direct routing that needs no kernel IPVS.
+
+    Start with `dr-forwarder lab demo`: a whole cluster on this machine, and what it does.
+    """
+
+
+def main() -> None:
+    """The entry point."""
+    try:
+        _program(prog_name="dr-forwarder")
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except (ForwarderError, DataplaneError) as error:
+        print(f"dr-forwarder: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,107 @@
+"""`dr-forwarder list`: the running director's table in ipvsadm's text, or as JSON."""
+
+from __future__ import annotations
+
+import json
+import socket
+from functools import cache
+from pathlib import Path
+
+import click
+
+from .. import state_dir as state_dirs
+from ..client import Client
+from ..config.model import Address
+from ..ipvsadm import listing
+from ..ipvsadm.listing import View
+
+
+@click.command("list")
+@click.option("-n", "--numeric", is_flag=True, help="Addresses and ports as numbers.")
+@click.option("-c", "--connection", is_flag=True, help="The connections.")
+@click.option("--stats", "view", flag_value=View.STATS, type=View, help="What came in.")
+@click.option("--thresholds", "view", flag_value=View.THRESHOLDS, type=View, help="-x and -y.")
+@click.option("--persistent-conn", "view", flag_value=View.PERSISTENT, type=View, help="Templates.")
+@click.option("--timeout", is_flag=True, help="The time-outs: tcp tcpfin udp.")
+@click.option("--exact", is_flag=True, help="Numbers in full, not as 12M.")
+@click.option("--health", is_flag=True, help="What the checks say, and why.")
+@click.option("--verdicts", is_flag=True, help="What became of the frames.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Of the director that is asked.",
+)
+def command(
+    numeric: bool,
+    connection: bool,
+    view: View | None,
+    timeout: bool,
+    exact: bool,
+    health: bool,
+    verdicts: bool,
+    as_json: bool,
+    state_dir: Path | None,
+) -> None:
+    """Show the table of the running director, exactly as `ipvsadm -L` does."""
+    client = Client(state_dir or state_dirs.default())
+    what = _what(connection=connection, timeout=timeout, health=health, verdicts=verdicts)
+    if as_json:
+        print(json.dumps(client.get(what), indent=2))
+        return
+    name_of = listing.numeric if numeric else _named
+    match what:
+        case "connections":
+            text = listing.connections(client.connections(), name_of=name_of)
+        case "timeouts":
+            text = listing.timeouts(client.timeouts())
+        case "health":
+            text = _health(client.get("health"))
+        case "stats":
+            text = "".join(f"{n:>12} {name}\n" for name, n in client.stats().verdicts.items())
+        case _:
+            text = listing.table(
+                client.services(), view=view or View.PLAIN, exact=exact, name_of=name_of
+            )
+    print(text, end="")
+
+
+def _what(*, connection: bool, timeout: bool, health: bool, verdicts: bool) -> str:
+    asked = {
+        "connections": connection,
+        "timeouts": timeout,
+        "health": health,
+        "stats": verdicts,
+    }
+    chosen = [what for what, wanted in asked.items() if wanted]
+    if len(chosen) > 1:
+        raise click.UsageError("choose one of -c, --timeout, --health and --verdicts")
+    return chosen[0] if chosen else "services"
+
+
+def _health(rows: list[dict[str, object]]) -> str:
+    words = {True: "up", False: "down", None: "unknown"}
+    return "".join(
+        f"{row['virtual']} -> {row['server']} {words[row['up']]}: {row['reason']}\n"  # type: ignore[index]
+        for row in rows
+    )
+
+
+@cache
+def _host(address: Address) -> str:
+    try:
+        return socket.gethostbyaddr(str(address))[0]
+    except OSError:
+        return f"[{address}]" if address.version == 6 else str(address)
+
+
+@cache
+def _port(port: int, protocol: str) -> str:
+    try:
+        return socket.getservbyport(port, protocol)
+    except OSError:
+        return str(port)
+
+
+def _named(address: Address, port: int, protocol: str) -> str:
+    return f"{_host(address)}:{_port(port, protocol)}"

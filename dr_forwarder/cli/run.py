@@ -1,0 +1,141 @@
+"""`dr-forwarder run`: the director in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from .. import state_dir as state_dirs
+from ..api import serving
+from ..config import Config, ConfigError, MacMode, load
+from ..director import Director
+from ..errors import SetupError
+from ..table import Stats
+
+_log = logging.getLogger(__name__)
+
+
+@click.command("run")
+@click.argument("config", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("-i", "--interface", metavar="NAME", help="Where clients and real servers are.")
+@click.option(
+    "--mac",
+    type=click.Choice([mode.value for mode in MacMode]),
+    help="Which MAC address the VIPs are announced with.",
+)
+@click.option(
+    "--state-dir", type=click.Path(file_okay=False, path_type=Path), help="For run-time files."
+)
+@click.option("--skip-unsupported", is_flag=True, help="Leave masq and ipip servers out.")
+@click.option("-v", "--verbose", is_flag=True, help="Log every detail.")
+def command(
+    config: Path,
+    interface: str | None,
+    mac: str | None,
+    state_dir: Path | None,
+    skip_unsupported: bool,
+    verbose: bool,
+) -> None:
+    """Run the director for CONFIG: ldirectord's own file, or native TOML.
+
+    SIGHUP reads the file again without breaking a connection; SIGTERM and SIGINT end it.
+    """
+
+    def read() -> Config:
+        loaded = load(config, skip_unsupported=skip_unsupported)
+        settings = loaded.settings
+        return replace(
+            loaded,
+            settings=replace(
+                settings,
+                interface=interface or settings.interface,
+                mac=MacMode(mac) if mac else settings.mac,
+                state_dir=state_dir or settings.state_dir,
+            ),
+        )
+
+    loaded = read()
+    _log_to_stderr(verbose=verbose)
+    _report(loaded)
+    with state_dirs.held(loaded.settings.state_dir or state_dirs.default()) as directory:
+        runner = _Runner(loaded, directory, config, read)
+        stats = asyncio.run(runner.run())
+    for line in summary(stats):
+        _log.info("%s", line)
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)-7s %(message)s",
+        level=logging.DEBUG if verbose else logging.INFO,
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def _report(config: Config) -> None:
+    for notice in config.notices:
+        _log.warning("%s:%d: %s", config.path, notice.line, notice.reason)
+
+
+def summary(stats: Stats) -> list[str]:
+    """The counters as lines to read at the end; every frame is in one of them."""
+    lines = [f"{count:>12} {name}" for name, count in stats.verdicts.items() if count]
+    return [
+        f"{stats.frames:>12} frames in, of which",
+        *lines,
+        f"{stats.ring_dropped:>12} more that the kernel had no room for",
+    ]
+
+
+class _Runner:
+    """A director, its signals and its control socket."""
+
+    def __init__(
+        self, config: Config, directory: Path, path: Path, read: Callable[[], Config]
+    ) -> None:
+        self._director = Director(config, state_dir=directory)
+        self._directory = directory
+        self._path = path
+        self._read = read
+        self._reloads: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> Stats:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._director.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        ready = asyncio.Event()
+        async with serving(self._director, self._directory), asyncio.TaskGroup() as tasks:
+            announcing = tasks.create_task(self._announce(ready))
+            try:
+                return await self._director.run(ready=ready)
+            finally:
+                announcing.cancel()
+
+    async def _announce(self, ready: asyncio.Event) -> None:
+        await ready.wait()
+        _log.info("Running: %d virtual services", len(self._director.config.virtuals))
+
+    def _hang_up(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self) -> None:
+        try:
+            config = await asyncio.to_thread(self._read)
+            await self._director.reload(config)
+        except (ConfigError, SetupError) as error:
+            _log.error("%s", error)
+            _log.error("Not reloaded: the director goes on as it was")
+            return
+        _report(config)
+        _log.info("Reloaded %s", self._path)

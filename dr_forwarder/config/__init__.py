@@ -1,0 +1,129 @@
+"""Config: a configuration file, ldirectord's or native, as frozen data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import ldirectord, names, toml
+from .assemble import assemble
+from .draft import Reading, Resolver, ServicePorts
+from .model import (
+    Address,
+    Alert,
+    Check,
+    CheckType,
+    Config,
+    ConfigError,
+    Fallback,
+    MacMode,
+    Notice,
+    Real,
+    Settings,
+    Virtual,
+    endpoint,
+)
+from .support import NOT_YET, SCHEDULERS, refuse_unsupported
+
+__all__ = [
+    "NOT_YET",
+    "SCHEDULERS",
+    "Address",
+    "Alert",
+    "Check",
+    "CheckType",
+    "Config",
+    "ConfigError",
+    "Fallback",
+    "MacMode",
+    "Notice",
+    "Real",
+    "Resolver",
+    "ServicePorts",
+    "Settings",
+    "Virtual",
+    "endpoint",
+    "load",
+    "load_text",
+    "parse_text",
+    "refuse_unsupported",
+]
+
+
+def load(
+    path: str | Path,
+    *,
+    resolver: Resolver = names.resolve,
+    service_ports: ServicePorts = names.service_port,
+    host_name: str | None = None,
+    skip_unsupported: bool = False,
+) -> Config:
+    """Read a file: ``.toml`` is the native form, anything else ldirectord's grammar."""
+    try:
+        raw = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(f"cannot be read: {reason}", file=str(path)) from error
+    return load_text(
+        # ldirectord passes bytes through; TOML is UTF-8 and nothing else.
+        _decoded(raw, path) if _native(path) else raw.decode("utf-8", "surrogateescape"),
+        path=path,
+        resolver=resolver,
+        service_ports=service_ports,
+        host_name=host_name,
+        skip_unsupported=skip_unsupported,
+    )
+
+
+def load_text(
+    text: str,
+    *,
+    path: str | Path,
+    resolver: Resolver = names.resolve,
+    service_ports: ServicePorts = names.service_port,
+    host_name: str | None = None,
+    skip_unsupported: bool = False,
+) -> Config:
+    """Read the text of a file; its path says which form it has."""
+    return refuse_unsupported(
+        parse_text(
+            text,
+            path=path,
+            resolver=resolver,
+            service_ports=service_ports,
+            host_name=host_name,
+            skip_unsupported=skip_unsupported,
+        )
+    )
+
+
+def parse_text(
+    text: str,
+    *,
+    path: str | Path,
+    resolver: Resolver = names.resolve,
+    service_ports: ServicePorts = names.service_port,
+    host_name: str | None = None,
+    skip_unsupported: bool = False,
+) -> Config:
+    """Read all that the grammar knows, also what the director does not do yet."""
+    reading = Reading(
+        file=str(path),
+        resolver=resolver,
+        service_ports=service_ports,
+        host_name=names.host_name() if host_name is None else host_name,
+        skip_unsupported=skip_unsupported,
+    )
+    form = toml if _native(path) else ldirectord
+    return assemble(form.read(text, reading), reading)
+
+
+def _native(path: str | Path) -> bool:
+    return Path(path).suffix == ".toml"
+
+
+def _decoded(raw: bytes, path: str | Path) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError("TOML must be UTF-8", file=str(path), line=line) from error

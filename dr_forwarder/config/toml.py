@@ -1,0 +1,218 @@
+"""TOML: the native form as a draft; the same names, and what ldirectord has no words for."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from . import servers, values
+from .directives import DIRECTIVES, DIRECTOR, REAL, TARGET, Directive, Kind, Level
+from .draft import Draft, Reading, Scope, Section, Target, meant, shown
+from .model import Real
+
+_Key = tuple[str | int, ...]
+_HEADER = re.compile(r"\s*\[(\[)?([^\[\]]+)\]")
+_ENTRY = re.compile(r"\s*([A-Za-z0-9_\-.\"' ]+?)\s*=")
+
+_DIRECTOR = {row.name: row for row in DIRECTOR}
+_REAL = {row.name: row for row in REAL}
+_TARGET = {row.name: row for row in TARGET}
+_OPENERS = {"virtual", "virtual6", "real6"}
+_DEFAULTS = {row.name: row for row in DIRECTIVES if row.level in (Level.GLOBAL, Level.BOTH)}
+_VIRTUAL = {
+    row.name: row
+    for row in (*TARGET, *DIRECTIVES)
+    if row.level is not Level.GLOBAL and row.name not in _OPENERS
+}
+
+
+def read(text: str, reading: Reading) -> Draft:
+    """Read a whole file."""
+    text = text.removeprefix("\ufeff")
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _syntax_error(error, text, reading) from error
+    return _Tables(reading, _lines(text)).draft(document)
+
+
+def _syntax_error(error: Exception, text: str, reading: Reading) -> Exception:
+    reason = str(error)
+    found = re.search(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$", reason)
+    if found is None:
+        return reading.error(f"not TOML: {reason}", 0)
+    line = int(found[1]) if found[1] else text.count("\n") + (not text.endswith("\n"))
+    return reading.error(f"not TOML: {reason[: found.start()]}", line)
+
+
+def _lines(text: str) -> dict[_Key, int]:
+    """Find the line of every table and key, by a look at how the lines begin."""
+    found: dict[_Key, int] = {}
+    table: _Key = ()
+    for number, line in enumerate(text.split("\n"), 1):
+        if header := _HEADER.match(line):
+            table = _table(header[2], found, new=bool(header[1]))
+            found.setdefault(table, number)
+        elif entry := _ENTRY.match(line):
+            found.setdefault((*table, *_names(entry[1])), number)
+    return found
+
+
+def _names(dotted: str) -> list[str]:
+    return [name.strip(" \t\"'") for name in dotted.split(".")]
+
+
+def _table(dotted: str, found: Mapping[_Key, int], *, new: bool) -> _Key:
+    """Say which table a header opens; arrays of tables go by the number of the last one."""
+    key: _Key = ()
+    *parents, last = _names(dotted)
+    for name in parents:
+        key = (*key, name)
+        key = (*key, *_last(key, found))
+    key = (*key, last)
+    if not new:
+        return (*key, *_last(key, found))
+    count = _last(key, found)
+    return (*key, count[0] + 1 if count else 0)
+
+
+def _last(key: _Key, found: Mapping[_Key, int]) -> tuple[int, ...]:
+    number = -1
+    while (*key, number + 1) in found:
+        number += 1
+    return (number,) if number >= 0 else ()
+
+
+class _Tables:
+    """One document on its way into a draft."""
+
+    def __init__(self, reading: Reading, lines: Mapping[_Key, int]) -> None:
+        self._reading = reading
+        self._lines = lines
+
+    def draft(self, document: dict[str, Any]) -> Draft:
+        draft = Draft()
+        self._refuse_unknown((), document, ("director", "defaults", "virtual"))
+        self._fill(draft.director, ("director",), document.get("director", {}), _DIRECTOR)
+        self._fill(draft.shared, ("defaults",), document.get("defaults", {}), _DEFAULTS)
+        for key, table in self._array(("virtual",), document.get("virtual", [])):
+            draft.virtuals.append(self._virtual(key, table))
+        return draft
+
+    def _line(self, key: _Key) -> int:
+        """Give the line of a key, else of the nearest table around it."""
+        while key and key not in self._lines:
+            key = key[:-1]
+        return self._lines.get(key, 0)
+
+    def _refuse_unknown(self, key: _Key, table: Mapping[str, Any], known: Iterable[str]) -> None:
+        known = tuple(known)
+        for name in table:
+            if name not in known:
+                raise self._reading.error(
+                    f"unknown key {shown(name)} in {_place(key)}{_elsewhere(name, known)}",
+                    self._line((*key, name)),
+                )
+
+    def _array(self, key: _Key, value: object) -> list[tuple[_Key, dict[str, Any]]]:
+        if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
+            name = ".".join(str(part) for part in key if isinstance(part, str))
+            raise self._reading.error(
+                f"{name} must be an array of tables: write [[{name}]]", self._line(key)
+            )
+        return [((*key, number), table) for number, table in enumerate(value)]
+
+    def _fill(
+        self, section: Section, key: _Key, table: object, rows: Mapping[str, Directive]
+    ) -> None:
+        if not isinstance(table, dict):
+            raise self._reading.error(
+                f"{key[-1]} must be a table: write [{key[-1]}]", self._line(key)
+            )
+        self._refuse_unknown(key, table, rows)
+        section.line = self._line(key)
+        for name, value in table.items():
+            line, row = self._line((*key, name)), rows[name]
+            if name == "real":
+                for real, inner in self._array((*key, name), value):
+                    section.reals += self._real(real, inner, section.target.family)
+            elif row.kind is Kind.SERVER:
+                self._fallback(section, name, value, line)
+            else:
+                section.put(name, values.from_toml(row, value, self._reading, line), line)
+
+    def _virtual(self, key: _Key, table: dict[str, Any]) -> Section:
+        self._refuse_unknown(key, table, _VIRTUAL)
+        opening, section = Section(), Section()
+        opener = {name: value for name, value in table.items() if name in _TARGET}
+        self._fill(opening, key, opener, _TARGET)
+        section.target = self._target(Scope(opening, opening, _TARGET))
+        rest = {name: value for name, value in table.items() if name not in _TARGET}
+        self._fill(section, key, rest, _VIRTUAL)
+        return section
+
+    def _target(self, scope: Scope) -> Target:
+        family = 6 if scope.flag("ipv6") else 4
+        match scope.text("address"), scope.number("fwmark"):
+            case None, int(mark):
+                return Target(family, fwmark=mark)
+            case str(address), None:
+                line = scope.own.line_of("address")
+                if address.strip().isdecimal():
+                    raise self._reading.error("write a firewall mark as fwmark = 7", line)
+                # Here an address alone says its family.
+                family = 6 if address.strip().startswith("[") else family
+                return servers.virtual(address.strip(), family, self._reading, line)
+        raise self._reading.error(
+            'a virtual service has either address = "HOST:PORT" or fwmark = 7', scope.own.line
+        )
+
+    def _fallback(self, section: Section, name: str, value: object, line: int) -> None:
+        if not isinstance(value, str) or not value.strip():
+            raise self._reading.error(f'{name} must be a string like "192.0.2.9:80"', line)
+        family = 6 if name.endswith("6") or section.target.family == 6 else 4
+        if family != section.target.family and section.target.address is not None:
+            raise self._reading.error(f"{name} in an IPv4 virtual service: write fallback", line)
+        section.spares[family] = servers.fallback(value, family, self._reading, line)
+
+    def _real(self, key: _Key, table: Mapping[str, Any], family: int) -> tuple[Real, ...]:
+        own = Section()
+        self._fill(own, key, table, _REAL)
+        scope = Scope(own, own, _REAL)
+        where = scope.text("address")
+        if where is None:
+            raise self._reading.error('a real server needs address = "HOST:PORT"', own.line)
+        at = own.line_of("address")
+        addresses, port = servers.real_addresses(where.strip(), family, self._reading, at)
+        if not servers.reached(scope.string("method"), where, self._reading, own.line_of("method")):
+            return ()
+        asked = servers.Options(
+            scope.count("weight"),
+            scope.text("request"),
+            scope.text("receive"),
+            scope.count("lower"),
+            scope.count("upper"),
+        )
+        return servers.make_reals(addresses, port, asked, self._reading, own.line)
+
+
+def _place(key: _Key) -> str:
+    names = ".".join(part for part in key if isinstance(part, str))
+    if not names:
+        return "the file"
+    return f"[[{names}]]" if isinstance(key[-1], int) else f"[{names}]"
+
+
+def _elsewhere(name: str, known: tuple[str, ...]) -> str:
+    """Say where a name belongs, or which one was meant."""
+    for table, names in (
+        ("[director]", _DIRECTOR),
+        ("[defaults]", _DEFAULTS),
+        ("[[virtual]]", _VIRTUAL),
+        ("[[virtual.real]]", _REAL),
+    ):
+        if name in names:
+            return f"; it belongs in {table}"
+    return meant(name, known) or f"; the keys here are {', '.join(known)}"

@@ -1,0 +1,345 @@
+"""Director: joins configuration, checks, neighbours and the core into what runs.
+
+Decides nothing itself: `plan` does, from what `checks` and `prober` report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from pyroute2 import AsyncIPRoute
+
+from . import plan
+from .addresses import Identity, frame_filter, identity, refuse_local
+from .checks import Result, Target, target
+from .checks.scheduler import Checker
+from .config.model import Address, Config, MacMode, Real, Virtual
+from .dataplane import Engine, Limits
+from .errors import DataplaneError, SetupError
+from .health import Health
+from .interfaces import (
+    Interface,
+    OnLink,
+    interfaces,
+    is_blackholed,
+    is_forwarding,
+    on_link,
+)
+from .prober import Prober
+from .sockets import attach_filter, listen_to_arp, open_sockets, receive_mac
+from .table import Connection, Operation, ServiceRow, Stats
+
+_log = logging.getLogger(__name__)
+
+_ETHERNET_HEADER = 14
+_VLAN_TAG = 4
+_SLOT_OVERHEAD = 128
+_SMALLEST_SLOT = 2048
+_SETTLE_S = 1.0
+"""How long the first results of all checks are waited for, so that servers are added in the
+file's order; a check that takes longer joins later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a configuration can run on this host: the result of looking, before anything is done."""
+
+    interface: Interface
+    identity: Identity
+    vips: tuple[IPv4Address, ...]
+    sources: Mapping[IPv4Address, IPv4Address]
+    """Every real and fallback server, with the address the host has towards it."""
+
+
+async def survey(netlink: AsyncIPRoute, config: Config) -> Place:
+    """Looks whether this configuration can work here; raises SetupError with the cure."""
+    present = await interfaces(netlink)
+    vips = _ipv4(virtual.address for virtual in config.virtuals)
+    refuse_local(vips, present.values())
+    ways = {address: await on_link(netlink, address) for address in _servers(config)}
+    interface = _interface(config, present, ways)
+    wanted = config.settings
+    blackholed = wanted.mac is not MacMode.VIRTUAL and [
+        await is_blackholed(netlink, vip) for vip in vips
+    ]
+    return Place(
+        interface=interface,
+        identity=identity(
+            wanted.mac,
+            interface,
+            virtual_router_id=wanted.virtual_router_id,
+            is_forwarding=is_forwarding(interface.name) and not (blackholed and all(blackholed)),
+        ),
+        vips=vips,
+        sources={address: way.source for address, way in ways.items()},
+    )
+
+
+def _ipv4(addresses: Iterable[Address | None]) -> tuple[IPv4Address, ...]:
+    """The IPv4 ones, each once; the configuration has refused others."""
+    return tuple(dict.fromkeys(each for each in addresses if isinstance(each, IPv4Address)))
+
+
+def _servers(config: Config) -> tuple[IPv4Address, ...]:
+    reals = (real.address for virtual in config.virtuals for real in virtual.real)
+    fallbacks = (virtual.fallback.address for virtual in config.virtuals if virtual.fallback)
+    return _ipv4([*reals, *fallbacks])
+
+
+def _interface(
+    config: Config, present: Mapping[str, Interface], ways: Mapping[IPv4Address, OnLink]
+) -> Interface:
+    """The configured one, or the one that all servers are on; it must reach every server."""
+    names = {interface.index: name for name, interface in present.items()}
+    name = config.settings.interface
+    if name is None:
+        used = {names[way.interface_index] for way in ways.values()}
+        if len(used) != 1:
+            raise SetupError(
+                f"the real servers are on {len(used)} interfaces ({', '.join(sorted(used))}):"
+                " say which one the clients come in by: --interface NAME"
+            )
+        name = used.pop()
+    if name not in present:
+        raise SetupError(f"there is no interface {name!r}; there are: {', '.join(sorted(present))}")
+    if not present[name].up:
+        raise SetupError(f"interface {name} is down; run: ip link set {name} up")
+    for address, way in ways.items():
+        if way.interface_index != present[name].index:
+            raise SetupError(
+                f"real server {address} is reached through {names[way.interface_index]}, not"
+                f" {name}; one interface for clients and real servers is all that is supported yet"
+            )
+    return present[name]
+
+
+class Director:
+    """A running director for one configuration.
+
+    ``await run()`` works until ``stop()``; ``await reload(config)`` changes the configuration and
+    breaks no connection. Raises SetupError when the host cannot run it, and leaves everything as
+    it was when a reload cannot be done.
+    """
+
+    def __init__(self, config: Config, *, state_dir: Path | None = None) -> None:
+        self.config = config
+        self._state_dir = state_dir
+        self._health: dict[Target, Health] = {}
+        self._macs: dict[Address, bytes] = {}
+        self._stopped = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._loop_ended = asyncio.Event()
+        self._published = False
+
+    # ---- Life ----
+
+    async def run(self, *, ready: asyncio.Event | None = None) -> Stats:
+        """Directs until stopped; ``ready`` is set once the table is filled. Returns the counters."""
+        async with AsyncIPRoute() as netlink:
+            place = await survey(netlink, self.config)
+            with contextlib.closing(open_sockets()) as sockets, self._engine(place) as engine:
+                self._sockets, self._place, self._core = sockets, place, engine
+                self._prepare_sockets(place)
+                self._open_ring(place, engine)
+                async with self._workers(place) as (self._prober, self._checker):
+                    self._begin(place)
+                    await self._first_results()
+                    if ready is not None:
+                        ready.set()
+                    await self._stopped.wait()
+                return engine.stats()
+
+    def stop(self) -> None:
+        """Makes ``run`` return."""
+        self._stopped.set()
+
+    def _engine(self, place: Place) -> Engine:
+        room = Limits(connections=self.config.settings.connections)
+        state_file = None if self._state_dir is None else self._state_dir / "state"
+        engine = Engine(limits=room, state_file=state_file)
+        if engine.adopted:
+            _log.info("Took over %d connections", engine.stats().connections)
+        engine.identify(mac=place.identity.mac, mtu=place.interface.mtu)
+        return engine
+
+    def _open_ring(self, place: Place, engine: Engine) -> None:
+        slot = _SMALLEST_SLOT
+        while slot < _longest(place) + _SLOT_OVERHEAD:
+            slot *= 2
+        engine.open_ring(
+            small=self._sockets.small,
+            large=self._sockets.large,
+            send=self._sockets.send,
+            interface_index=place.interface.index,
+            slot_bytes=slot,
+        )
+        loop = asyncio.get_running_loop()
+        engine.start(on_end=lambda: loop.call_soon_threadsafe(self._loop_ended.set))
+
+    def _prepare_sockets(self, place: Place) -> None:
+        self._filter(place)
+        listen_to_arp(self._sockets.arp, place.interface)
+        if place.identity.is_virtual:
+            receive_mac(self._sockets.small, place.interface, place.identity.mac)
+        _log.info(
+            "VIPs are announced on %s with %s MAC %s",
+            place.interface.name,
+            "virtual" if place.identity.is_virtual else "the interface's",
+            place.identity.mac.hex(":"),
+        )
+
+    def _filter(self, place: Place) -> None:
+        """New filters are in force before the table is, so no frame of a new VIP is missed."""
+        for where, longer in ((self._sockets.small, False), (self._sockets.large, True)):
+            attach_filter(
+                where,
+                frame_filter(place.identity, place.vips, limit=_longest(place), longer=longer),
+            )
+
+    @contextlib.asynccontextmanager
+    async def _workers(self, place: Place) -> AsyncIterator[tuple[Prober, Checker]]:
+        prober = Prober(
+            self._sockets.arp,
+            interface=place.interface,
+            identity=place.identity,
+            announce_interval_s=self.config.settings.announce_interval_s,
+            on_mac=self._on_mac,
+        )
+        async with Checker(self._on_result) as checker, asyncio.TaskGroup() as tasks:
+            working = [
+                tasks.create_task(prober.run()),
+                tasks.create_task(self._watch_loop()),
+            ]
+            try:
+                yield prober, checker
+            finally:
+                for task in working:
+                    task.cancel()
+
+    async def _watch_loop(self) -> None:
+        await self._loop_ended.wait()
+        self._core.stop()
+        raise DataplaneError(0, "the forwarding loop has ended")
+
+    # ---- Configuration ----
+
+    def _begin(self, place: Place) -> None:
+        settings = self.config.settings
+        self._core.set_timeouts(
+            tcp_s=settings.timeout_tcp_s,
+            tcp_fin_s=settings.timeout_tcp_fin_s,
+            udp_s=settings.timeout_udp_s,
+        )
+        self._prober.update(place.sources, place.vips)
+        targets = self._targets()
+        self._health = {each: self._health.get(each, Health()) for each in targets}
+        self._macs = {a: mac for a, mac in self._macs.items() if a in place.sources}
+        self._checker.update(targets)
+
+    async def reload(self, config: Config) -> None:
+        """Takes a new configuration; raises SetupError, and changes nothing, if it cannot run."""
+        async with AsyncIPRoute() as netlink:
+            place = await survey(netlink, config)
+        now = self._place
+        if (place.interface.name, place.identity) != (now.interface.name, now.identity):
+            raise SetupError("interface and mac cannot change while running: restart instead")
+        self.config, self._place = config, place
+        self._filter(place)
+        self._begin(place)
+        self._publish()
+
+    def _targets(self) -> list[Target]:
+        return [target(v, real) for v in self.config.virtuals for real in v.real]
+
+    # ---- Events ----
+
+    async def _first_results(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_S):
+                await self._settled.wait()
+        self._published = True
+        self._publish()
+
+    def _on_result(self, what: Target, result: Result) -> None:
+        before = self._health.get(what)
+        if before is None:
+            return
+        after = before.after(result.passed, result.reason, failure_count=what.check.failure_count)
+        self._health[what] = after
+        if after.up != before.up:
+            _log.info("Check of %s: %s (%s)", what.name, _words(after), after.reason)
+        elif after.failures and after.up:
+            count = f"{after.failures}/{what.check.failure_count}"
+            _log.info("Soft failure %s of %s: %s", count, what.name, after.reason)
+        self._note_settled()
+        if after.up != before.up:
+            self._publish()
+
+    def _on_mac(self, address: IPv4Address, mac: bytes) -> None:
+        self._macs[address] = mac
+        self._note_settled()
+        self._publish()
+
+    def _note_settled(self) -> None:
+        """All is known that the first table needs: a result and a MAC for every server up."""
+        if all(
+            health.up is False or (health.up and what.address in self._macs)
+            for what, health in self._health.items()
+        ):
+            self._settled.set()
+
+    # ---- The table ----
+
+    def health(self, virtual: Virtual, real: Real) -> Health:
+        """What the checks say of this real server."""
+        return self._health.get(target(virtual, real), Health())
+
+    def _publish(self) -> None:
+        """Brings the table to what it should be now, in one piece."""
+        if not self._published:
+            return
+        current = self._core.services()
+        goal = plan.wanted(self.config, self.health, current)
+        changes = plan.changes(current, goal, self._macs)
+        fallbacks = plan.fallbacks(self.config)
+        for change, code in zip(changes, self._core.apply(changes), strict=True):
+            text = plan.describe(change, fallbacks)
+            if code:
+                _log.error("%s: refused: errno %d", text or change.operation.name, code)
+            elif text:
+                _log.info("%s", text)
+            elif change.operation is Operation.SET_MAC and change.server and change.mac:
+                _log.debug("MAC of %s is %s", change.server.address, change.mac.hex(":"))
+
+    # ---- Looks ----
+
+    def services(self) -> tuple[ServiceRow, ...]:
+        """The table as it is in the core now."""
+        return self._core.services()
+
+    def connections(self) -> tuple[Connection, ...]:
+        """The connection table as it is in the core now."""
+        return tuple(self._core.connections())
+
+    def stats(self) -> Stats:
+        """The core's counters."""
+        return self._core.stats()
+
+    def timeouts(self) -> tuple[int, int, int]:
+        """Seconds: established TCP, TCP after a FIN, UDP."""
+        return self._core.timeouts()
+
+
+def _longest(place: Place) -> int:
+    """Bytes of the longest ordinary frame; what is longer was joined by offloads."""
+    return place.interface.mtu + _ETHERNET_HEADER + _VLAN_TAG
+
+
+def _words(health: Health) -> str:
+    return "up" if health.up else "down"

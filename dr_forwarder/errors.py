@@ -1,0 +1,19 @@
+"""Errors by whose fault they are; a configuration's own is ``config.ConfigError``."""
+
+from __future__ import annotations
+
+
+class ForwarderError(Exception):
+    """Something to tell the user in one line; a command then ends with status 1."""
+
+
+class SetupError(ForwarderError):
+    """The host is not as direct routing needs it; the text says what to do about it."""
+
+
+class DataplaneError(OSError):
+    """The system refused something the core needs; carries the errno."""
+
+
+class NotRunning(ForwarderError):  # noqa: N818 - a state of the host, and read as one
+    """No director answers in this state directory."""

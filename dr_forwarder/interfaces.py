@@ -1,0 +1,119 @@
+"""Interfaces: what the kernel says of a network interface and of the way to an address.
+
+Asked by netlink: /sys/class/net shows the network namespace of whoever mounted it.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from .config.model import Address
+from .errors import SetupError
+
+_RTN_UNICAST, _RTN_LOCAL = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A network interface."""
+
+    name: str
+    index: int
+    mac: bytes
+    mtu: int
+    up: bool
+    kind: str = ""
+    """``veth``, ``bridge``, ``macvlan`` ...; empty for hardware."""
+    macvlan_mode: str = ""
+    addresses: tuple[Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OnLink:
+    """An address that is reached without a router."""
+
+    interface_index: int
+    source: IPv4Address
+    """What the host calls itself towards that address."""
+
+
+async def interfaces(netlink: AsyncIPRoute) -> Mapping[str, Interface]:
+    """Every interface of this network namespace, by name."""
+    addresses: dict[int, list[Address]] = {}
+    async for message in await netlink.get_addr():
+        text = message.get("local") or message.get("address")
+        if text:
+            addresses.setdefault(message["index"], []).append(ip_address(text))
+    found = [_interface(link, addresses) async for link in await netlink.get_links()]
+    return {interface.name: interface for interface in found}
+
+
+def _interface(link: Any, addresses: Mapping[int, list[Address]]) -> Interface:
+    info = link.get("linkinfo")
+    kind = (info.get("kind") if info else None) or ""
+    data = info.get("data") if info else None
+    mode = str(data.get("macvlan_mode") or "") if kind == "macvlan" and data else ""
+    mac = link.get("address") or "00:00:00:00:00:00"
+    return Interface(
+        name=link.get("ifname"),
+        index=link["index"],
+        mac=bytes.fromhex(mac.replace(":", "")),
+        mtu=link.get("mtu"),
+        up=bool(link["flags"] & 1),
+        kind=kind,
+        macvlan_mode=mode,
+        addresses=tuple(addresses.get(link["index"], ())),
+    )
+
+
+async def on_link(netlink: AsyncIPRoute, address: IPv4Address) -> OnLink:
+    """The way to a real server; raises SetupError when it is not on the same segment."""
+    try:
+        routes = list(await netlink.route("get", dst=str(address)))
+    except NetlinkError as error:
+        reason = "no route" if error.code == errno.ENETUNREACH else "its route refuses packets"
+        raise SetupError(
+            f"real server {address} cannot be reached: {reason}; direct routing needs it on the"
+            " same segment: give this host an address in its network"
+        ) from error
+    route = routes[0]
+    gateway = route.get("gateway") or route.get("via")
+    if gateway:
+        raise SetupError(
+            f"real server {address} is not on the same segment: it is reached through router"
+            f" {gateway}; direct routing rewrites MAC addresses and cannot cross a router"
+        )
+    if route["type"] == _RTN_LOCAL:
+        raise SetupError(
+            f"real server {address} is an address of this host; a director that serves too is"
+            " not supported yet: run it on another host"
+        )
+    if route["type"] != _RTN_UNICAST:
+        raise SetupError(f"real server {address} is no unicast address of a neighbour")
+    source = route.get("prefsrc")
+    return OnLink(route.get("oif"), IPv4Address(source) if source else IPv4Address(0))
+
+
+async def is_blackholed(netlink: AsyncIPRoute, address: IPv4Address) -> bool:
+    """True when the kernel drops what it would forward to this address."""
+    try:
+        await netlink.route("get", dst=str(address))
+    except NetlinkError as error:
+        return bool(error.code == errno.EINVAL)
+    return False
+
+
+def is_forwarding(interface: str, proc: Path = Path("/proc/sys/net/ipv4/conf")) -> bool:
+    """True when the kernel forwards IPv4 packets that come in on this interface."""
+    try:
+        return (proc / interface / "forwarding").read_text().strip() == "1"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,193 @@
+"""Plan: from configuration, health and MAC addresses to the changes the table needs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from .config.model import Address, Config, Real, Virtual, endpoint
+from .health import Health
+from .table import HOST_MASK, Change, Key, Operation, Server, ServerRow, Service, ServiceRow
+
+HealthOf = Callable[[Virtual, Real], Health]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A service as it should be, with its servers in the order they are to be added."""
+
+    service: Service
+    servers: tuple[Server, ...]
+
+
+def service_of(virtual: Virtual) -> Service:
+    """The table's service for a virtual service of the configuration."""
+    if virtual.address is None:
+        raise ValueError(f"virtual service {virtual.name} has no address")
+    return Service(
+        key=Key(virtual.protocol, virtual.address, virtual.port),
+        scheduler=virtual.scheduler,
+        persistent_s=virtual.persistent_s,
+        mask=HOST_MASK if virtual.netmask is None else IPv4Address(virtual.netmask),
+    )
+
+
+def server_of(virtual: Virtual, real: Real, *, weight: int) -> Server:
+    """In direct routing a frame's port is not rewritten, so a server has the service's port."""
+    return Server(real.address, virtual.port, weight, real.upper, real.lower)
+
+
+def wanted(config: Config, health: HealthOf, current: Sequence[ServiceRow]) -> tuple[Wanted, ...]:
+    """What the table should hold, services and servers in the file's order."""
+    present = {row.service.key: row for row in current}
+    return tuple(
+        _wanted(virtual, health, present, readd=config.readd_quiescent)
+        for virtual in config.virtuals
+    )
+
+
+def _wanted(
+    virtual: Virtual, health: HealthOf, present: Mapping[Key, ServiceRow], *, readd: bool
+) -> Wanted:
+    service = service_of(virtual)
+    row = present.get(service.key)
+    before = {r.server.address: r.server.weight for r in row.servers} if row else {}
+    servers: dict[Address, Server] = {}
+    any_up = False
+    for real in virtual.real:
+        weight = _weight(virtual, real, health(virtual, real).up, before, readd=readd)
+        if weight is None:
+            continue
+        any_up = any_up or weight > 0
+        servers.setdefault(real.address, server_of(virtual, real, weight=weight))
+    if virtual.fallback is not None and not any_up:
+        address = virtual.fallback.address
+        servers[address] = Server(address, virtual.port, 1)
+    return Wanted(service, tuple(servers.values()))
+
+
+def _weight(
+    virtual: Virtual,
+    real: Real,
+    up: bool | None,
+    before: Mapping[Address, int],
+    *,
+    readd: bool,
+) -> int | None:
+    """The weight this server should have; None: it should not be in the table.
+
+    A server that has not been checked yet gets no traffic, but one that an earlier run left in
+    the table keeps what it had until its first result (ldirectord trusts those too).
+    """
+    if up:
+        return real.weight
+    if up is None:
+        weight = before.get(real.address)
+        return weight if weight is None or weight == 0 else real.weight
+    if virtual.quiescent and (readd or real.address in before):
+        return 0
+    return None
+
+
+def changes(
+    current: Sequence[ServiceRow], goal: Sequence[Wanted], macs: Mapping[Address, bytes]
+) -> tuple[Change, ...]:
+    """The changes that lead from the table as it is to the table as it should be."""
+    present = {row.service.key: row for row in current}
+    keys = {target.service.key for target in goal}
+    steps = [
+        Change(Operation.DELETE_SERVICE, row.service)
+        for row in current
+        if row.service.key not in keys
+    ]
+    for target in goal:
+        steps += _service_changes(present.get(target.service.key), target)
+    steps += _mac_changes(current, goal, macs)
+    return tuple(steps)
+
+
+def _service_changes(row: ServiceRow | None, target: Wanted) -> Iterator[Change]:
+    service = target.service
+    if row is None:
+        yield Change(Operation.ADD_SERVICE, service)
+    elif row.service != service:
+        yield Change(Operation.EDIT_SERVICE, service)
+    before = {each.server.address: each.server for each in row.servers} if row else {}
+    after = {server.address for server in target.servers}
+    for address, gone in before.items():
+        if address not in after:
+            yield Change(Operation.DELETE_SERVER, service, gone)
+    for server in target.servers:
+        if server.address not in before:
+            yield Change(Operation.ADD_SERVER, service, server)
+        elif before[server.address] != server:
+            yield Change(Operation.EDIT_SERVER, service, server)
+
+
+def _mac_changes(
+    current: Sequence[ServiceRow], goal: Sequence[Wanted], macs: Mapping[Address, bytes]
+) -> Iterator[Change]:
+    """A MAC is told for every server that does not have it yet; once an address is enough."""
+    known: dict[Address, set[bytes | None]] = {}
+    for row in current:
+        for each in row.servers:
+            known.setdefault(each.server.address, set()).add(each.mac)
+    told: set[Address] = set()
+    for target in goal:
+        present = _addresses(current, target.service.key)
+        for server in target.servers:
+            mac = macs.get(server.address)
+            if mac is None or server.address in told:
+                continue
+            if known.get(server.address) == {mac} and server.address in present:
+                continue
+            told.add(server.address)
+            yield Change(Operation.SET_MAC, None, server, mac)
+
+
+def _addresses(current: Sequence[ServiceRow], key: Key) -> set[Address]:
+    rows: tuple[ServerRow, ...] = ()
+    for row in current:
+        if row.service.key == key:
+            rows = row.servers
+    return {row.server.address for row in rows}
+
+
+def fallbacks(config: Config) -> frozenset[tuple[Key, Address]]:
+    """Which servers are there as fallbacks only, for the log."""
+    return frozenset(
+        (service_of(virtual).key, virtual.fallback.address)
+        for virtual in config.virtuals
+        if virtual.fallback is not None
+        and all(real.address != virtual.fallback.address for real in virtual.real)
+    )
+
+
+def describe(change: Change, fallbacks: Collection[tuple[Key, Address]] = ()) -> str | None:
+    """A change in the words of ldirectord's log; None for what it does not log."""
+    service, server = change.service, change.server
+    if service is None:
+        return None
+    key = service.key
+    virtual = endpoint(key.address, key.port)
+    match change.operation:
+        case Operation.ADD_SERVICE:
+            return f"Added virtual server: {virtual}"
+        case Operation.EDIT_SERVICE:
+            return f"Changed virtual server: {virtual}"
+        case Operation.DELETE_SERVICE:
+            return f"Purged virtual server: {virtual}"
+    if server is None:
+        return None
+    kind = "fallback" if (key, server.address) in fallbacks else "real"
+    weight = f"(Weight set to {server.weight})"
+    match change.operation:
+        case Operation.ADD_SERVER:
+            return f"Added {kind} server: {server.name} ({virtual}) {weight}"
+        case Operation.DELETE_SERVER:
+            return f"Deleted {kind} server: {server.name} ({virtual})"
+        case Operation.EDIT_SERVER:
+            verb = "Restored" if server.weight else "Quiescent"
+            return f"{verb} {kind} server: {server.name} ({virtual}) {weight}"
+    return None

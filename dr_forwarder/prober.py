@@ -1,0 +1,208 @@
+"""Prober: keeps asking the real servers for their MAC addresses, and announces the VIPs' own.
+
+The I/O around `neighbours` and `arp`: one ARP socket, plus the kernel's neighbour table as a
+second source. What to ask and whom to believe is decided there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Collection, Mapping
+from ipaddress import IPv4Address
+
+from pyroute2 import AsyncIPRoute
+
+from . import arp
+from .addresses import Identity
+from .interfaces import Interface
+from .neighbours import TICK_S, Ask, Neighbour
+
+_log = logging.getLogger(__name__)
+
+_RTMGRP_NEIGH = 0x4
+_NUD_REACHABLE = 0x02
+_FRAME_ROOM = 2048
+_ANSWER_CONFLICT_EVERY_S = 1.0
+"""RFC 5227 section 2.4 bounds how often an address is defended."""
+
+OnMac = Callable[[IPv4Address, bytes], None]
+
+
+class Prober:
+    """Follows the MAC addresses of servers, and tells everybody those of the VIPs.
+
+    ``on_mac(address, mac)`` is called when a server's MAC address is learnt or has moved. The
+    socket is the caller's.
+    """
+
+    def __init__(
+        self,
+        where: socket.socket,
+        *,
+        interface: Interface,
+        identity: Identity,
+        announce_interval_s: float,
+        on_mac: OnMac,
+    ) -> None:
+        self._socket = where
+        self._interface = interface
+        self._identity = identity
+        self._announce_interval_s = announce_interval_s
+        self._on_mac = on_mac
+        self._servers: dict[IPv4Address, Neighbour] = {}
+        self._sources: Mapping[IPv4Address, IPv4Address] = {}
+        self._vips: tuple[IPv4Address, ...] = ()
+        self._conflicts: dict[IPv4Address, tuple[bytes, float]] = {}
+
+    def update(
+        self, sources: Mapping[IPv4Address, IPv4Address], vips: Collection[IPv4Address]
+    ) -> None:
+        """Sets the servers, each with the address to ask it from, and the VIPs."""
+        fresh = [vip for vip in vips if vip not in self._vips]
+        self._sources = dict(sources)
+        self._vips = tuple(vips)
+        self._servers = {address: self._servers.get(address, Neighbour()) for address in sources}
+        for vip in fresh:
+            self._send(arp.probe(vip, mac=self._interface.mac))
+        self._announce(fresh)
+        for address in self._servers:
+            if self._servers[address].mac is None:
+                self._ask(address, Ask.EVERYBODY)
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._socket, self._receive)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._tick_for_ever())
+                tasks.create_task(self._announce_for_ever())
+                tasks.create_task(self._follow_kernel())
+        finally:
+            loop.remove_reader(self._socket)
+
+    # ---- Asking ----
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            for address, before in list(self._servers.items()):
+                after, ask = before.tick()
+                self._change(address, before, after)
+                self._ask(address, ask)
+
+    def _change(self, address: IPv4Address, before: Neighbour, after: Neighbour) -> None:
+        self._servers[address] = after
+        if after.mac is not None and after.mac != before.mac:
+            _log.info("Real server %s is at %s", address, after.mac.hex(":"))
+            self._on_mac(address, after.mac)
+        if after.duplicate is not None and after.duplicate != before.duplicate:
+            _log.warning(
+                "Real server %s: %s claims its address too; %s still answers and is kept",
+                address,
+                after.duplicate.hex(":"),
+                (after.mac or b"").hex(":"),
+            )
+
+    def _ask(self, address: IPv4Address, ask: Ask) -> None:
+        mac = self._servers[address].mac
+        if ask is Ask.NOTHING:
+            return
+        to = mac if ask is Ask.AT_ITS_MAC and mac is not None else arp.BROADCAST
+        source = self._sources[address]
+        self._send(arp.request(address, sender=source, sender_mac=self._interface.mac, to=to))
+
+    def _send(self, frame: bytes) -> None:
+        try:
+            self._socket.send(frame)
+        except OSError as error:
+            # The interface may be down or full for a moment; the next tick asks again.
+            _log.debug("ARP could not be sent: %s", error)
+
+    # ---- Hearing ----
+
+    def _receive(self) -> None:
+        while True:
+            try:
+                frame = self._socket.recv(_FRAME_ROOM)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                _log.warning("ARP on %s: %s", self._interface.name, error)
+                return
+            packet = arp.parse(frame)
+            if packet is not None:
+                self._heard(packet)
+
+    def _heard(self, packet: arp.Packet) -> None:
+        if packet.sender in self._servers:
+            self._heard_server(packet.sender, packet.sender_mac)
+        elif packet.sender in self._vips:
+            self._defend(packet.sender, packet.sender_mac)
+
+    def _heard_server(self, address: IPv4Address, mac: bytes) -> None:
+        before = self._servers[address]
+        after, ask = before.heard(mac)
+        self._change(address, before, after)
+        self._ask(address, ask)
+
+    def _defend(self, vip: IPv4Address, mac: bytes) -> None:
+        now = asyncio.get_running_loop().time()
+        who, last = self._conflicts.get(vip, (b"", -_ANSWER_CONFLICT_EVERY_S))
+        if now - last < _ANSWER_CONFLICT_EVERY_S:
+            return
+        self._conflicts[vip] = (mac, now)
+        if mac != self._identity.mac:
+            self._announce([vip])
+        if who != mac:
+            _log.warning("VIP %s is claimed by %s: %s", vip, mac.hex(":"), self._blame(mac))
+
+    def _blame(self, mac: bytes) -> str:
+        if mac == self._identity.mac:
+            return "that is our own virtual MAC: a second director is running; stop one"
+        for address, neighbour in self._servers.items():
+            if neighbour.mac == mac:
+                return (
+                    f"real server {address} answers ARP for it; run there:"
+                    " sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2"
+                )
+        return "another host has this address"
+
+    async def _follow_kernel(self) -> None:
+        """The kernel's own view, as a second source: it hears of servers by its own traffic."""
+        while True:
+            try:
+                async with AsyncIPRoute() as netlink:
+                    await netlink.bind(_RTMGRP_NEIGH)
+                    async for message in await netlink.get_neighbours(family=socket.AF_INET):
+                        self._heard_kernel(message)
+                    while True:
+                        async for message in netlink.get():
+                            self._heard_kernel(message)
+            except OSError as error:
+                # A burst of changes overruns the socket, which is then deaf: open another.
+                _log.debug("neighbour events: %s", error)
+                await asyncio.sleep(TICK_S)
+
+    def _heard_kernel(self, message: object) -> None:
+        get = getattr(message, "get")  # noqa: B009 - pyroute2's messages have no types
+        lladdr, destination = get("lladdr"), get("dst")
+        if not lladdr or not destination or get("ifindex") != self._interface.index:
+            return
+        address = IPv4Address(destination)
+        if get("state") == _NUD_REACHABLE and address in self._servers:
+            self._heard_server(address, bytes.fromhex(lladdr.replace(":", "")))
+
+    # ---- Announcing ----
+
+    def _announce(self, vips: Collection[IPv4Address]) -> None:
+        for vip in vips:
+            self._send(arp.gratuitous(vip, mac=self._identity.mac))
+
+    async def _announce_for_ever(self) -> None:
+        """Switches forget a MAC address that sends nothing, and then flood its traffic."""
+        while True:
+            await asyncio.sleep(self._announce_interval_s)
+            self._announce(self._vips)

@@ -1,0 +1,77 @@
+"""Sockets: the AF_PACKET sockets a director needs, made while there is the privilege to."""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .addresses import Instruction
+from .errors import SetupError
+from .interfaces import Interface
+
+_SOL_PACKET = 263
+_SO_ATTACH_FILTER = 26
+_PACKET_ADD_MEMBERSHIP = 1
+_PACKET_IGNORE_OUTGOING = 23
+_PACKET_MR_UNICAST = 3
+_ETH_P_ARP = 0x0806
+_INSTRUCTION = struct.Struct("HBBI")
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """Three for the rings, one for ARP; all closed together."""
+
+    small: socket.socket
+    large: socket.socket
+    send: socket.socket
+    arp: socket.socket
+
+    def close(self) -> None:
+        """Closes all; the rings must be gone."""
+        for each in (self.small, self.large, self.send, self.arp):
+            each.close()
+
+
+def open_sockets() -> Sockets:
+    """Needs CAP_NET_RAW, and is all that does. Raises SetupError."""
+    made: list[socket.socket] = []
+    try:
+        for _ in range(4):
+            made.append(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+    except PermissionError as error:
+        for each in made:
+            each.close()
+        raise SetupError(
+            "cannot open packet sockets: CAP_NET_RAW is missing; run as root, or give it: docker"
+            " run --cap-add NET_RAW, systemd AmbientCapabilities=CAP_NET_RAW, or setcap"
+            " cap_net_raw+ep on the Python interpreter"
+        ) from error
+    return Sockets(*made)
+
+
+def attach_filter(where: socket.socket, program: Sequence[Instruction]) -> None:
+    """Replaces the socket's filter at once; no frame meets none or half of one."""
+    code = b"".join(_INSTRUCTION.pack(*instruction) for instruction in program)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    where.setsockopt(
+        socket.SOL_SOCKET,
+        _SO_ATTACH_FILTER,
+        struct.pack("HL", len(program), ctypes.addressof(buffer)),
+    )
+
+
+def receive_mac(where: socket.socket, interface: Interface, mac: bytes) -> None:
+    """Makes the interface let frames for this MAC address in."""
+    request = struct.pack("iHH8s", interface.index, _PACKET_MR_UNICAST, len(mac), mac)
+    where.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
+
+
+def listen_to_arp(where: socket.socket, interface: Interface) -> None:
+    """Makes this the socket that hears, and sends, ARP on the interface."""
+    where.setblocking(False)
+    where.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+    where.bind((interface.name, _ETH_P_ARP))

@@ -1,0 +1,52 @@
+"""State directory: where a running director keeps its control socket, its lock and its state."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import SetupError
+
+_SYSTEM = Path("/run/dr-forwarder")
+
+
+def default() -> Path:
+    """``/run/dr-forwarder`` for root, else a directory of the user's own."""
+    if os.geteuid() == 0:
+        return _SYSTEM
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime:
+        return Path(runtime) / "dr-forwarder"
+    return Path(f"/tmp/dr-forwarder-{os.getuid()}")
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[Path]:
+    """Makes the directory (mode 0700) and holds it for this process alone; raises SetupError."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.stat().st_uid != os.geteuid():
+            raise SetupError(f"state directory {path} belongs to another user: --state-dir DIR")
+        descriptor = os.open(path / "pid", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SetupError(
+            f"state directory {path}: {error.strerror}; choose another: --state-dir DIR"
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            pid = os.read(descriptor, 32).decode().strip()
+            raise SetupError(
+                f"a director is running already in {path} (pid {pid}); stop it, or choose"
+                " another directory: --state-dir DIR"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield path
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
