@@ -21,7 +21,7 @@ from .checks import Result, Target, target
 from .checks.scheduler import Checker
 from .config.model import Address, Config, MacMode, Real, Virtual
 from .dataplane import Engine, Limits
-from .errors import DataplaneError, SetupError
+from .errors import SetupError
 from .health import Health
 from .interfaces import (
     Interface,
@@ -48,7 +48,7 @@ file's order; a check that takes longer joins later."""
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a configuration can run on this host: the result of looking, before anything is done."""
+    """Where a configuration can run on this host; looked up before anything is done."""
 
     interface: Interface
     identity: Identity
@@ -134,13 +134,12 @@ class Director:
         self._macs: dict[Address, bytes] = {}
         self._stopped = asyncio.Event()
         self._settled = asyncio.Event()
-        self._loop_ended = asyncio.Event()
         self._published = False
 
     # ---- Life ----
 
-    async def run(self, *, ready: asyncio.Event | None = None) -> Stats:
-        """Directs until stopped; ``ready`` is set once the table is filled. Returns the counters."""
+    async def run(self) -> Stats:
+        """Directs until stopped, and returns the counters."""
         async with AsyncIPRoute() as netlink:
             place = await survey(netlink, self.config)
             with contextlib.closing(open_sockets()) as sockets, self._engine(place) as engine:
@@ -150,8 +149,7 @@ class Director:
                 async with self._workers(place) as (self._prober, self._checker):
                     self._begin(place)
                     await self._first_results()
-                    if ready is not None:
-                        ready.set()
+                    _log.info("Running: %d virtual servers", len(self.config.virtuals))
                     await self._stopped.wait()
                 return engine.stats()
 
@@ -180,7 +178,12 @@ class Director:
             slot_bytes=slot,
         )
         loop = asyncio.get_running_loop()
-        engine.start(on_end=lambda: loop.call_soon_threadsafe(self._loop_ended.set))
+
+        def on_end() -> None:
+            # If it was not asked to end, closing the engine says why it did.
+            loop.call_soon_threadsafe(self.stop)
+
+        engine.start(on_end=on_end)
 
     def _prepare_sockets(self, place: Place) -> None:
         self._filter(place)
@@ -212,20 +215,11 @@ class Director:
             on_mac=self._on_mac,
         )
         async with Checker(self._on_result) as checker, asyncio.TaskGroup() as tasks:
-            working = [
-                tasks.create_task(prober.run()),
-                tasks.create_task(self._watch_loop()),
-            ]
+            probing = tasks.create_task(prober.run())
             try:
                 yield prober, checker
             finally:
-                for task in working:
-                    task.cancel()
-
-    async def _watch_loop(self) -> None:
-        await self._loop_ended.wait()
-        self._core.stop()
-        raise DataplaneError(0, "the forwarding loop has ended")
+                probing.cancel()
 
     # ---- Configuration ----
 

@@ -54,6 +54,7 @@ class Prober:
         self._servers: dict[IPv4Address, Neighbour] = {}
         self._sources: Mapping[IPv4Address, IPv4Address] = {}
         self._vips: tuple[IPv4Address, ...] = ()
+        self._unproved: tuple[IPv4Address, ...] = ()
         self._conflicts: dict[IPv4Address, tuple[bytes, float]] = {}
 
     def update(
@@ -64,9 +65,8 @@ class Prober:
         self._sources = dict(sources)
         self._vips = tuple(vips)
         self._servers = {address: self._servers.get(address, Neighbour()) for address in sources}
-        for vip in fresh:
-            self._send(arp.probe(vip, mac=self._interface.mac))
         self._announce(fresh)
+        self._unproved = tuple(vips)
         for address in self._servers:
             if self._servers[address].mac is None:
                 self._ask(address, Ask.EVERYBODY)
@@ -92,6 +92,13 @@ class Prober:
                 after, ask = before.tick()
                 self._change(address, before, after)
                 self._ask(address, ask)
+            self._prove()
+
+    def _prove(self) -> None:
+        """Nobody else may answer for a VIP; asked once the servers are known, to name the culprit."""
+        for vip in self._unproved:
+            self._send(arp.probe(vip, mac=self._interface.mac))
+        self._unproved = ()
 
     def _change(self, address: IPv4Address, before: Neighbour, after: Neighbour) -> None:
         self._servers[address] = after
@@ -206,3 +213,4 @@ class Prober:
         while True:
             await asyncio.sleep(self._announce_interval_s)
             self._announce(self._vips)
+            self._unproved = self._vips

@@ -1,4 +1,4 @@
-"""The demonstration: the tutorial's cluster with real processes and real frames, every claim checked.
+"""The demonstration: the tutorial's cluster with real processes and frames, each claim checked.
 
 Nothing here knows how the director works: it is started as a user starts it, and judged by what
 the client, the real servers and the kernel say.

@@ -77,7 +77,8 @@ def _log_to_stderr(*, verbose: bool) -> None:
         format="%(asctime)s %(levelname)-7s %(message)s",
         level=logging.DEBUG if verbose else logging.INFO,
     )
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    for talkative in ("asyncio", "pyroute2"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
 def _report(config: Config) -> None:
@@ -112,17 +113,8 @@ class _Runner:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._director.stop)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
-        ready = asyncio.Event()
-        async with serving(self._director, self._directory), asyncio.TaskGroup() as tasks:
-            announcing = tasks.create_task(self._announce(ready))
-            try:
-                return await self._director.run(ready=ready)
-            finally:
-                announcing.cancel()
-
-    async def _announce(self, ready: asyncio.Event) -> None:
-        await ready.wait()
-        _log.info("Running: %d virtual services", len(self._director.config.virtuals))
+        async with serving(self._director, self._directory):
+            return await self._director.run()
 
     def _hang_up(self) -> None:
         task = asyncio.get_running_loop().create_task(self._reload())

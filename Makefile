@@ -1,0 +1,44 @@
+# The only entry point. Everything is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+C_FILES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+
+.PHONY: demo test lint format bench asan dev clean
+
+demo: dev
+	$(BIN)/dr-forwarder lab demo
+
+test: dev
+	$(BIN)/pytest
+
+lint: dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
+
+format: dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(C_FILES)
+
+bench: dev
+	$(BIN)/python -m bench
+
+# The Python tests of the core once more, with the extension itself under the sanitizers.
+asan: dev
+	tests/with-sanitizers $(BIN)
+
+# Builds what has changed; fast when nothing has.
+dev: $(VENV)/installed
+	$(BIN)/python setup.py -q build_ext --inplace
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade pip setuptools cffi
+	$(BIN)/pip install -q --no-build-isolation -e '.[test,lint]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info dr_forwarder/*.so

@@ -1,0 +1,114 @@
+"""A director run in the lab as a user runs it, for tests to watch and to steer."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dr_forwarder.client import Client
+from dr_forwarder.errors import NotRunning
+from dr_forwarder.lab import Lab
+from dr_forwarder.table import ServerRow
+
+LIMIT_S = 10.0
+
+# Fast checks, no surprises; tests append what they are about.
+CONFIG = """\
+checkinterval=1
+checktimeout=1
+virtual=10.10.10.60:80
+        real=10.10.10.62:80 gate
+        real=10.10.10.63:80 gate
+        service=http
+        scheduler=wrr
+        request="test.html"
+        receive="foo"
+"""
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, limit_s: float = LIMIT_S) -> float:
+    """Seconds until it held."""
+    began_s = time.monotonic()
+    while not condition():
+        if time.monotonic() - began_s > limit_s:
+            raise AssertionError(f"not within {limit_s:g} s: {what}")
+        time.sleep(0.02)
+    return time.monotonic() - began_s
+
+
+class Running:
+    """A director process, its file, its log and its control socket."""
+
+    def __init__(self, lab: Lab, directory: Path, *options: str) -> None:
+        self.lab = lab
+        self.config = directory / "ldirectord.cf"
+        self.state_dir = directory / "state"
+        self.client = Client(self.state_dir)
+        self._log_file = directory / "log"
+        self._options = options
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self, text: str) -> None:
+        self.config.write_text(text)
+        argv = [sys.executable, "-m", "dr_forwarder", "run", str(self.config)]
+        argv += ["--state-dir", str(self.state_dir), *self._options]
+        with self._log_file.open("a") as log:
+            self.process = self.lab.popen("director", argv, stderr=log)
+        before = self.log.count("Running:")
+        wait_until(lambda: self.ended or self.log.count("Running:") > before, "director runs")
+
+    @property
+    def log(self) -> str:
+        return self._log_file.read_text()
+
+    @property
+    def ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+    def send(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Its exit status."""
+        assert self.process is not None
+        if not self.ended:
+            self.send(number)
+        return self.process.wait(LIMIT_S)
+
+    def reload(self, text: str) -> str:
+        """What the log says of it."""
+        before = len(self.log)
+        self.config.write_text(text)
+        self.send(signal.SIGHUP)
+        done = ("Reloaded", "Not reloaded")
+        wait_until(lambda: any(word in self.log[before:] for word in done), "reloaded or not")
+        return self.log[before:]
+
+    def servers(self) -> list[ServerRow]:
+        try:
+            rows = self.client.services()
+        except NotRunning:
+            return []
+        found = [server for row in rows for server in row.servers]
+        return sorted(found, key=lambda row: row.server.address.packed)
+
+    def weights(self) -> dict[str, int]:
+        """The last byte of each server's address, and its weight."""
+        return {f".{row.server.address.packed[-1]}": row.server.weight for row in self.servers()}
+
+
+@contextmanager
+def running(lab: Lab, directory: Path, text: str, *options: str) -> Iterator[Running]:
+    """A director that has started; it is stopped whatever happens."""
+    director = Running(lab, directory, *options)
+    try:
+        director.start(text)
+        yield director
+    finally:
+        director.stop()
