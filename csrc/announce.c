@@ -1,7 +1,10 @@
-/* announce.c -- answers ARP requests for a VIP (RFC 826) with the MAC address it is reached at. */
+/* announce.c -- answers ARP requests (RFC 826) and neighbour solicitations (RFC 4861) for a VIP
+ * with the MAC address it is reached at. */
 #include "announce.h"
 
 #include <string.h>
+
+#include "icmp.h"
 
 /* Offsets of ARP for IPv4 over Ethernet, from the beginning of the frame. */
 enum {
@@ -27,12 +30,6 @@ static bool is_vip(const struct table *table, const uint8_t *ipv4)
 
     memcpy(address + 12, ipv4, 4);
     return table_has_vip(table, address);
-}
-
-static void write16(uint8_t *bytes, uint16_t value)
-{
-    bytes[0] = (uint8_t)(value >> 8);
-    bytes[1] = (uint8_t)value;
 }
 
 static void turn_into_answer(uint8_t *arp, const uint8_t mac[MAC])
@@ -63,5 +60,72 @@ enum dr_verdict announce_arp(const struct table *table, const uint8_t mac[MAC],
         return DR_ARP_OTHER;
 
     turn_into_answer(arp, mac);
+    frame->send = 1;
     return DR_ANSWERED;
+}
+
+/* ---- Neighbour discovery ---- */
+
+enum {
+    IP = ETHERNET_HEADER,
+    IPV6_HEADER = 40,
+    TARGET = 8, /* in the message */
+    OPTION = TARGET + ADDRESS,
+    MESSAGE = OPTION + 8,
+    ADVERTISEMENT = 136,
+    SOLICITED = 0x40,
+    OVERRIDE = 0x20,
+    TARGET_LINK_LAYER_ADDRESS = 2,
+    HOP_LIMIT = 255, /* RFC 4861 section 7.1.1: nobody else's passes for one */
+};
+
+static bool is_solicitation_for_vip(const struct table *table, const uint8_t *frame,
+                                    const struct packet *packet)
+{
+    const uint8_t *ip = frame + IP;
+    const uint8_t *message = frame + packet->transport;
+    size_t length = IP + packet->ip_length - packet->transport;
+
+    return packet->transport == IP + IPV6_HEADER && ip[7] == HOP_LIMIT && length >= OPTION &&
+           message[1] == 0 && icmp6_checksum(ip, message, length) == 0 &&
+           table_has_vip(table, message + TARGET);
+}
+
+static void write_advertisement(uint8_t *ip, const uint8_t *asker, const uint8_t *vip,
+                                const uint8_t mac[MAC], bool is_probe)
+{
+    /* RFC 4861 section 7.2.4: who asks from no address is answered by multicast, unsolicited. */
+    static const uint8_t all_nodes[ADDRESS] = {0xff, 2, [15] = 1};
+    uint8_t *message = ip + IPV6_HEADER;
+
+    memset(ip, 0, IPV6_HEADER + MESSAGE);
+    ip[0] = 0x60;
+    write16(ip + 4, MESSAGE);
+    ip[6] = PROTOCOL_ICMPV6;
+    ip[7] = HOP_LIMIT;
+    memcpy(ip + 8, vip, ADDRESS);
+    memcpy(ip + 24, is_probe ? all_nodes : asker, ADDRESS);
+    message[0] = ADVERTISEMENT;
+    message[4] = is_probe ? OVERRIDE : SOLICITED | OVERRIDE;
+    memcpy(message + TARGET, vip, ADDRESS);
+    message[OPTION] = TARGET_LINK_LAYER_ADDRESS;
+    message[OPTION + 1] = 1;
+    memcpy(message + OPTION + 2, mac, MAC);
+    write16(message + 2, icmp6_checksum(ip, message, MESSAGE));
+}
+
+size_t announce_nd(uint8_t out[ANNOUNCE_ROOM], const struct table *table, const uint8_t mac[MAC],
+                   const uint8_t *frame, const struct packet *packet)
+{
+    static const uint8_t nobody[ADDRESS];
+    static const uint8_t all_nodes[MAC] = {0x33, 0x33, 0, 0, 0, 1};
+
+    if (!is_solicitation_for_vip(table, frame, packet))
+        return 0;
+    const uint8_t *asker = frame + IP + 8;
+    bool is_probe = memcmp(asker, nobody, ADDRESS) == 0;
+    packet_rewrite(out, is_probe ? all_nodes : frame + MAC, mac);
+    memcpy(out + 12, frame + 12, 2); /* the same ethertype */
+    write_advertisement(out + IP, asker, frame + packet->transport + TARGET, mac, is_probe);
+    return IP + IPV6_HEADER + MESSAGE;
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "changes.h"
 #include "states.h"
 
 enum {
@@ -38,8 +39,8 @@ static uint32_t hash_flow(uint64_t seed, const uint8_t client[ADDRESS],
 static uint32_t *bucket_of_flow(const struct connections *connections, const struct flow *flow)
 {
     uint32_t ports = (uint32_t)flow->client_port << 16 | flow->port;
-    uint32_t hash = hash_flow(connections->book->seed, flow->client, flow->address, ports,
-                              flow->protocol);
+    uint32_t hash =
+        hash_flow(connections->book->seed, flow->client, flow->address, ports, flow->protocol);
 
     return &connections->buckets[hash & connections->bucket_mask];
 }
@@ -61,17 +62,33 @@ static bool is_flow(const struct connection *connection, const struct flow *flow
 {
     return connection->client_port == flow->client_port && connection->port == flow->port &&
            connection->protocol == flow->protocol &&
-           memcmp(connection->client, flow->client, ADDRESS) == 0 &&
-           memcmp(connection->address, flow->address, ADDRESS) == 0;
+           is_same_address(connection->client, flow->client) &&
+           is_same_address(connection->address, flow->address);
+}
+
+static struct connection *find(const struct connections *connections, const struct flow *flow,
+                               uint8_t template_flag)
+{
+    uint32_t index = *bucket_of_flow(connections, flow);
+
+    while (index != NO_CONNECTION) {
+        struct connection *entry = &connections->entries[index];
+        if (is_flow(entry, flow) && (entry->flags & CONNECTION_TEMPLATE) == template_flag)
+            return entry;
+        index = entry->next;
+    }
+    return NULL;
 }
 
 struct connection *connections_find(const struct connections *connections, const struct flow *flow)
 {
-    for (uint32_t index = *bucket_of_flow(connections, flow); index != NO_CONNECTION;
-         index = connections->entries[index].next)
-        if (is_flow(&connections->entries[index], flow))
-            return &connections->entries[index];
-    return NULL;
+    return find(connections, flow, 0);
+}
+
+struct connection *connections_find_template(const struct connections *connections,
+                                             const struct flow *key)
+{
+    return find(connections, key, CONNECTION_TEMPLATE);
 }
 
 static void hash_link(struct connections *connections, struct connection *connection)
@@ -135,12 +152,12 @@ static void relink(struct connections *connections, struct connection *connectio
     wheel_link(connections, connection);
 }
 
-/* Rounded up: an entry never ends early. */
+/* Rounded up, and one more because the tick it is added to has begun: never early. */
 static uint32_t ticks_of_seconds(uint32_t seconds)
 {
     const uint64_t tick_ns = UINT64_C(1) << TICK_SHIFT;
 
-    return (uint32_t)(((uint64_t)seconds * 1000000000 + tick_ns - 1) >> TICK_SHIFT);
+    return (uint32_t)(((uint64_t)seconds * 1000000000 + tick_ns - 1) >> TICK_SHIFT) + 1;
 }
 
 void connections_restart(struct connections *connections, struct connection *connection,
@@ -216,8 +233,8 @@ static struct connection *add(struct connections *connections, struct table *tab
 }
 
 struct connection *connections_add(struct connections *connections, struct table *table,
-                                   const struct flow *flow, struct server *server,
-                                   uint32_t control, uint32_t tick)
+                                   const struct flow *flow, struct server *server, uint32_t control,
+                                   uint32_t tick)
 {
     struct connection *connection =
         add(connections, table, flow, server, STATE_NEW_TIMEOUT_S, tick);
@@ -260,22 +277,21 @@ static void change_side(struct connection *connection, struct server *server, bo
 }
 
 void connections_packet(struct connections *connections, struct table *table,
-                        struct connection *connection, const struct packet *packet, uint32_t tick)
+                        struct connection *connection, const struct packet *packet, bool secure,
+                        uint32_t tick)
 {
-    const struct dr_timeouts *timeouts = &connections->book->timeouts;
+    uint8_t state = state_after(connection->state, packet, secure);
 
-    if (connection->protocol == PROTOCOL_TCP) {
-        enum dr_tcp_state state = state_after(connection->state, packet->tcp_flags);
-        if (state != connection->state) {
-            connection->state = state;
-            change_side(connection, &table->servers[connection->server], !state_is_active(state));
-            if (state == DR_TCP_ESTABLISHED && connection->control != NO_CONNECTION)
-                connections->entries[connection->control].state = TEMPLATE_ASSURED;
-        }
-        connection->timeout_s = state_timeout_s(state, timeouts);
-    } else {
-        connection->timeout_s = timeouts->udp_s;
+    if (state != connection->state) {
+        bool is_active = state_is_active(connection->protocol, state);
+        connection->state = state;
+        change_side(connection, &table->servers[connection->server], !is_active);
+        if (connection->control != NO_CONNECTION &&
+            state_is_established(connection->protocol, state))
+            connections->entries[connection->control].state = TEMPLATE_ASSURED;
     }
+    connection->timeout_s =
+        state_timeout_s(connection->protocol, state, &connections->book->timeouts);
     connections_restart(connections, connection, tick);
 }
 
@@ -297,7 +313,7 @@ void connections_end(struct connections *connections, struct table *table,
         if (connection->control != NO_CONNECTION)
             connections->entries[connection->control].control--;
     }
-    server_released(server, is_template, (uint32_t)(((uint64_t)tick << TICK_SHIFT) / 1000000000));
+    server_released(server, is_template, seconds_of(tick));
 
     memset(connection, 0, sizeof(*connection));
     connection->server = NO_SLOT;
@@ -348,4 +364,43 @@ bool connections_expire(struct connections *connections, struct table *table, ui
         book->wheel_tick += WHEEL_TICKS;
     }
     return false;
+}
+
+/* ---- Connections of removed servers ---- */
+
+void connections_sweep_begin(struct connections *connections, uint32_t tick)
+{
+    connections->book->sweep = NO_CONNECTION + 1;
+    connections->book->sweep_tick = tick;
+}
+
+/* Its template goes with it when that served nobody else and was never assured. */
+static void end_orphan(struct connections *connections, struct table *table,
+                       struct connection *connection, uint32_t tick)
+{
+    bool is_template = connection->flags & CONNECTION_TEMPLATE;
+    uint32_t control = is_template ? NO_CONNECTION : connection->control;
+
+    connections_end(connections, table, connection, tick);
+    if (control != NO_CONNECTION && connections->entries[control].state != TEMPLATE_ASSURED)
+        connections_end(connections, table, &connections->entries[control], tick);
+}
+
+bool connections_sweep(struct connections *connections, struct table *table, uint32_t tick,
+                       uint32_t budget)
+{
+    struct connections_book *book = connections->book;
+
+    if (book->sweep == NO_CONNECTION || tick == book->sweep_tick)
+        return false;
+    for (; book->sweep != NO_CONNECTION && budget > 0; budget--) {
+        if (book->sweep >= book->fresh) {
+            book->sweep = NO_CONNECTION;
+            break;
+        }
+        struct connection *connection = &connections->entries[book->sweep++];
+        if (connection->server != NO_SLOT && table->servers[connection->server].use == SLOT_REMOVED)
+            end_orphan(connections, table, connection, tick);
+    }
+    return book->sweep != NO_CONNECTION;
 }

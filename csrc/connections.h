@@ -29,15 +29,15 @@ struct connection {
     uint8_t address[ADDRESS];
     uint16_t client_port;
     uint16_t port;
-    uint32_t next;           /* in the hash bucket, or in the free list */
+    uint32_t next; /* in the hash bucket, or in the free list */
     uint32_t wheel_next;
     uint32_t wheel_previous; /* an entry, or WHEEL_HEAD | wheel slot */
     uint32_t expires;        /* tick */
     uint32_t control;        /* its template; in a template: how many it controls */
     uint16_t server;         /* slot */
     uint8_t protocol;
-    uint8_t state : 4; /* enum dr_tcp_state; of a template 0, or 1 = assured */
-    uint8_t flags : 4; /* enum connection_flag */
+    uint8_t state : 4;  /* by protocol; of a template 0, or 1 = assured */
+    uint8_t flags : 4;  /* enum connection_flag */
     uint32_t timeout_s; /* of the present state; of a template, of its persistence */
 };
 
@@ -49,8 +49,10 @@ struct connections_book {
     uint64_t created;
     uint64_t expired;
     uint32_t count;
-    uint32_t free;  /* first free entry that was once used */
-    uint32_t fresh; /* entries from here on were never used */
+    uint32_t free;       /* first free entry that was once used */
+    uint32_t fresh;      /* entries from here on were never used */
+    uint32_t sweep;      /* the next entry to look at; NO_CONNECTION: no sweep */
+    uint32_t sweep_tick; /* when it was asked for */
     uint32_t wheel_tick; /* when the wheel slot to be looked at next begins */
     struct dr_timeouts timeouts;
 };
@@ -69,23 +71,32 @@ static inline uint32_t tick_of(uint64_t now_ns)
     return (uint32_t)(now_ns >> TICK_SHIFT);
 }
 
+static inline uint32_t seconds_of(uint32_t tick)
+{
+    return (uint32_t)(((uint64_t)tick << TICK_SHIFT) / 1000000000);
+}
+
 uint32_t connections_buckets(uint32_t room);
 void connections_init(struct connections *connections, uint64_t seed, uint64_t now_ns);
 
+/* Templates and connections share the hash but never a name: a client may well use port 0. */
 struct connection *connections_find(const struct connections *connections, const struct flow *flow);
+struct connection *connections_find_template(const struct connections *connections,
+                                             const struct flow *key);
 
 /* A new entry on `server`, or NULL when there is no room. `control` is NO_CONNECTION or the index
  * of its template. It is found before older entries of the same flow. */
 struct connection *connections_add(struct connections *connections, struct table *table,
-                                   const struct flow *flow, struct server *server,
-                                   uint32_t control, uint32_t tick);
+                                   const struct flow *flow, struct server *server, uint32_t control,
+                                   uint32_t tick);
 struct connection *connections_add_template(struct connections *connections, struct table *table,
                                             const struct flow *key, struct server *server,
                                             uint32_t timeout_s, uint32_t tick);
 
 /* Moves a connection on by a packet of its client, and restarts its timer. */
 void connections_packet(struct connections *connections, struct table *table,
-                        struct connection *connection, const struct packet *packet, uint32_t tick);
+                        struct connection *connection, const struct packet *packet, bool secure,
+                        uint32_t tick);
 
 void connections_restart(struct connections *connections, struct connection *connection,
                          uint32_t tick);
@@ -100,6 +111,13 @@ void connections_invalidate(struct connections *connections, struct connection *
 /* Ends what has expired, at most `budget` entries; true when there may be more. */
 bool connections_expire(struct connections *connections, struct table *table, uint32_t tick,
                         uint32_t budget);
+
+/* Ends connections whose server was removed, looking at `budget` entries; true when there are more
+ * to look at. Begins anew after connections_sweep_begin(), but not in the same tick: a server that
+ * is added again at once keeps its connections. */
+void connections_sweep_begin(struct connections *connections, uint32_t tick);
+bool connections_sweep(struct connections *connections, struct table *table, uint32_t tick,
+                       uint32_t budget);
 
 static inline uint32_t connections_index(const struct connections *connections,
                                          const struct connection *connection)

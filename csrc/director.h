@@ -4,14 +4,23 @@
 
 #include "connections.h"
 #include "dr.h"
+#include "icmp.h"
 #include "table.h"
+
+enum { ANSWER_HEADROOM = 16 }; /* for what an I/O end puts before a frame */
 
 struct director {
     struct table table;
     struct connections connections;
     struct dr_identity identity;
+    struct dr_tuning tuning;
     struct dr_stats *stats;
     uint32_t *changing; /* 1 while what the state region holds may contradict itself */
+    struct icmp_limiter limiter;
+    struct fragments *fragments;
+    struct packet first_fragment; /* whose held companions are to be sent now */
+    bool has_first_fragment;
+    uint8_t answer[ANSWER_HEADROOM + ICMP_ROOM]; /* a frame of our own; sent before the next */
 };
 
 #endif

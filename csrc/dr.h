@@ -12,29 +12,34 @@
 
 /* What became of a frame. Each frame ends in exactly one of these, and each has a counter. */
 enum dr_verdict {
-    DR_FORWARDED,       /* sent to a real server */
-    DR_ANSWERED,        /* an ARP request for a VIP, answered */
-    DR_ARP_OTHER,       /* ARP that is no question for a VIP */
-    DR_ARP_CONFLICT,    /* somebody else claims a VIP by ARP */
-    DR_NOT_FOR_US,      /* destination MAC is not the one the VIPs are announced with */
-    DR_OWN_FRAME,       /* source MAC is our own: a loop */
-    DR_TRUNCATED,       /* the ring slot was shorter than the frame */
-    DR_OVERSIZE,        /* longer than the way out allows, and not a super-frame */
-    DR_WRONG_VLAN,      /* with an 802.1Q tag: none is configured */
-    DR_NOT_IP,          /* neither ARP nor IPv4 */
-    DR_MALFORMED,       /* a length, version or header field contradicts the bytes */
-    DR_BAD_CHECKSUM,    /* of the IPv4 header */
-    DR_MARTIAN,         /* a source address that no client can have */
-    DR_FRAGMENT,        /* an IP fragment */
-    DR_OTHER_PROTOCOL,  /* neither TCP nor UDP */
-    DR_NOT_A_VIP,       /* destination address is no VIP */
-    DR_NO_SERVICE,      /* a VIP, but no virtual service on that port */
-    DR_NO_CONNECTION,   /* TCP in mid-stream that belongs to no connection */
-    DR_NO_SERVER,       /* no real server may take the connection */
-    DR_SERVER_REMOVED,  /* the connection's real server has been taken out */
-    DR_NO_MAC,          /* the real server's MAC address is not known */
-    DR_TABLE_FULL,      /* no room for another connection */
-    DR_SEND_FAILED,     /* the interface did not take it */
+    DR_FORWARDED,      /* sent to a real server */
+    DR_ICMP_FORWARDED, /* an ICMP error about a connection, sent to its real server */
+    DR_ANSWERED,       /* an ARP request or neighbour solicitation for a VIP, answered */
+    DR_ECHO_ANSWERED,  /* a ping of a VIP, answered */
+    DR_FRAGMENT_HELD,  /* a fragment that waits for its first one, or waited in vain */
+    DR_ARP_OTHER,      /* ARP that is no question for a VIP */
+    DR_ARP_CONFLICT,   /* somebody else claims a VIP by ARP */
+    DR_NOT_FOR_US,     /* destination MAC is not the one the VIPs are announced with */
+    DR_OWN_FRAME,      /* source MAC is our own: a loop */
+    DR_TRUNCATED,      /* the ring slot was shorter than the frame */
+    DR_OVERSIZE,       /* longer than the way out allows */
+    DR_WRONG_VLAN,     /* with an 802.1Q tag: none is configured */
+    DR_NOT_IP,         /* neither ARP nor IP */
+    DR_MALFORMED,      /* a length, version or header field contradicts the bytes */
+    DR_BAD_CHECKSUM,   /* of the IPv4 header */
+    DR_MARTIAN,        /* a source address that no client can have */
+    DR_SOURCE_ROUTED,  /* with a source route option, which hosts do not accept (RFC 7126) */
+    DR_OTHER_PROTOCOL, /* neither TCP, UDP, SCTP nor ICMP */
+    DR_ICMP_OTHER,     /* ICMP that is nothing to us */
+    DR_NOT_A_VIP,      /* destination address is no VIP */
+    DR_NO_SERVICE,     /* a VIP, but no virtual service on that port */
+    DR_NO_CONNECTION,  /* in mid-stream, or an ICMP error, and belongs to no connection */
+    DR_NO_SERVER,      /* no real server may take the connection */
+    DR_SERVER_REMOVED, /* the connection's real server has been taken out */
+    DR_NO_MAC,         /* the real server's MAC address is not known */
+    DR_TTL_EXCEEDED,   /* its time to live ended here */
+    DR_TABLE_FULL,     /* no room for another connection, or another fragment */
+    DR_SEND_FAILED,    /* the interface did not take it */
     DR_VERDICTS,
 };
 
@@ -54,14 +59,38 @@ enum dr_tcp_state {
     DR_TCP_STATES,
 };
 
+/* SCTP states, in the kernel's numbering too. */
+enum dr_sctp_state {
+    DR_SCTP_NONE,
+    DR_SCTP_INIT1,
+    DR_SCTP_INIT,
+    DR_SCTP_C_SENT,
+    DR_SCTP_C_REPLIED,
+    DR_SCTP_C_WAIT,
+    DR_SCTP_COOKIE,
+    DR_SCTP_C_ECHOED,
+    DR_SCTP_ESTABLISHED,
+    DR_SCTP_S_SENT,
+    DR_SCTP_S_RECEIVED,
+    DR_SCTP_S_ACK_SENT,
+    DR_SCTP_REJECTED,
+    DR_SCTP_CLOSED,
+    DR_SCTP_STATES,
+};
+
 enum dr_service_flag {
-    DR_PERSISTENT = 0x1, /* the kernel's flag word: include/uapi/linux/ip_vs.h */
+    /* The kernel's flag word: include/uapi/linux/ip_vs.h. */
+    DR_PERSISTENT = 0x1,
+    DR_ONE_PACKET = 0x4,
+    DR_SCHEDULER_1 = 0x8,  /* sh, mh: fall back to another server */
+    DR_SCHEDULER_2 = 0x10, /* sh, mh: the client's port counts too */
+    DR_SCHEDULER_3 = 0x20,
 };
 
 /* How much room there is. Fixed when the state is made; pages are touched only when used. */
 struct dr_limits {
     uint32_t services;
-    uint32_t servers; /* at most 65,535 */
+    uint32_t servers; /* at most 65,534 */
     uint32_t connections;
     uint64_t seed;  /* of the connection hash, against chosen collisions */
     uint64_t clock; /* names the clock that times are of; state of another clock is not adopted */
@@ -69,8 +98,10 @@ struct dr_limits {
 
 /* Who we are on the wire. */
 struct dr_identity {
-    uint8_t mac[6]; /* that the VIPs are announced with, and the source of what we send */
-    uint32_t mtu;   /* of the interface, bytes above Ethernet */
+    uint8_t mac[6];       /* that the VIPs are announced with, and the source of what we send */
+    uint32_t mtu;         /* of the interface, bytes above Ethernet */
+    uint8_t hosts[8][16]; /* the host's own addresses: no client has them */
+    uint32_t host_count;
 };
 
 /* Seconds, as `ipvsadm --set` takes them: 0 keeps the value. */
@@ -80,15 +111,37 @@ struct dr_timeouts {
     uint32_t udp_s;
 };
 
+/* What is a sysctl under net.ipv4.vs in kernel IPVS, with its name; see ipvs-sysctl.rst there. */
+struct dr_tuning {
+    uint8_t conn_reuse_mode;           /* 1 by default, the others 0 */
+    uint8_t expire_nodest_conn;        /* end connections of a server that was taken out */
+    uint8_t expire_quiescent_template; /* persistence ends with weight 0 */
+    uint8_t sloppy_tcp;                /* begin in mid-stream too */
+    uint8_t sloppy_sctp;
+    uint8_t secure_tcp;      /* 2 and 3: a half-open connection weighs nothing */
+    uint8_t decrement_ttl;   /* as a router does, and kernel IPVS; without, only MACs change */
+    uint16_t icmp_ratelimit; /* ms between two errors to one client, 1000 by default; 0: none */
+};
+
 /* A virtual service; protocol, address and port name it. */
 struct dr_service {
     uint8_t address[16];
     uint8_t mask[16]; /* of the client address in a persistence template */
     uint16_t port;
-    uint8_t protocol;  /* IANA number: 6 or 17 */
+    uint8_t protocol;  /* IANA number: 6, 17, 132; 0: a firewall mark, ::ffff:M or (IPv6) ::M */
     uint8_t scheduler; /* dr_scheduler_find() */
     uint32_t flags;    /* enum dr_service_flag */
     uint32_t persistent_s;
+};
+
+/* What a firewall would mark: the first that fits a packet counts. */
+struct dr_mark {
+    uint8_t address[16];
+    uint8_t prefix;   /* bits of the address that count, of 128 */
+    uint8_t protocol; /* 0: any */
+    uint16_t first_port;
+    uint16_t last_port;
+    uint32_t mark;
 };
 
 /* A real server of a service; address and port name it. */
@@ -101,10 +154,10 @@ struct dr_server {
 };
 
 enum dr_operation {
-    DR_ADD_SERVICE,    /* -EEXIST, -ENOSPC, -ENOENT (scheduler), -EINVAL */
-    DR_EDIT_SERVICE,   /* -ESRCH */
+    DR_ADD_SERVICE,    /* -EEXIST, -ENOSPC, -ENOENT (scheduler), -EINVAL, -ENOMEM */
+    DR_EDIT_SERVICE,   /* -ESRCH, -ENOENT, -EINVAL (too many servers for it), -ENOMEM */
     DR_DELETE_SERVICE, /* -ESRCH */
-    DR_ADD_SERVER,     /* -ESRCH (service), -EEXIST, -ENOSPC, -ERANGE */
+    DR_ADD_SERVER,     /* -ESRCH (service), -EEXIST, -ENOSPC, -ERANGE, -EINVAL (too many) */
     DR_EDIT_SERVER,    /* -ESRCH (service), -ENOENT, -ERANGE */
     DR_DELETE_SERVER,  /* -ESRCH (service), -ENOENT */
     DR_SET_MAC,        /* of every server with server.address; all zero = not known */
@@ -177,6 +230,7 @@ struct dr_frame {
     uint32_t captured; /* bytes at data */
     uint16_t gso_size; /* payload bytes a segment when segments were joined, else 0 */
     uint8_t tagged;    /* the kernel took an 802.1Q tag out of it */
+    uint8_t send;      /* out: what is at data now is to be sent; may be an answer instead */
     uint8_t failed;    /* out: could not be sent */
 };
 
@@ -196,7 +250,8 @@ struct dr_ring {
 struct dr_engine;
 
 /* Rows are in the order of the lists: services by slot, servers newest first. Each call returns how
- * many rows it wrote. Connections come in chunks: start with *cursor 0, go on until it is 0 again. */
+ * many rows it wrote. Connections come in chunks: start with *cursor 0, go on until it is 0 again.
+ */
 /* A region all of zeros is made into fresh state; one left by an engine with the same limits is
  * adopted, connections and all; -ESTALE is one that cannot be used, -EINVAL one too small. */
 size_t dr_state_size(const struct dr_limits *limits);
@@ -214,7 +269,10 @@ int dr_engine_step(struct dr_engine *engine, uint64_t now_ns);
 
 void dr_set_identity(struct dr_engine *engine, const struct dr_identity *identity);
 void dr_set_timeouts(struct dr_engine *engine, const struct dr_timeouts *timeouts);
+int dr_set_marks(struct dr_engine *engine, const struct dr_mark *marks, size_t count);
+void dr_set_tuning(struct dr_engine *engine, const struct dr_tuning *tuning);
 void dr_apply(struct dr_engine *engine, struct dr_change *changes, size_t count, uint64_t now_ns);
+int dr_forward_held(struct dr_engine *engine, struct dr_frame *frame, uint64_t now_ns);
 enum dr_verdict dr_forward(struct dr_engine *engine, struct dr_frame *frame, uint64_t now_ns);
 
 void dr_read_stats(struct dr_engine *engine, struct dr_stats *out);

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "changes.h"
 #include "forward.h"
+#include "fragments.h"
 #include "io.h"
 #include "listing.h"
 #include "schedulers/schedulers.h"
@@ -17,6 +19,7 @@
 
 enum {
     BATCH = 64,
+    SWEEP_BUDGET = 4096,
     EXPIRE_BUDGET = 512, /* entries ended between two batches, so that a flood's end is no pause */
     IDLE_MS = 250,       /* a wheel slot; without connections there is nothing to wake for */
     LOSSES_EVERY = 1024, /* batches between two looks at the kernel's drop counter */
@@ -26,8 +29,9 @@ struct dr_engine {
     struct director director;
     struct io *io;
     int adopted;
-    int stop;           /* written by anybody, read by the loop */
+    int stop; /* written by anybody, read by the loop */
     uint32_t batches;
+    bool is_behind;       /* with ending what has expired */
     pthread_mutex_t door; /* whoever waits here goes before the loop's next batch */
     pthread_mutex_t gate; /* held while a batch, a change or a look is under way */
 };
@@ -65,6 +69,25 @@ static void take_losses(struct dr_engine *engine)
         engine->director.stats->ring_dropped += engine->io->ops->dropped(engine->io);
 }
 
+/* True when there is more to do than the budgets allowed. */
+static bool tidy(struct director *director, uint64_t now_ns, uint32_t expire, uint32_t sweep)
+{
+    struct connections *connections = &director->connections;
+    bool more = connections_expire(connections, &director->table, tick_of(now_ns), expire);
+
+    return connections_sweep(connections, &director->table, tick_of(now_ns), sweep) || more;
+}
+
+/* Fragments that waited for the frame that was just sent. */
+static void send_held(struct dr_engine *engine, uint64_t now_ns)
+{
+    struct dr_frame *held;
+
+    while ((held = forward_held(&engine->director, now_ns)))
+        if (held->send)
+            engine->io->ops->send(engine->io, held);
+}
+
 static int batch(struct dr_engine *engine, uint64_t now_ns)
 {
     const struct io_ops *ops = engine->io->ops;
@@ -73,19 +96,19 @@ static int batch(struct dr_engine *engine, uint64_t now_ns)
     struct dr_frame frames[BATCH];
     enum dr_verdict verdicts[BATCH];
 
-    connections_expire(&director->connections, &director->table, tick_of(now_ns), EXPIRE_BUDGET);
+    engine->is_behind = tidy(director, now_ns, EXPIRE_BUDGET, SWEEP_BUDGET);
     int received = ops->receive(engine->io, frames, BATCH);
-    for (int i = 0; i < received; i++) {
-        verdicts[i] = forward(director, &frames[i], now_ns);
-        if (verdict_sends(verdicts[i]))
-            ops->send(engine->io, &frames[i]);
-    }
-    ops->flush(engine->io);
     for (int i = 0; i < received; i++) {
         stats->frames++;
         stats->bytes += frames[i].length;
-        stats->verdicts[frames[i].failed ? DR_SEND_FAILED : verdicts[i]]++;
+        verdicts[i] = forward(director, &frames[i], now_ns);
+        if (frames[i].send)
+            ops->send(engine->io, &frames[i]);
+        send_held(engine, now_ns);
     }
+    ops->flush(engine->io);
+    for (int i = 0; i < received; i++)
+        stats->verdicts[frames[i].failed ? DR_SEND_FAILED : verdicts[i]]++;
     ops->release(engine->io);
     return received;
 }
@@ -108,11 +131,12 @@ int dr_engine_run(struct dr_engine *engine)
         int received = dr_engine_step(engine, clock_ns());
         if (received < 0)
             return received;
-        if (received == 0) {
+        if (received == 0 && !engine->is_behind) {
             bool has_timers = engine->director.connections.book->count > 0;
             engine->io->ops->wait(engine->io, has_timers ? IDLE_MS : -1);
         }
     }
+    __atomic_store_n(&engine->stop, 0, __ATOMIC_RELEASE);
     return 0;
 }
 
@@ -130,13 +154,25 @@ enum dr_verdict dr_forward(struct dr_engine *engine, struct dr_frame *frame, uin
     struct dr_stats *stats = engine->director.stats;
 
     enter(engine);
-    connections_expire(&director->connections, &director->table, tick_of(now_ns), UINT32_MAX);
-    enum dr_verdict verdict = forward(director, frame, now_ns);
+    tidy(director, now_ns, UINT32_MAX, UINT32_MAX);
     stats->frames++;
     stats->bytes += frame->length;
+    frame->send = 0;
+    enum dr_verdict verdict = forward(director, frame, now_ns);
     stats->verdicts[verdict]++;
     leave(engine);
     return verdict;
+}
+
+/* After dr_forward: a fragment that had waited for that frame; 0 when there is none. */
+int dr_forward_held(struct dr_engine *engine, struct dr_frame *frame, uint64_t now_ns)
+{
+    enter(engine);
+    const struct dr_frame *held = forward_held(&engine->director, now_ns);
+    if (held)
+        *frame = *held;
+    leave(engine);
+    return held != NULL;
 }
 
 /* ---- Life ---- */
@@ -160,14 +196,17 @@ int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct
     int result = outcome == STATE_TOO_SMALL ? -EINVAL : outcome == STATE_STALE ? -ESTALE : 0;
     if (result == 0) {
         engine->adopted = outcome == STATE_ADOPTED;
-        result = table_open(&engine->director.table);
+        engine->director.fragments = fragments_new();
+        result = engine->director.fragments ? table_open(&engine->director.table) : -ENOMEM;
     }
     if (result < 0) {
+        fragments_free(engine->director.fragments);
         free(engine);
         return result;
     }
     pthread_mutex_init(&engine->door, NULL);
     pthread_mutex_init(&engine->gate, NULL);
+    engine->director.tuning = (struct dr_tuning){.conn_reuse_mode = 1, .icmp_ratelimit = 1000};
     *out = engine;
     return 0;
 }
@@ -184,6 +223,7 @@ void dr_engine_free(struct dr_engine *engine)
     if (engine->io)
         engine->io->ops->close(engine->io);
     table_close(&engine->director.table);
+    fragments_free(engine->director.fragments);
     pthread_mutex_destroy(&engine->door);
     pthread_mutex_destroy(&engine->gate);
     free(engine);
@@ -246,6 +286,29 @@ void dr_set_timeouts(struct dr_engine *engine, const struct dr_timeouts *timeout
     leave(engine);
 }
 
+void dr_set_tuning(struct dr_engine *engine, const struct dr_tuning *tuning)
+{
+    enter(engine);
+    engine->director.tuning = *tuning;
+    leave(engine);
+}
+
+int dr_set_marks(struct dr_engine *engine, const struct dr_mark *marks, size_t count)
+{
+    enter(engine);
+    int result = table_set_marks(&engine->director.table, marks, count);
+    leave(engine);
+    return result;
+}
+
+static bool any_removal(const struct dr_change *changes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (changes[i].operation == DR_DELETE_SERVICE || changes[i].operation == DR_DELETE_SERVER)
+            return true;
+    return false;
+}
+
 void dr_apply(struct dr_engine *engine, struct dr_change *changes, size_t count, uint64_t now_ns)
 {
     uint32_t now_s = (uint32_t)(now_ns / 1000000000);
@@ -253,6 +316,8 @@ void dr_apply(struct dr_engine *engine, struct dr_change *changes, size_t count,
     enter(engine);
     for (size_t i = 0; i < count; i++)
         changes[i].result = table_change(&engine->director.table, &changes[i], now_s);
+    if (engine->director.tuning.expire_nodest_conn && any_removal(changes, count))
+        connections_sweep_begin(&engine->director.connections, tick_of(now_ns));
     leave(engine);
 }
 

@@ -4,20 +4,11 @@
 #include <string.h>
 
 #include "announce.h"
-#include "schedulers/schedulers.h"
-
-enum {
-    FTP = 21,      /* control port: a template covers the data connections too */
-    FTP_DATA = 20, /* active FTP: a connection of the server's, never scheduled */
-};
+#include "fragments.h"
+#include "icmp.h"
+#include "schedule.h"
 
 /* ---- Is the frame one for us at all? ---- */
-
-/* Joined segments leave as they came: the interface, or the kernel for it, cuts them again. */
-static bool fits(const struct dr_identity *identity, const struct dr_frame *frame)
-{
-    return frame->gso_size != 0 || frame->length <= identity->mtu + ETHERNET_HEADER;
-}
 
 /* DR_FORWARDED here means: nothing against it so far. */
 static enum dr_verdict admit(const struct dr_identity *identity, const struct dr_frame *frame)
@@ -30,8 +21,6 @@ static enum dr_verdict admit(const struct dr_identity *identity, const struct dr
         return DR_WRONG_VLAN;
     if (memcmp(frame->data + MAC, identity->mac, MAC) == 0)
         return DR_OWN_FRAME;
-    if (!fits(identity, frame))
-        return DR_OVERSIZE;
     return DR_FORWARDED;
 }
 
@@ -47,133 +36,103 @@ static bool is_broadcast(const struct dr_frame *frame)
     return memcmp(frame->data, broadcast, MAC) == 0;
 }
 
-/* ---- Scheduling ---- */
-
-static bool may_begin(const struct packet *packet)
+/* RFC 2464 section 7: a solicited-node group's MAC address. */
+static bool is_solicited_node(const struct dr_frame *frame)
 {
-    if (packet->flow.protocol != PROTOCOL_TCP)
+    static const uint8_t prefix[3] = {0x33, 0x33, 0xff};
+
+    return memcmp(frame->data, prefix, sizeof(prefix)) == 0;
+}
+
+/* ---- Answers: another frame takes the place of the one that came ---- */
+
+static void answer(struct director *director, struct dr_frame *frame, size_t length)
+{
+    frame->data = director->answer + ANSWER_HEADROOM;
+    frame->length = frame->captured = (uint32_t)length;
+    frame->gso_size = 0;
+    frame->send = 1;
+}
+
+static uint8_t *answer_room(struct director *director)
+{
+    return director->answer + ANSWER_HEADROOM;
+}
+
+/* RFC 1122 section 3.2.2: no error about an ICMP error, nor about a fragment but the first. */
+static void send_error(struct director *director, struct dr_frame *frame,
+                       const struct packet *packet, enum icmp_error error, uint64_t now_ns)
+{
+    bool is_limited = error != ICMP_TOO_BIG;
+    uint32_t ratelimit_ms = director->tuning.icmp_ratelimit;
+
+    if (is_limited &&
+        !icmp_may_send(&director->limiter, packet->flow.client, ratelimit_ms, now_ns / 1000000))
+        return;
+    size_t length = icmp_write_error(answer_room(director), frame->data, packet,
+                                     director->identity.mac, error, director->identity.mtu);
+    answer(director, frame, length);
+}
+
+/* ---- The way out ---- */
+
+/* Joined segments leave as they came and are cut again by the interface, or the kernel for it. */
+static bool fits(const struct director *director, const struct dr_frame *frame,
+                 const struct packet *packet)
+{
+    uint32_t mtu = director->identity.mtu;
+
+    if (packet->ip_length <= mtu)
         return true;
-    return (packet->tcp_flags & TCP_SYN) && !(packet->tcp_flags & TCP_RST);
+    uint32_t headers = packet->transport - ETHERNET_HEADER;
+    return frame->gso_size != 0 && headers + frame->gso_size <= mtu;
 }
 
-static struct server *pick(struct director *director, struct service *service,
-                           const struct flow *flow)
+/* Takes one off the time to live; false when it ends here. */
+static bool age(uint8_t *ip, const struct packet *packet)
 {
-    const struct scheduler *scheduler = scheduler_of(service->config.scheduler);
+    uint8_t *ttl = packet->version == 4 ? ip + 8 : ip + 7;
 
-    return scheduler->pick(&director->table, service, flow);
-}
-
-/* The kernel's key of a persistence template: the client's network, client port 0, and the
- * service's port; 0 for FTP and for a service on all ports. */
-static struct flow template_key(const struct service *service, const struct flow *flow)
-{
-    uint16_t port = service->config.port;
-    struct flow key = {.port = port == FTP ? 0 : port, .protocol = flow->protocol};
-
-    for (int i = 0; i < ADDRESS; i++)
-        key.client[i] = flow->client[i] & service->config.mask[i];
-    memcpy(key.address, flow->address, ADDRESS);
-    return key;
-}
-
-/* A template's server is kept whatever its weight and thresholds say; one that was removed is
- * replaced, and its template made unfindable. NULL: no server, or (with *full) no room. */
-static struct connection *find_template(struct director *director, struct service *service,
-                                        const struct flow *flow, uint32_t tick, bool *full)
-{
-    struct connections *connections = &director->connections;
-    struct flow key = template_key(service, flow);
-    struct connection *template = connections_find(connections, &key);
-
-    if (template && director->table.servers[template->server].use == SLOT_LISTED)
-        return template;
-    struct server *server = pick(director, service, flow);
-    if (!server)
-        return NULL;
-    if (template)
-        connections_invalidate(connections, template);
-    template = connections_add_template(connections, &director->table, &key, server,
-                                        service->config.persistent_s, tick);
-    *full = !template;
-    return template;
-}
-
-static enum dr_verdict schedule(struct director *director, struct service *service,
-                                const struct flow *flow, uint32_t tick,
-                                struct connection **connection)
-{
-    struct connections *connections = &director->connections;
-    struct connection *template = NULL;
-    struct server *server;
-    bool full = false;
-
-    if (service->config.flags & DR_PERSISTENT) {
-        template = find_template(director, service, flow, tick, &full);
-        if (!template)
-            return full ? DR_TABLE_FULL : DR_NO_SERVER;
-        server = &director->table.servers[template->server];
-    } else {
-        server = pick(director, service, flow);
-        if (!server)
-            return DR_NO_SERVER;
+    if (*ttl <= 1)
+        return false;
+    --*ttl;
+    if (packet->version == 4) {
+        /* RFC 1624: the field above the protocol became 0x0100 less. */
+        uint32_t sum = (uint32_t)read16(ip + 10) + 0x0100;
+        write16(ip + 10, (uint16_t)(sum + (sum >> 16)));
     }
-    uint32_t control = template ? connections_index(connections, template) : NO_CONNECTION;
-    *connection = connections_add(connections, &director->table, flow, server, control, tick);
-    if (!*connection)
-        return DR_TABLE_FULL;
-    if (template)
-        connections_restart(connections, template, tick);
-    service->in.connections++;
-    server->in.connections++;
-    return DR_FORWARDED;
+    return true;
 }
 
-/* A flow without a connection: find its service, pick a server, remember it. */
-static enum dr_verdict begin(struct director *director, const struct packet *packet, uint32_t tick,
-                             struct connection **connection)
+static void to_server(struct director *director, struct dr_frame *frame,
+                      const struct server *server)
 {
-    const struct flow *flow = &packet->flow;
-    struct service *service = table_find(&director->table, flow);
-
-    if (!service)
-        return table_has_vip(&director->table, flow->address) ? DR_NO_SERVICE : DR_NOT_A_VIP;
-    if (!may_begin(packet) || flow->client_port == FTP_DATA)
-        return DR_NO_CONNECTION;
-    return schedule(director, service, flow, tick, connection);
+    packet_rewrite(frame->data, server->mac, director->identity.mac);
+    frame->send = 1;
 }
 
-/* conn_reuse_mode 1, the kernel's default: a SYN on a connection that is over begins a new one,
- * except under persistence. */
-static bool is_reused(const struct connection *connection, const struct packet *packet)
+/* Sends the frame on, or tells the client why not. `verdict` is what it is called when it went. */
+static enum dr_verdict deliver(struct director *director, struct dr_frame *frame,
+                               const struct packet *packet, const struct server *server,
+                               enum dr_verdict verdict, uint64_t now_ns)
 {
-    return packet->flow.protocol == PROTOCOL_TCP && (packet->tcp_flags & TCP_SYN) &&
-           connection->control == NO_CONNECTION &&
-           (connection->state == DR_TCP_TIME_WAIT || connection->state == DR_TCP_CLOSE);
-}
+    bool is_icmp_error = verdict == DR_ICMP_FORWARDED;
 
-/* The connection of a packet, old or new. */
-static enum dr_verdict connect(struct director *director, const struct packet *packet,
-                               uint32_t tick, struct connection **connection)
-{
-    struct connections *connections = &director->connections;
-    struct connection *old = connections_find(connections, &packet->flow);
-
-    *connection = old;
-    if (!old)
-        return begin(director, packet, tick, connection);
-    if (is_reused(old, packet)) {
-        enum dr_verdict verdict = begin(director, packet, tick, connection);
-        /* Only now: while the server was picked, the old connection still counted on its own. */
-        connections_end(connections, &director->table, old, tick);
-        return verdict;
+    if (!server_has_mac(server))
+        return DR_NO_MAC;
+    if (director->tuning.decrement_ttl && !age(frame->data + ETHERNET_HEADER, packet)) {
+        if (!is_icmp_error)
+            send_error(director, frame, packet, ICMP_TIME_EXCEEDED, now_ns);
+        return DR_TTL_EXCEEDED;
     }
-    if (director->table.servers[old->server].use != SLOT_LISTED)
-        return DR_SERVER_REMOVED;
-    return DR_FORWARDED;
+    if (!is_icmp_error && !fits(director, frame, packet)) {
+        if (packet->may_not_fragment)
+            send_error(director, frame, packet, ICMP_TOO_BIG, now_ns);
+        return DR_OVERSIZE;
+    }
+    to_server(director, frame, server);
+    return verdict;
 }
-
-/* ---- Forwarding ---- */
 
 static void count(struct director *director, struct server *server, uint32_t bytes)
 {
@@ -185,22 +144,126 @@ static void count(struct director *director, struct server *server, uint32_t byt
     service->in.bytes += bytes;
 }
 
-static enum dr_verdict forward_transport(struct director *director, struct dr_frame *frame,
-                                         const struct packet *packet, uint32_t tick)
-{
-    struct connection *connection;
-    enum dr_verdict verdict = connect(director, packet, tick, &connection);
+/* ---- TCP, UDP, SCTP ---- */
 
+static enum dr_verdict forward_transport(struct director *director, struct dr_frame *frame,
+                                         const struct packet *packet, uint64_t now_ns)
+{
+    uint32_t tick = tick_of(now_ns);
+    struct way way = {0};
+    enum dr_verdict verdict = schedule_way(director, packet, tick, &way);
+
+    if (verdict == DR_NO_SERVER)
+        send_error(director, frame, packet, ICMP_PORT_UNREACHABLE, now_ns);
     if (verdict != DR_FORWARDED)
         return verdict;
-    struct server *server = &director->table.servers[connection->server];
-    count(director, server, packet->ip_length);
-    connections_packet(&director->connections, &director->table, connection, packet, tick);
-    if (!server_has_mac(server))
-        return DR_NO_MAC;
-    packet_rewrite(frame->data, server->mac, director->identity.mac);
-    return DR_FORWARDED;
+    count(director, way.server, packet->ip_length);
+    if (way.connection)
+        connections_packet(&director->connections, &director->table, way.connection, packet,
+                           director->tuning.secure_tcp > 1, tick);
+    verdict = deliver(director, frame, packet, way.server, DR_FORWARDED, now_ns);
+    if (verdict == DR_FORWARDED && packet->is_fragment) {
+        uint32_t slot = (uint32_t)(way.server - director->table.servers);
+        fragments_learn(director->fragments, packet, slot, seconds_of(tick));
+        director->first_fragment = *packet;
+        director->has_first_fragment = true;
+    }
+    return verdict;
 }
+
+/* ---- Fragments ---- */
+
+static enum dr_verdict forward_fragment(struct director *director, struct dr_frame *frame,
+                                        const struct packet *packet, uint64_t now_ns)
+{
+    uint32_t now_s = seconds_of(tick_of(now_ns));
+
+    if (!table_has_vip(&director->table, packet->flow.address))
+        return DR_NOT_A_VIP;
+    uint32_t slot = fragments_find(director->fragments, packet, now_s);
+    if (slot == NO_SLOT) {
+        bool held = fragments_hold(director->fragments, frame, packet, now_s);
+        return held ? DR_FRAGMENT_HELD : DR_TABLE_FULL;
+    }
+    struct server *server = &director->table.servers[slot];
+    if (server->use != SLOT_LISTED)
+        return DR_SERVER_REMOVED;
+    count(director, server, packet->ip_length);
+    return deliver(director, frame, packet, server, DR_FORWARDED, now_ns);
+}
+
+struct dr_frame *forward_held(struct director *director, uint64_t now_ns)
+{
+    uint32_t now_s = seconds_of(tick_of(now_ns));
+
+    if (!director->has_first_fragment)
+        return NULL;
+    struct dr_frame *frame =
+        fragments_release(director->fragments, &director->first_fragment, now_s);
+    struct packet packet;
+    if (!frame || packet_parse(frame->data, frame->length, &packet) != PACKET_LATER_FRAGMENT) {
+        director->has_first_fragment = false;
+        return NULL;
+    }
+    if (forward_fragment(director, frame, &packet, now_ns) == DR_FORWARDED) {
+        director->stats->verdicts[DR_FRAGMENT_HELD]--;
+        director->stats->verdicts[DR_FORWARDED]++;
+    }
+    return frame;
+}
+
+/* ---- ICMP ---- */
+
+/* An error goes to the server of the connection it is about, so that the server learns a path's
+ * MTU. It moves neither the connection's state nor its timer. */
+static enum dr_verdict forward_icmp_error(struct director *director, struct dr_frame *frame,
+                                          const struct packet *packet, uint64_t now_ns)
+{
+    struct flow flow;
+
+    if (!icmp_concerns(frame->data, packet, &flow))
+        return DR_ICMP_OTHER;
+    const struct connection *connection = connections_find(&director->connections, &flow);
+    if (!connection)
+        return DR_NO_CONNECTION;
+    struct server *server = &director->table.servers[connection->server];
+    if (server->use != SLOT_LISTED)
+        return DR_SERVER_REMOVED;
+    count(director, server, packet->ip_length);
+    return deliver(director, frame, packet, server, DR_ICMP_FORWARDED, now_ns);
+}
+
+static enum dr_verdict solicitation(struct director *director, struct dr_frame *frame,
+                                    const struct packet *packet)
+{
+    size_t length = announce_nd(answer_room(director), &director->table, director->identity.mac,
+                                frame->data, packet);
+
+    if (length == 0)
+        return DR_ICMP_OTHER;
+    answer(director, frame, length);
+    return DR_ANSWERED;
+}
+
+static enum dr_verdict forward_icmp(struct director *director, struct dr_frame *frame,
+                                    const struct packet *packet, uint64_t now_ns)
+{
+    enum icmp_kind kind = icmp_kind(frame->data, packet);
+
+    if (kind == ICMP_ERROR)
+        return forward_icmp_error(director, frame, packet, now_ns);
+    if (kind == ICMP_SOLICITATION)
+        return solicitation(director, frame, packet);
+    if (!table_has_vip(&director->table, packet->flow.address))
+        return DR_NOT_A_VIP;
+    if (kind != ICMP_ECHO || packet->is_fragment)
+        return DR_ICMP_OTHER;
+    icmp_answer_echo(frame->data, packet, director->identity.mac);
+    frame->send = 1;
+    return DR_ECHO_ANSWERED;
+}
+
+/* ---- All of it ---- */
 
 enum dr_verdict forward(struct director *director, struct dr_frame *frame, uint64_t now_ns)
 {
@@ -212,14 +275,23 @@ enum dr_verdict forward(struct director *director, struct dr_frame *frame, uint6
 
     struct packet packet;
     enum packet_kind kind = packet_parse(frame->data, frame->length, &packet);
-    if (kind == PACKET_ARP && (is_to_us(identity, frame) || is_broadcast(frame)))
-        return announce_arp(&director->table, identity->mac, frame);
+    if (kind == PACKET_ARP)
+        return is_to_us(identity, frame) || is_broadcast(frame)
+                   ? announce_arp(&director->table, identity->mac, frame)
+                   : DR_ARP_OTHER;
+    if (kind == PACKET_ICMP && is_solicited_node(frame) &&
+        icmp_kind(frame->data, &packet) == ICMP_SOLICITATION)
+        return solicitation(director, frame, &packet);
     if (!is_to_us(identity, frame))
         return DR_NOT_FOR_US;
 
     switch (kind) {
     case PACKET_TRANSPORT:
-        return forward_transport(director, frame, &packet, tick_of(now_ns));
+        return forward_transport(director, frame, &packet, now_ns);
+    case PACKET_ICMP:
+        return forward_icmp(director, frame, &packet, now_ns);
+    case PACKET_LATER_FRAGMENT:
+        return forward_fragment(director, frame, &packet, now_ns);
     case PACKET_ARP:
         return DR_ARP_OTHER;
     case PACKET_TAGGED:
@@ -232,8 +304,8 @@ enum dr_verdict forward(struct director *director, struct dr_frame *frame, uint6
         return DR_BAD_CHECKSUM;
     case PACKET_MARTIAN:
         return DR_MARTIAN;
-    case PACKET_FRAGMENT:
-        return DR_FRAGMENT;
+    case PACKET_SOURCE_ROUTED:
+        return DR_SOURCE_ROUTED;
     case PACKET_OTHER_PROTOCOL:
         return DR_OTHER_PROTOCOL;
     }

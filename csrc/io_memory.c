@@ -40,6 +40,7 @@ static int queue_put(struct queue *queue, uint32_t slots, const struct dr_frame 
         return -EMSGSIZE;
     uint64_t at = queue->put++ % slots;
     queue->frames[at] = *frame;
+    queue->frames[at].send = 0;
     queue->frames[at].failed = 0;
     queue->frames[at].data = queue->bytes + at * SLOT_BYTES;
     memcpy(queue->frames[at].data, frame->data, frame->captured);

@@ -33,9 +33,9 @@ enum {
     BLOCK_BYTES = 1024 * 1024,
     LARGE_SLOT_BYTES = 68 * 1024,
     SEND_HEADER = TPACKET2_HDRLEN - sizeof(struct sockaddr_ll), /* before a slot's data */
-    SLOT_OVERHEAD = 128,     /* ring header, address and vnet header before a frame's bytes */
-    PENDING = 256,           /* frames queued between two flushes, at most */
-    SEND_TIMEOUT_MS = 100,   /* how long a full interface may hold the loop up */
+    SLOT_OVERHEAD = 128,   /* ring header, address and vnet header before a frame's bytes */
+    PENDING = 256,         /* frames queued between two flushes, at most */
+    SEND_TIMEOUT_MS = 100, /* how long a full interface may hold the loop up */
 };
 
 _Static_assert(VNET_HEADER == 10, "the short header; merged buffers have a longer one");
@@ -56,8 +56,8 @@ struct rings {
     struct ring small;
     struct ring large;
     struct ring send;
-    uint32_t room;     /* bytes of a frame that a slot of `send` takes */
-    uint32_t pending;  /* queued in `send`, not flushed */
+    uint32_t room;    /* bytes of a frame that a slot of `send` takes */
+    uint32_t pending; /* queued in `send`, not flushed */
     struct dr_frame *frames[PENDING];
     int wake_fd;
 };
@@ -163,13 +163,13 @@ static void ring_release(struct io *io)
 
 /* ---- Sending ---- */
 
-/* The frame lies in a receive slot, its vnet header right before it. */
-static void send_directly(const struct rings *rings, struct dr_frame *frame)
+/* `bytes` are the frame's, with the vnet header right before them: so they lie in a slot, and
+ * whoever makes a frame leaves room for one, zeroed. */
+static void send_directly(const struct rings *rings, struct dr_frame *frame, const uint8_t *bytes)
 {
-    const uint8_t *bytes = frame->data - VNET_HEADER;
     size_t length = (size_t)frame->length + VNET_HEADER;
 
-    frame->failed = send(rings->large.fd, bytes, length, 0) != (ssize_t)length;
+    frame->failed = send(rings->large.fd, bytes - VNET_HEADER, length, 0) != (ssize_t)length;
 }
 
 /* A header length of the whole frame makes the kernel copy it into one piece, which is cheaper for
@@ -203,7 +203,8 @@ static void send_leftovers(struct rings *rings, uint32_t first)
         if (unsent == UINT32_MAX)
             unsent = index;
         slot_give(slot, TP_STATUS_AVAILABLE);
-        send_directly(rings, rings->frames[i]);
+        const uint8_t *bytes = (const uint8_t *)slot + SEND_HEADER + VNET_HEADER;
+        send_directly(rings, rings->frames[i], bytes);
     }
     /* The kernel goes on where it stopped, and so must we. */
     if (unsent != UINT32_MAX)
@@ -240,7 +241,7 @@ static void ring_send(struct io *io, struct dr_frame *frame)
     bool is_full = slot_status(slot) != TP_STATUS_AVAILABLE;
     if (frame->length > rings->room || is_full) {
         ring_flush(io);
-        send_directly(rings, frame);
+        send_directly(rings, frame, frame->data);
         return;
     }
     fill(slot, frame);
@@ -323,8 +324,7 @@ static int map_ring(struct ring *ring, int fd, int option, uint32_t slot_bytes, 
     if (setsockopt(fd, SOL_PACKET, option, &request, sizeof(request)) < 0)
         return -errno;
     size_t bytes = (size_t)blocks * BLOCK_BYTES;
-    void *memory =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
     if (memory == MAP_FAILED)
         return -errno;
     *ring = (struct ring){

@@ -58,8 +58,7 @@ size_t listing_servers(const struct director *director, uint32_t service_slot,
     const struct table *table = &director->table;
     size_t count = 0;
 
-    if (service_slot >= table->service_room ||
-        table->services[service_slot].use != SLOT_LISTED)
+    if (service_slot >= table->service_room || table->services[service_slot].use != SLOT_LISTED)
         return 0;
     for (uint32_t slot = table->services[service_slot].head; slot != NO_SLOT && count < room;
          slot = table->servers[slot].next)
@@ -75,7 +74,7 @@ static struct dr_connection_row connection_row(const struct table *table,
     struct dr_connection_row row = {
         .client_port = connection->client_port,
         .port = connection->port,
-        .server_port = server->config.port,
+        .server_port = connection->port, /* direct routing changes none */
         .protocol = connection->protocol,
         .state = connection->state,
         .is_template = !!(connection->flags & CONNECTION_TEMPLATE),

@@ -1,5 +1,6 @@
-/* packet.c -- bytes to flow, and the rewrite of the Ethernet header. Knows every byte offset of
- * Ethernet (IEEE 802.3), IPv4 (RFC 791), TCP (RFC 9293) and UDP (RFC 768). */
+/* packet.c -- bytes to flow, and the rewrite of the Ethernet header. Knows the byte offsets of
+ * Ethernet (IEEE 802.3), IPv4 (RFC 791), IPv6 (RFC 8200), TCP (RFC 9293), UDP (RFC 768) and SCTP
+ * (RFC 9260). */
 #include "packet.h"
 
 #include <string.h>
@@ -8,13 +9,68 @@ enum {
     ETHERTYPE_IPV4 = 0x0800,
     ETHERTYPE_ARP = 0x0806,
     ETHERTYPE_8021Q = 0x8100,
+    ETHERTYPE_IPV6 = 0x86dd,
     ETHERTYPE_8021AD = 0x88a8,
     IPV4_HEADER = 20,
+    IPV6_HEADER = 40,
     TCP_HEADER = 20,
     UDP_HEADER = 8,
-    FRAGMENT_OFFSET = 0x1fff,
+    SCTP_HEADER = 12,
+    SCTP_CHUNK = 4,
+    SCTP_COOKIE_ECHO = 10,
+    SCTP_COOKIE_ACK = 11,
+    ICMP_HEADER = 8,
+    PORTS = 4,
+    DO_NOT_FRAGMENT = 0x4000,
     MORE_FRAGMENTS = 0x2000,
+    FRAGMENT_OFFSET = 0x1fff,
+    OPTION_END = 0,
+    OPTION_NOTHING = 1,
+    OPTION_LOOSE_ROUTE = 0x83,
+    OPTION_STRICT_ROUTE = 0x89,
+    EXTENSION_HOP_BY_HOP = 0,
+    EXTENSION_ROUTING = 43,
+    EXTENSION_FRAGMENT = 44,
+    EXTENSION_DESTINATION = 60,
+    EXTENSIONS = 8, /* so many in a chain, at most */
 };
+
+uint32_t checksum_add(uint32_t sum, const uint8_t *bytes, size_t length)
+{
+    uint64_t wide = sum;
+
+    for (; length > 1; bytes += 2, length -= 2)
+        wide += read16(bytes);
+    if (length > 0)
+        wide += (uint32_t)bytes[0] << 8;
+    while (wide >> 32)
+        wide = (wide & 0xffffffff) + (wide >> 32);
+    return (uint32_t)wide;
+}
+
+uint16_t checksum_end(uint32_t sum)
+{
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)~sum;
+}
+
+/* Whether a header's checksum is right does not depend on the byte order one adds in (RFC 1071
+ * section 2 (B)), so whole words are added as they lie. */
+static bool checksum_holds(const uint8_t *header, size_t length)
+{
+    uint64_t sum = 0;
+    uint32_t word;
+
+    for (size_t at = 0; at < length; at += sizeof(word)) {
+        memcpy(&word, header + at, sizeof(word));
+        sum += word;
+    }
+    sum = (sum & 0xffffffff) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return sum == 0xffff;
+}
 
 static void map_ipv4(uint8_t out[ADDRESS], const uint8_t *ipv4)
 {
@@ -24,20 +80,8 @@ static void map_ipv4(uint8_t out[ADDRESS], const uint8_t *ipv4)
     memcpy(out + sizeof(prefix), ipv4, 4);
 }
 
-/* RFC 1071: the one's complement sum of a header with a right checksum is all ones. */
-static bool checksum_holds(const uint8_t *header, size_t length)
-{
-    uint32_t sum = 0;
-
-    for (size_t i = 0; i < length; i += 2)
-        sum += read16(header + i);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    return sum == 0xffff;
-}
-
 /* RFC 1122 section 3.2.1.3: 0/8, 127/8, multicast and broadcast are nobody's source address. */
-static bool is_martian(const uint8_t *source)
+static bool is_martian4(const uint8_t *source)
 {
     static const uint8_t broadcast[4] = {255, 255, 255, 255};
 
@@ -45,26 +89,95 @@ static bool is_martian(const uint8_t *source)
            memcmp(source, broadcast, sizeof(broadcast)) == 0;
 }
 
+/* RFC 4291: multicast and loopback are nobody's either; :: is that of a neighbour solicitation
+ * while an address is being tried out (RFC 4862 section 5.4.2). */
+static bool is_martian6(const uint8_t *source, uint8_t protocol)
+{
+    static const uint8_t zeros[15];
+
+    if (source[0] == 0xff)
+        return true;
+    if (memcmp(source, zeros, sizeof(zeros)) != 0)
+        return false;
+    return source[15] == 1 || (source[15] == 0 && protocol != PROTOCOL_ICMPV6);
+}
+
+/* ---- Transport ---- */
+
+static void parse_sctp_chunks(const uint8_t *chunk, size_t left, struct packet *packet)
+{
+    packet->sctp_chunk = chunk[0];
+    packet->sctp_abort_follows = false;
+    if (chunk[0] != SCTP_COOKIE_ECHO && chunk[0] != SCTP_COOKIE_ACK)
+        return;
+    size_t next = ((size_t)read16(chunk + 2) + 3) & ~(size_t)3;
+    if (next >= SCTP_CHUNK && left >= next + SCTP_CHUNK)
+        packet->sctp_abort_follows = chunk[next] == SCTP_CHUNK_ABORT;
+}
+
+/* Options and data are the server's business, so only the fixed header must be whole. */
+static enum packet_kind parse_tcp(const uint8_t *tcp, size_t left, struct packet *packet)
+{
+    if (left < TCP_HEADER)
+        return PACKET_MALFORMED;
+    packet->tcp_flags = tcp[13];
+    return PACKET_TRANSPORT;
+}
+
+static enum packet_kind parse_sctp(const uint8_t *sctp, size_t left, struct packet *packet)
+{
+    if (left < SCTP_HEADER + SCTP_CHUNK)
+        return PACKET_MALFORMED;
+    parse_sctp_chunks(sctp + SCTP_HEADER, left - SCTP_HEADER, packet);
+    return PACKET_TRANSPORT;
+}
+
 static enum packet_kind parse_transport(const uint8_t *transport, size_t left,
                                         struct packet *packet)
 {
-    if (packet->flow.protocol == PROTOCOL_TCP) {
-        if (left < TCP_HEADER)
-            return PACKET_MALFORMED;
-        size_t header = (size_t)(transport[12] >> 4) * 4;
-        if (header < TCP_HEADER || left < header)
-            return PACKET_MALFORMED;
-        packet->tcp_flags = transport[13];
-    } else if (packet->flow.protocol == PROTOCOL_UDP) {
-        if (left < UDP_HEADER)
-            return PACKET_MALFORMED;
-        packet->tcp_flags = 0;
-    } else {
+    enum packet_kind kind = PACKET_TRANSPORT;
+
+    packet->tcp_flags = 0;
+    switch (packet->flow.protocol) {
+    case PROTOCOL_TCP:
+        kind = parse_tcp(transport, left, packet);
+        break;
+    case PROTOCOL_UDP:
+        kind = left < UDP_HEADER ? PACKET_MALFORMED : PACKET_TRANSPORT;
+        break;
+    case PROTOCOL_SCTP:
+        kind = parse_sctp(transport, left, packet);
+        break;
+    case PROTOCOL_ICMP:
+    case PROTOCOL_ICMPV6:
+        if ((packet->flow.protocol == PROTOCOL_ICMP) != (packet->version == 4))
+            return PACKET_OTHER_PROTOCOL;
+        return left < ICMP_HEADER ? PACKET_MALFORMED : PACKET_ICMP;
+    default:
         return PACKET_OTHER_PROTOCOL;
     }
+    if (kind != PACKET_TRANSPORT)
+        return kind;
     packet->flow.client_port = read16(transport);
     packet->flow.port = read16(transport + 2);
     return PACKET_TRANSPORT;
+}
+
+/* ---- IPv4 ---- */
+
+/* RFC 791 section 3.1: loose and strict source route, among the options. */
+static bool is_source_routed(const uint8_t *options, size_t left)
+{
+    while (left > 0 && options[0] != OPTION_END) {
+        if (options[0] == OPTION_LOOSE_ROUTE || options[0] == OPTION_STRICT_ROUTE)
+            return true;
+        size_t length = options[0] == OPTION_NOTHING ? 1 : left > 1 ? options[1] : 0;
+        if (length == 0 || length > left)
+            return false;
+        options += length;
+        left -= length;
+    }
+    return false;
 }
 
 static enum packet_kind parse_ipv4(const uint8_t *ip, size_t left, struct packet *packet)
@@ -81,17 +194,94 @@ static enum packet_kind parse_ipv4(const uint8_t *ip, size_t left, struct packet
         return PACKET_MALFORMED;
     if (!checksum_holds(ip, header))
         return PACKET_BAD_CHECKSUM;
-    if (is_martian(ip + 12))
+    if (is_martian4(ip + 12))
         return PACKET_MARTIAN;
-    /* Only the first fragment carries the ports. */
-    if (read16(ip + 6) & (FRAGMENT_OFFSET | MORE_FRAGMENTS))
-        return PACKET_FRAGMENT;
+    if (is_source_routed(ip + IPV4_HEADER, header - IPV4_HEADER))
+        return PACKET_SOURCE_ROUTED;
 
+    uint16_t fragment = read16(ip + 6);
+    packet->version = 4;
     packet->ip_length = (uint32_t)total;
+    packet->transport = (uint16_t)(ETHERNET_HEADER + header);
+    packet->may_not_fragment = fragment & DO_NOT_FRAGMENT;
+    packet->is_fragment = fragment & (FRAGMENT_OFFSET | MORE_FRAGMENTS);
+    packet->fragment_id = read16(ip + 4);
     packet->flow.protocol = ip[9];
     map_ipv4(packet->flow.client, ip + 12);
     map_ipv4(packet->flow.address, ip + 16);
+    /* Only the first fragment carries the ports. */
+    if (fragment & FRAGMENT_OFFSET)
+        return PACKET_LATER_FRAGMENT;
     return parse_transport(ip + header, total - header, packet);
+}
+
+/* ---- IPv6 ---- */
+
+static bool is_extension(uint8_t next)
+{
+    return next == EXTENSION_HOP_BY_HOP || next == EXTENSION_ROUTING ||
+           next == EXTENSION_FRAGMENT || next == EXTENSION_DESTINATION;
+}
+
+/* Walks the extension headers from `at`; returns where the transport header begins, 0 when the
+ * chain is cut off or too long. `*next` becomes the transport protocol; `*offset` the fragment
+ * header's offset field. */
+static size_t walk_extensions(const uint8_t *ip, size_t at, size_t end, uint8_t *next,
+                              struct packet *packet, uint16_t *offset)
+{
+    for (int count = 0; is_extension(*next); count++) {
+        if (count == EXTENSIONS || end - at < 8)
+            return 0;
+        uint8_t kind = *next;
+        *next = ip[at];
+        if (kind == EXTENSION_FRAGMENT) {
+            *offset = read16(ip + at + 2);
+            packet->fragment_id = read32(ip + at + 4);
+            /* RFC 6946: a fragment that is all of it is none. */
+            packet->is_fragment = (*offset & 0xfff9) != 0;
+            at += 8;
+            if (*offset & 0xfff8)
+                return at;
+        } else {
+            size_t length = ((size_t)ip[at + 1] + 1) * 8;
+            if (end - at < length)
+                return 0;
+            at += length;
+        }
+    }
+    return at;
+}
+
+static enum packet_kind parse_ipv6(const uint8_t *ip, size_t left, struct packet *packet)
+{
+    if (left < IPV6_HEADER || ip[0] >> 4 != 6)
+        return PACKET_MALFORMED;
+
+    size_t total = IPV6_HEADER + read16(ip + 4);
+    /* RFC 2675 and BIG TCP: a payload length of 0 leaves it to the frame's end. */
+    if (total == IPV6_HEADER && left > UINT16_MAX)
+        total = left;
+    if (left < total)
+        return PACKET_MALFORMED;
+
+    uint8_t next = ip[6];
+    uint16_t offset = 0;
+    packet->version = 6;
+    packet->ip_length = (uint32_t)total;
+    packet->is_fragment = false;
+    packet->may_not_fragment = true;
+    memcpy(packet->flow.client, ip + 8, ADDRESS);
+    memcpy(packet->flow.address, ip + 24, ADDRESS);
+    size_t at = walk_extensions(ip, IPV6_HEADER, total, &next, packet, &offset);
+    if (at == 0)
+        return PACKET_MALFORMED;
+    if (is_martian6(ip + 8, next))
+        return PACKET_MARTIAN;
+    packet->flow.protocol = next;
+    packet->transport = (uint16_t)(ETHERNET_HEADER + at);
+    if (offset & 0xfff8)
+        return PACKET_LATER_FRAGMENT;
+    return parse_transport(ip + at, total - at, packet);
 }
 
 enum packet_kind packet_parse(const uint8_t *frame, size_t length, struct packet *packet)
@@ -99,14 +289,70 @@ enum packet_kind packet_parse(const uint8_t *frame, size_t length, struct packet
     if (length < ETHERNET_HEADER)
         return PACKET_MALFORMED;
 
-    uint16_t ethertype = read16(frame + 12);
-    if (ethertype == ETHERTYPE_ARP)
+    const uint8_t *payload = frame + ETHERNET_HEADER;
+    size_t left = length - ETHERNET_HEADER;
+    switch (read16(frame + 12)) {
+    case ETHERTYPE_IPV4:
+        return parse_ipv4(payload, left, packet);
+    case ETHERTYPE_IPV6:
+        return parse_ipv6(payload, left, packet);
+    case ETHERTYPE_ARP:
         return PACKET_ARP;
-    if (ethertype == ETHERTYPE_8021Q || ethertype == ETHERTYPE_8021AD)
+    case ETHERTYPE_8021Q:
+    case ETHERTYPE_8021AD:
         return PACKET_TAGGED;
-    if (ethertype != ETHERTYPE_IPV4)
+    default:
         return PACKET_NOT_IP;
-    return parse_ipv4(frame + ETHERNET_HEADER, length - ETHERNET_HEADER, packet);
+    }
+}
+
+/* ---- What an ICMP error quotes ---- */
+
+static bool turn_round(const uint8_t *ports, size_t left, struct flow *flow)
+{
+    if (flow->protocol != PROTOCOL_TCP && flow->protocol != PROTOCOL_UDP &&
+        flow->protocol != PROTOCOL_SCTP)
+        return false;
+    if (left < PORTS)
+        return false;
+    flow->port = read16(ports);
+    flow->client_port = read16(ports + 2);
+    return true;
+}
+
+static bool parse_quoted4(const uint8_t *ip, size_t length, struct flow *flow)
+{
+    if (length < IPV4_HEADER || ip[0] >> 4 != 4)
+        return false;
+    size_t header = (size_t)(ip[0] & 0x0f) * 4;
+    if (header < IPV4_HEADER || length < header || read16(ip + 6) & FRAGMENT_OFFSET)
+        return false;
+    flow->protocol = ip[9];
+    map_ipv4(flow->address, ip + 12);
+    map_ipv4(flow->client, ip + 16);
+    return turn_round(ip + header, length - header, flow);
+}
+
+static bool parse_quoted6(const uint8_t *ip, size_t length, struct flow *flow)
+{
+    struct packet ignored = {0};
+    uint16_t offset = 0;
+
+    if (length < IPV6_HEADER || ip[0] >> 4 != 6)
+        return false;
+    uint8_t next = ip[6];
+    size_t at = walk_extensions(ip, IPV6_HEADER, length, &next, &ignored, &offset);
+    if (at == 0 || offset & 0xfff8)
+        return false;
+    flow->protocol = next;
+    memcpy(flow->address, ip + 8, ADDRESS);
+    memcpy(flow->client, ip + 24, ADDRESS);
+    return turn_round(ip + at, length - at, flow);
+}
+
+bool packet_parse_quoted(const uint8_t *quote, size_t length, uint8_t version, struct flow *flow)
+{
+    return version == 4 ? parse_quoted4(quote, length, flow) : parse_quoted6(quote, length, flow);
 }
 
 void packet_rewrite(uint8_t *frame, const uint8_t to[MAC], const uint8_t from[MAC])

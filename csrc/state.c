@@ -6,14 +6,14 @@
 
 enum {
     MAGIC = 0x44724664, /* "DrFd" */
-    FORMAT = 1,         /* of everything below; raised with any change of layout or meaning */
+    FORMAT = 2,         /* of everything below; raised with any change of layout or meaning */
     ALIGNMENT = 64,
 };
 
 struct state_header {
     uint32_t magic;
     uint32_t format;
-    uint32_t sizes[3]; /* of a service, a server, a connection: catches another compiler */
+    uint32_t sizes[4]; /* of this, a service, a server, a connection: catches another compiler */
     uint32_t services;
     uint32_t servers;
     uint32_t connections;
@@ -66,7 +66,8 @@ static struct state_header header_for(const struct dr_limits *limits)
     return (struct state_header){
         .magic = MAGIC,
         .format = FORMAT,
-        .sizes = {sizeof(struct service), sizeof(struct server), sizeof(struct connection)},
+        .sizes = {sizeof(struct state_header), sizeof(struct service), sizeof(struct server),
+                  sizeof(struct connection)},
         .services = limits->services,
         .servers = limits->servers,
         .connections = limits->connections,
@@ -81,7 +82,8 @@ static bool is_ours(const struct state_header *header, const struct dr_limits *l
     return header->magic == wanted.magic && header->format == wanted.format &&
            memcmp(header->sizes, wanted.sizes, sizeof(wanted.sizes)) == 0 &&
            header->services == wanted.services && header->servers == wanted.servers &&
-           header->connections == wanted.connections;
+           header->connections == wanted.connections && header->clock == wanted.clock &&
+           header->changing == 0;
 }
 
 enum state_outcome state_map(struct director *director, void *region, size_t size,
@@ -114,6 +116,8 @@ enum state_outcome state_map(struct director *director, void *region, size_t siz
     if (header->magic != 0)
         return STATE_STALE;
     *header = header_for(limits);
+    header->changing = 1; /* until it is whole */
     connections_init(&director->connections, limits->seed, now_ns);
+    header->changing = 0;
     return STATE_FRESH;
 }

@@ -7,7 +7,7 @@
 enum state_outcome {
     STATE_ADOPTED, /* what an earlier process left */
     STATE_FRESH,   /* the region was all zeros */
-    STATE_STALE,   /* another layout, other limits, another boot, or left in the midst of a change */
+    STATE_STALE, /* another layout, other limits, another boot, or left in the midst of a change */
     STATE_TOO_SMALL,
 };
 

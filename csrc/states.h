@@ -1,4 +1,4 @@
-/* states.h -- the TCP states of a connection as a director in direct routing sees it: the client's
+/* states.h -- the states of a connection as a director in direct routing sees it: by the client's
  * packets only. */
 #ifndef STATES_H
 #define STATES_H
@@ -6,11 +6,15 @@
 #include <stdbool.h>
 
 #include "dr.h"
+#include "packet.h"
 
 enum { STATE_NEW_TIMEOUT_S = 3 }; /* before its first packet has been looked at */
 
-enum dr_tcp_state state_after(enum dr_tcp_state state, uint8_t tcp_flags);
-bool state_is_active(enum dr_tcp_state state);
-uint32_t state_timeout_s(enum dr_tcp_state state, const struct dr_timeouts *timeouts);
+/* `state` is an enum dr_tcp_state or dr_sctp_state by the packet's protocol; UDP has none.
+ * `secure`: the TCP table that kernel IPVS uses under attack (secure_tcp). */
+uint8_t state_after(uint8_t state, const struct packet *packet, bool secure);
+bool state_is_active(uint8_t protocol, uint8_t state);
+bool state_is_established(uint8_t protocol, uint8_t state);
+uint32_t state_timeout_s(uint8_t protocol, uint8_t state, const struct dr_timeouts *timeouts);
 
 #endif

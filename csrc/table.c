@@ -1,4 +1,4 @@
-/* table.c -- services and servers: add, edit, delete, find. */
+/* table.c -- which service a flow belongs to. */
 #include "table.h"
 
 #include <errno.h>
@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "schedulers/schedulers.h"
+
+enum { FTP = 21, FTP_DATA = 20 };
 
 /* ---- The index: which service is on an address and port ---- */
 
@@ -28,8 +30,8 @@ static uint32_t hash_endpoint(uint8_t protocol, const uint8_t address[ADDRESS], 
     return hash_bytes(hash_address(address), rest, sizeof(rest));
 }
 
-static bool is_endpoint(const struct service *service, uint8_t protocol,
-                        const uint8_t address[ADDRESS], uint16_t port)
+bool service_is(const struct service *service, uint8_t protocol, const uint8_t address[ADDRESS],
+                uint16_t port)
 {
     return service->config.protocol == protocol && service->config.port == port &&
            memcmp(service->config.address, address, ADDRESS) == 0;
@@ -42,24 +44,49 @@ static void index_put(uint16_t *index, uint32_t mask, uint32_t hash, uint32_t sl
     index[hash & mask] = (uint16_t)slot;
 }
 
-static void index_rebuild(struct table *table)
+static bool has_service(const struct table *table, const uint8_t address[ADDRESS])
+{
+    for (uint32_t hash = hash_address(address);; hash++) {
+        uint32_t slot = table->by_address[hash & table->index_mask];
+        if (slot == NO_SLOT)
+            return false;
+        if (memcmp(table->services[slot].config.address, address, ADDRESS) == 0)
+            return true;
+    }
+}
+
+void table_reindex(struct table *table)
 {
     size_t bytes = (table->index_mask + 1) * sizeof(*table->by_endpoint);
 
     memset(table->by_endpoint, 0xff, bytes);
     memset(table->by_address, 0xff, bytes);
     table->any_port = 0;
+    table->ftp = 0;
     for (uint32_t slot = 0; slot < table->service_room; slot++) {
         const struct service *service = &table->services[slot];
         if (service->use != SLOT_LISTED)
             continue;
         const struct dr_service *config = &service->config;
-        table->any_port += config->port == 0;
+        table->any_port += config->port == 0 && config->protocol != PROTOCOL_ANY;
+        table->ftp += config->port == FTP;
         index_put(table->by_endpoint, table->index_mask,
                   hash_endpoint(config->protocol, config->address, config->port), slot);
-        if (!table_has_vip(table, config->address))
+        if (config->protocol != PROTOCOL_ANY && !has_service(table, config->address))
             index_put(table->by_address, table->index_mask, hash_address(config->address), slot);
     }
+}
+
+/* The services of an adopted region have their schedulers' cursors, but no memory yet. */
+static int attach_schedulers(struct table *table)
+{
+    int result = 0;
+
+    for (uint32_t slot = 0; slot < table->service_room && result == 0; slot++)
+        if (table->services[slot].use == SLOT_LISTED)
+            result = scheduler_attach(table, &table->services[slot],
+                                      table->services[slot].config.scheduler);
+    return result;
 }
 
 int table_open(struct table *table)
@@ -71,53 +98,123 @@ int table_open(struct table *table)
     table->index_mask = size - 1;
     table->by_endpoint = malloc(size * sizeof(*table->by_endpoint));
     table->by_address = malloc(size * sizeof(*table->by_address));
-    if (!table->by_endpoint || !table->by_address) {
+    table->memory = calloc(table->service_room, sizeof(*table->memory));
+    int result = -ENOMEM;
+    if (table->by_endpoint && table->by_address && table->memory)
+        result = attach_schedulers(table);
+    if (result < 0)
         table_close(table);
-        return -ENOMEM;
-    }
-    index_rebuild(table);
-    return 0;
+    else
+        table_reindex(table);
+    return result;
 }
 
 void table_close(struct table *table)
 {
+    for (uint32_t slot = 0; table->memory && slot < table->service_room; slot++)
+        free(table->memory[slot]);
+    free(table->memory);
     free(table->by_endpoint);
     free(table->by_address);
+    free(table->marks);
+    table->marks = NULL;
+    table->memory = NULL;
     table->by_endpoint = NULL;
     table->by_address = NULL;
 }
 
-static struct service *find_endpoint(const struct table *table, uint8_t protocol,
-                                     const uint8_t address[ADDRESS], uint16_t port)
+struct service *table_find_service(const struct table *table, uint8_t protocol,
+                                   const uint8_t address[ADDRESS], uint16_t port)
 {
     for (uint32_t hash = hash_endpoint(protocol, address, port);; hash++) {
         uint32_t slot = table->by_endpoint[hash & table->index_mask];
         if (slot == NO_SLOT)
             return NULL;
-        if (is_endpoint(&table->services[slot], protocol, address, port))
+        if (service_is(&table->services[slot], protocol, address, port))
             return &table->services[slot];
     }
 }
 
-/* The kernel's order: the exact port first, then the service on all ports (facts: section 4.3). */
+/* ---- Firewall marks ---- */
+
+static bool has_prefix(const struct dr_mark *mark, const uint8_t address[ADDRESS])
+{
+    size_t whole = mark->prefix / 8;
+    uint8_t rest = (uint8_t)(0xff00 >> mark->prefix % 8);
+
+    if (memcmp(mark->address, address, whole) != 0)
+        return false;
+    return mark->prefix % 8 == 0 || ((mark->address[whole] ^ address[whole]) & rest) == 0;
+}
+
+static bool is_marked(const struct dr_mark *mark, const struct flow *flow)
+{
+    return (mark->protocol == PROTOCOL_ANY || mark->protocol == flow->protocol) &&
+           flow->port >= mark->first_port && flow->port <= mark->last_port &&
+           has_prefix(mark, flow->address);
+}
+
+/* A mark's service is kept under the mark as an address, as kernel IPVS lists its templates. */
+static struct service *find_marked(const struct table *table, const struct flow *flow)
+{
+    for (size_t i = 0; i < table->mark_count; i++) {
+        const struct dr_mark *mark = &table->marks[i];
+        if (!is_marked(mark, flow))
+            continue;
+        uint8_t name[ADDRESS] = {0};
+        if (is_ipv4(flow->address))
+            name[10] = name[11] = 0xff;
+        for (int byte = 0; byte < 4; byte++)
+            name[12 + byte] = (uint8_t)(mark->mark >> (24 - 8 * byte));
+        return table_find_service(table, PROTOCOL_ANY, name, 0);
+    }
+    return NULL;
+}
+
+int table_set_marks(struct table *table, const struct dr_mark *marks, size_t count)
+{
+    struct dr_mark *copy = malloc((count + 1) * sizeof(*copy));
+
+    if (!copy)
+        return -ENOMEM;
+    memcpy(copy, marks, count * sizeof(*copy));
+    free(table->marks);
+    table->marks = copy;
+    table->mark_count = count;
+    return 0;
+}
+
+/* ---- Finding ---- */
+
+static bool may_be_ftp_data(const struct flow *flow)
+{
+    return flow->protocol == PROTOCOL_TCP && (flow->port == FTP_DATA || flow->port >= 1024);
+}
+
+/* The kernel's order: a mark, the exact port, FTP's other ports, the service on all ports. */
 struct service *table_find(const struct table *table, const struct flow *flow)
 {
-    struct service *service = find_endpoint(table, flow->protocol, flow->address, flow->port);
+    struct service *service = NULL;
 
+    if (table->mark_count)
+        service = find_marked(table, flow);
+    if (!service)
+        service = table_find_service(table, flow->protocol, flow->address, flow->port);
+    if (!service && table->ftp && may_be_ftp_data(flow))
+        service = table_find_service(table, PROTOCOL_TCP, flow->address, FTP);
     if (!service && table->any_port)
-        service = find_endpoint(table, flow->protocol, flow->address, 0);
+        service = table_find_service(table, flow->protocol, flow->address, 0);
     return service;
 }
 
 bool table_has_vip(const struct table *table, const uint8_t address[ADDRESS])
 {
-    for (uint32_t hash = hash_address(address);; hash++) {
-        uint32_t slot = table->by_address[hash & table->index_mask];
-        if (slot == NO_SLOT)
-            return false;
-        if (memcmp(table->services[slot].config.address, address, ADDRESS) == 0)
+    if (has_service(table, address))
+        return true;
+    for (size_t i = 0; i < table->mark_count; i++)
+        if (has_prefix(&table->marks[i], address))
             return true;
-    }
+    return false;
 }
 
 uint32_t table_count_services(const struct table *table)
@@ -137,310 +234,4 @@ uint32_t table_count_servers(const struct table *table)
         if (table->services[slot].use == SLOT_LISTED)
             count += table->services[slot].servers;
     return count;
-}
-
-/* ---- Thresholds ---- */
-
-static void update_overload_after_release(struct server *server)
-{
-    uint64_t count = (uint64_t)server->active + server->inactive;
-
-    if (server->config.lower != 0)
-        server->overloaded &= !(count < server->config.lower);
-    else if (server->config.upper != 0)
-        server->overloaded &= !(count * 4 < (uint64_t)server->config.upper * 3);
-    else
-        server->overloaded = 0;
-}
-
-void server_taken(struct server *server, bool is_template)
-{
-    server->references++;
-    if (is_template) {
-        server->persistent++;
-        return;
-    }
-    server->inactive++;
-    if (server->config.upper != 0 && server->active + server->inactive >= server->config.upper)
-        server->overloaded = 1;
-}
-
-void server_released(struct server *server, bool is_template, uint32_t now_s)
-{
-    server->references--;
-    server->idle_since_s = now_s;
-    if (is_template)
-        server->persistent--;
-    else
-        update_overload_after_release(server);
-}
-
-/* ---- A service's lists ---- */
-
-static uint32_t slot_of(const struct table *table, const struct server *server)
-{
-    return (uint32_t)(server - table->servers);
-}
-
-static void list_push(struct table *table, uint32_t *head, uint32_t slot)
-{
-    struct server *server = &table->servers[slot];
-
-    server->previous = NO_SLOT;
-    server->next = *head;
-    if (*head != NO_SLOT)
-        table->servers[*head].previous = slot;
-    *head = slot;
-}
-
-/* Leaves the server's own links as they were: schedulers ask a deleted server's predecessor. */
-static void list_unlink(struct table *table, uint32_t *head, uint32_t slot)
-{
-    struct server *server = &table->servers[slot];
-
-    if (server->previous != NO_SLOT)
-        table->servers[server->previous].next = server->next;
-    else
-        *head = server->next;
-    if (server->next != NO_SLOT)
-        table->servers[server->next].previous = server->previous;
-}
-
-static struct server *list_find(const struct table *table, uint32_t head,
-                                const struct dr_server *config)
-{
-    for (uint32_t slot = head; slot != NO_SLOT; slot = table->servers[slot].next) {
-        struct server *server = &table->servers[slot];
-        if (server->config.port == config->port &&
-            memcmp(server->config.address, config->address, ADDRESS) == 0)
-            return server;
-    }
-    return NULL;
-}
-
-static bool is_forgotten(const struct server *server, uint32_t now_s)
-{
-    return server->references == 0 && now_s - server->idle_since_s >= REMOVED_IDLE_S;
-}
-
-static void free_forgotten(struct table *table, uint32_t now_s)
-{
-    for (uint32_t slot = 0; slot < table->server_room; slot++) {
-        struct server *server = &table->servers[slot];
-        if (server->use != SLOT_REMOVED || !is_forgotten(server, now_s))
-            continue;
-        list_unlink(table, &table->services[server->service].trash, slot);
-        server->use = SLOT_FREE;
-    }
-    for (uint32_t slot = 0; slot < table->service_room; slot++) {
-        struct service *service = &table->services[slot];
-        if (service->use == SLOT_REMOVED && service->trash == NO_SLOT)
-            service->use = SLOT_FREE;
-    }
-}
-
-static struct server *free_server(struct table *table)
-{
-    for (uint32_t slot = 0; slot < table->server_room; slot++)
-        if (table->servers[slot].use == SLOT_FREE)
-            return &table->servers[slot];
-    return NULL;
-}
-
-static struct service *free_service(struct table *table)
-{
-    for (uint32_t slot = 0; slot < table->service_room; slot++)
-        if (table->services[slot].use == SLOT_FREE)
-            return &table->services[slot];
-    return NULL;
-}
-
-/* ---- Changes ---- */
-
-static struct service *removed_service(const struct table *table, const struct dr_service *config)
-{
-    for (uint32_t slot = 0; slot < table->service_room; slot++) {
-        struct service *service = &table->services[slot];
-        if (service->use == SLOT_REMOVED &&
-            is_endpoint(service, config->protocol, config->address, config->port))
-            return service;
-    }
-    return NULL;
-}
-
-static int add_service(struct table *table, const struct dr_service *config, uint32_t now_s)
-{
-    if (find_endpoint(table, config->protocol, config->address, config->port))
-        return -EEXIST;
-    if (!scheduler_of(config->scheduler))
-        return -ENOENT;
-    if (config->port == 0 && !(config->flags & DR_PERSISTENT))
-        return -EINVAL;
-
-    struct service *service = removed_service(table, config);
-    if (!service) {
-        service = free_service(table);
-        if (!service) {
-            free_forgotten(table, now_s);
-            service = free_service(table);
-        }
-        if (!service)
-            return -ENOSPC;
-        service->trash = NO_SLOT;
-    }
-    service->config = *config;
-    service->use = SLOT_LISTED;
-    service->head = NO_SLOT;
-    service->servers = 0;
-    service->in = (struct dr_counters){0};
-    scheduler_of(config->scheduler)->start(table, service);
-    index_rebuild(table);
-    return 0;
-}
-
-static int edit_service(struct table *table, struct service *service,
-                        const struct dr_service *config)
-{
-    if (!scheduler_of(config->scheduler))
-        return -ENOENT;
-    bool other = config->scheduler != service->config.scheduler;
-    service->config = *config;
-    if (other)
-        scheduler_of(config->scheduler)->start(table, service);
-    return 0;
-}
-
-static void remove_server(struct table *table, struct service *service, struct server *server,
-                          uint32_t now_s)
-{
-    uint32_t slot = slot_of(table, server);
-
-    list_unlink(table, &service->head, slot);
-    service->servers--;
-    scheduler_of(service->config.scheduler)->removed(table, service, server);
-    server->use = SLOT_REMOVED;
-    if (server->references == 0)
-        server->idle_since_s = now_s;
-    list_push(table, &service->trash, slot);
-}
-
-static int delete_service(struct table *table, struct service *service, uint32_t now_s)
-{
-    while (service->head != NO_SLOT)
-        remove_server(table, service, &table->servers[service->head], now_s);
-    service->use = SLOT_REMOVED;
-    index_rebuild(table);
-    return 0;
-}
-
-static int configure_server(struct server *server, const struct dr_server *config)
-{
-    if (config->lower > config->upper)
-        return -ERANGE;
-    if (config->upper == 0 || config->upper > server->config.upper)
-        server->overloaded = 0;
-    server->config = *config;
-    if (config->weight > 0)
-        server->last_weight = config->weight;
-    return 0;
-}
-
-static struct server *take_back(struct table *table, struct service *service,
-                                const struct dr_server *config, uint32_t now_s)
-{
-    struct server *server = list_find(table, service->trash, config);
-
-    if (!server)
-        return NULL;
-    list_unlink(table, &service->trash, slot_of(table, server));
-    if (is_forgotten(server, now_s))
-        memset(server, 0, sizeof(*server));
-    return server;
-}
-
-static struct server *new_server(struct table *table, uint32_t now_s)
-{
-    struct server *server = free_server(table);
-
-    if (!server) {
-        free_forgotten(table, now_s);
-        server = free_server(table);
-    }
-    if (server)
-        memset(server, 0, sizeof(*server));
-    return server;
-}
-
-static int add_server(struct table *table, struct service *service, const struct dr_server *config,
-                      uint32_t now_s)
-{
-    if (list_find(table, service->head, config))
-        return -EEXIST;
-    if (config->lower > config->upper)
-        return -ERANGE;
-
-    struct server *server = take_back(table, service, config, now_s);
-    if (!server)
-        server = new_server(table, now_s);
-    if (!server)
-        return -ENOSPC;
-    server->use = SLOT_LISTED;
-    server->service = (uint32_t)(service - table->services);
-    server->last_weight = config->weight;
-    configure_server(server, config);
-    list_push(table, &service->head, slot_of(table, server));
-    service->servers++;
-    scheduler_of(service->config.scheduler)->added(table, service, server);
-    return 0;
-}
-
-static int edit_server(struct table *table, struct service *service, struct server *server,
-                       const struct dr_server *config)
-{
-    int result = configure_server(server, config);
-
-    if (result == 0)
-        scheduler_of(service->config.scheduler)->edited(table, service, server);
-    return result;
-}
-
-static int set_mac(struct table *table, const uint8_t address[ADDRESS], const uint8_t mac[MAC])
-{
-    for (uint32_t slot = 0; slot < table->server_room; slot++) {
-        struct server *server = &table->servers[slot];
-        if (server->use != SLOT_FREE && memcmp(server->config.address, address, ADDRESS) == 0)
-            memcpy(server->mac, mac, MAC);
-    }
-    return 0;
-}
-
-int table_change(struct table *table, const struct dr_change *change, uint32_t now_s)
-{
-    const struct dr_service *name = &change->service;
-
-    if (change->operation == DR_SET_MAC)
-        return set_mac(table, change->server.address, change->mac);
-    if (change->operation == DR_ADD_SERVICE)
-        return add_service(table, name, now_s);
-
-    struct service *service = find_endpoint(table, name->protocol, name->address, name->port);
-    if (!service)
-        return -ESRCH;
-    if (change->operation == DR_EDIT_SERVICE)
-        return edit_service(table, service, name);
-    if (change->operation == DR_DELETE_SERVICE)
-        return delete_service(table, service, now_s);
-    if (change->operation == DR_ADD_SERVER)
-        return add_server(table, service, &change->server, now_s);
-
-    struct server *server = list_find(table, service->head, &change->server);
-    if (!server)
-        return -ENOENT;
-    if (change->operation == DR_EDIT_SERVER)
-        return edit_server(table, service, server, &change->server);
-    if (change->operation == DR_DELETE_SERVER) {
-        remove_server(table, service, server, now_s);
-        return 0;
-    }
-    return -EINVAL;
 }

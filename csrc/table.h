@@ -46,9 +46,9 @@ struct cursor {
 
 struct service {
     struct dr_service config;
-    uint8_t use;     /* enum slot_use */
-    uint32_t head;   /* first server; the newest, as in kernel IPVS */
-    uint32_t trash;  /* first removed server */
+    uint8_t use;    /* enum slot_use */
+    uint32_t head;  /* first server; the newest, as in kernel IPVS */
+    uint32_t trash; /* first removed server */
     uint32_t servers;
     struct cursor cursor;
     struct dr_counters in;
@@ -60,27 +60,34 @@ struct table {
     struct server *servers;
     uint32_t service_room;
     uint32_t server_room;
+    void **memory;         /* of each service's scheduler; derived, so not in the region */
     uint16_t *by_endpoint; /* open addressing: protocol, address, port -> service */
     uint16_t *by_address;  /* open addressing: address -> some service with that VIP */
     uint32_t index_mask;
     uint32_t any_port; /* services with port 0 */
+    uint32_t ftp;      /* services on port 21 */
+    struct dr_mark *marks;
+    size_t mark_count;
 };
 
 int table_open(struct table *table);
 void table_close(struct table *table);
 
-/* Applies one change; the codes are those of enum dr_operation. */
-int table_change(struct table *table, const struct dr_change *change, uint32_t now_s);
+int table_set_marks(struct table *table, const struct dr_mark *marks, size_t count);
+
+/* After a service was added or deleted. */
+void table_reindex(struct table *table);
+
+struct service *table_find_service(const struct table *table, uint8_t protocol,
+                                   const uint8_t address[ADDRESS], uint16_t port);
+bool service_is(const struct service *service, uint8_t protocol, const uint8_t address[ADDRESS],
+                uint16_t port);
 
 struct service *table_find(const struct table *table, const struct flow *flow);
 bool table_has_vip(const struct table *table, const uint8_t address[ADDRESS]);
 
 uint32_t table_count_services(const struct table *table);
 uint32_t table_count_servers(const struct table *table);
-
-/* Connections come to a server and go: thresholds, and slots of removed servers. */
-void server_taken(struct server *server, bool is_template);
-void server_released(struct server *server, bool is_template, uint32_t now_s);
 
 static inline bool server_is_eligible(const struct server *server)
 {

@@ -1,14 +1,17 @@
 /* lc.c -- least connections: an active one weighs 256 inactive ones. */
 #include "schedulers.h"
 
-static struct server *pick(struct table *table, struct service *service, const struct flow *flow)
+static struct server *pick(struct table *table, struct service *service, const struct flow *flow,
+                           uint32_t now_s)
 {
     (void)flow;
+    (void)now_s;
     struct server *least = NULL;
 
     for (struct server *server = scheduler_first(table, service); server;
          server = scheduler_next(table, server))
-        if (server_is_eligible(server) && (!least || scheduler_load(server) < scheduler_load(least)))
+        if (server_is_eligible(server) &&
+            (!least || scheduler_load(server) < scheduler_load(least)))
             least = server;
     return least;
 }

@@ -15,9 +15,11 @@ static void removed(struct table *table, struct service *service, struct server 
 }
 
 /* From behind the cursor to the end, over the head, and up to the cursor itself. */
-static struct server *pick(struct table *table, struct service *service, const struct flow *flow)
+static struct server *pick(struct table *table, struct service *service, const struct flow *flow,
+                           uint32_t now_s)
 {
     (void)flow;
+    (void)now_s;
     uint32_t slot = service->cursor.at;
 
     for (uint32_t visited = 0; visited < service->servers; visited++) {

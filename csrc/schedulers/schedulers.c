@@ -2,13 +2,13 @@
 #include "schedulers.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct scheduler *const schedulers[] = {
-    &scheduler_rr,
-    &scheduler_wrr,
-    &scheduler_lc,
-    &scheduler_wlc,
+    &scheduler_rr,  &scheduler_wrr,  &scheduler_lc,    &scheduler_wlc,  &scheduler_sed,
+    &scheduler_nq,  &scheduler_sh,   &scheduler_dh,    &scheduler_mh,   &scheduler_fo,
+    &scheduler_ovf, &scheduler_lblc, &scheduler_lblcr, &scheduler_twos,
 };
 
 enum { SCHEDULERS = sizeof(schedulers) / sizeof(schedulers[0]) };
@@ -24,6 +24,32 @@ int scheduler_find(const char *name)
         if (strcmp(schedulers[number]->name, name) == 0)
             return number;
     return -ENOENT;
+}
+
+int scheduler_attach(struct table *table, struct service *service, int number)
+{
+    const struct scheduler *scheduler = scheduler_of(number);
+    void **memory = &table->memory[service - table->services];
+    void *fresh = NULL;
+
+    if (scheduler->memory_bytes > 0) {
+        fresh = calloc(1, scheduler->memory_bytes);
+        if (!fresh)
+            return -ENOMEM;
+    }
+    free(*memory);
+    *memory = fresh;
+    if (scheduler->attach)
+        scheduler->attach(table, service);
+    return 0;
+}
+
+void scheduler_detach(struct table *table, struct service *service)
+{
+    void **memory = &table->memory[service - table->services];
+
+    free(*memory);
+    *memory = NULL;
 }
 
 void scheduler_start_nothing(struct table *table, struct service *service)

@@ -9,24 +9,50 @@
 
 struct scheduler {
     const char *name;
+    /* Of a service's own memory, scheduler_memory(); 0 for a scheduler that needs none. */
+    size_t memory_bytes;
+    uint32_t most_servers; /* 0: any number */
+    /* The memory is new, all zeros: fill in what follows from the server list. NULL: nothing. */
+    void (*attach)(struct table *table, struct service *service);
     /* The service got this scheduler; its server list may already be filled. */
     void (*start)(struct table *table, struct service *service);
     void (*added)(struct table *table, struct service *service, struct server *server);
     /* The server has left the list but still knows its former neighbours. */
     void (*removed)(struct table *table, struct service *service, struct server *server);
     void (*edited)(struct table *table, struct service *service, struct server *server);
-    /* A server that is eligible, or NULL. */
-    struct server *(*pick)(struct table *table, struct service *service, const struct flow *flow);
+    /* A server for a new connection, or NULL. `now_s` counts from anywhere. */
+    struct server *(*pick)(struct table *table, struct service *service, const struct flow *flow,
+                           uint32_t now_s);
 };
 
 extern const struct scheduler scheduler_rr;
 extern const struct scheduler scheduler_wrr;
 extern const struct scheduler scheduler_lc;
 extern const struct scheduler scheduler_wlc;
+extern const struct scheduler scheduler_sed;
+extern const struct scheduler scheduler_nq;
+extern const struct scheduler scheduler_sh;
+extern const struct scheduler scheduler_dh;
+extern const struct scheduler scheduler_mh;
+extern const struct scheduler scheduler_fo;
+extern const struct scheduler scheduler_ovf;
+extern const struct scheduler scheduler_lblc;
+extern const struct scheduler scheduler_lblcr;
+extern const struct scheduler scheduler_twos;
 
 /* Numbers are stored in services and so never change; NULL when there is no such scheduler. */
 const struct scheduler *scheduler_of(int number);
 int scheduler_find(const char *name);
+
+/* Gives the service its scheduler's memory, in place of any it had; -ENOMEM leaves that. */
+int scheduler_attach(struct table *table, struct service *service, int number);
+
+void scheduler_detach(struct table *table, struct service *service);
+
+static inline void *scheduler_memory(const struct table *table, const struct service *service)
+{
+    return table->memory[service - table->services];
+}
 
 /* For schedulers that remember nothing. */
 void scheduler_start_nothing(struct table *table, struct service *service);
@@ -47,6 +73,13 @@ static inline struct server *scheduler_next(const struct table *table, const str
 static inline uint64_t scheduler_load(const struct server *server)
 {
     return (uint64_t)server->active * 256 + server->inactive;
+}
+
+/* Load / weight, compared without dividing: equal quotients are equal. */
+static inline bool scheduler_is_less_loaded(const struct server *server, const struct server *than)
+{
+    return scheduler_load(server) * than->config.weight <
+           scheduler_load(than) * server->config.weight;
 }
 
 #endif

@@ -2,16 +2,19 @@
  * by cross-multiplication so that equal quotients are ties, which the first in the list wins. */
 #include "schedulers.h"
 
-static struct server *pick(struct table *table, struct service *service, const struct flow *flow)
+static struct server *pick(struct table *table, struct service *service, const struct flow *flow,
+                           uint32_t now_s)
 {
     (void)flow;
+    (void)now_s;
     struct server *least = NULL;
 
     for (struct server *server = scheduler_first(table, service); server;
          server = scheduler_next(table, server)) {
         if (!server_is_eligible(server))
             continue;
-        if (!least || scheduler_load(least) * server->config.weight > scheduler_load(server) * least->config.weight)
+        if (!least || scheduler_load(least) * server->config.weight >
+                          scheduler_load(server) * least->config.weight)
             least = server;
     }
     return least;

@@ -54,9 +54,11 @@ static void changed(struct table *table, struct service *service, struct server 
 
 /* Goes on behind the cursor; at the end of the list lowers the weight asked for and starts at the
  * head. `stop` is set in the last useful round: coming back to it, every server is overloaded. */
-static struct server *pick(struct table *table, struct service *service, const struct flow *flow)
+static struct server *pick(struct table *table, struct service *service, const struct flow *flow,
+                           uint32_t now_s)
 {
     (void)flow;
+    (void)now_s;
     struct cursor *cursor = &service->cursor;
     const uint32_t last = cursor->at;
     uint32_t stop = NO_SLOT;

@@ -72,8 +72,7 @@ static void the_rest_is_left_as_it_came(void)
         arp_frame(2, other_ip, vip),       /* an answer */
         arp_frame(0, client_ip, vip),      /* no operation that RFC 826 knows */
         arp_frame(1, client_ip, vip),      /* three that are not IPv4 over Ethernet: */
-        arp_frame(1, client_ip, vip),
-        arp_frame(1, client_ip, vip),
+        arp_frame(1, client_ip, vip),      arp_frame(1, client_ip, vip),
     };
 
     frames[3].bytes[15] = 6;

@@ -110,8 +110,8 @@ static void a_wrong_transport_checksum_passes(void)
 static void sources_that_no_client_can_have_are_martians(void)
 {
     static const uint8_t sources[][4] = {
-        {0, 0, 0, 0}, {0, 1, 2, 3}, {127, 0, 0, 1}, {224, 0, 0, 1}, {239, 9, 9, 9},
-        {255, 255, 255, 255},
+        {0, 0, 0, 0},   {0, 1, 2, 3},   {127, 0, 0, 1},
+        {224, 0, 0, 1}, {239, 9, 9, 9}, {255, 255, 255, 255},
     };
 
     for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {

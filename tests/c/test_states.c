@@ -19,19 +19,28 @@ static enum dr_tcp_state named(const char *word)
     return DR_TCP_NONE;
 }
 
-static void row_is(uint8_t flags, const char *row)
+static void row_is(uint8_t flags, bool secure, const char *row)
 {
     for (int state = 0; state < DR_TCP_STATES; state++)
-        CHECK(state_after((enum dr_tcp_state)state, flags) == named(row + state * 3));
+        CHECK(state_after((enum dr_tcp_state)state, flags, secure) == named(row + state * 3));
 }
 
 static void each_cell_is_the_kernels(void)
 {
-    row_is(TCP_SYN, "SR ES ES SR SR SR SR SR SR SR SR");
-    row_is(TCP_FIN, "CL FW SS TW FW TW CL CW LA LI TW");
-    row_is(TCP_ACK, "ES ES SS ES FW TW CL CW CL LI ES");
-    row_is(TCP_RST, "CL CL CL SR CL CL CL CL LA LI CL");
-    row_is(0, "CL CL CL CL CL CL CL CL CL CL CL");
+    row_is(TCP_SYN, false, "SR ES ES SR SR SR SR SR SR SR SR");
+    row_is(TCP_FIN, false, "CL FW SS TW FW TW CL CW LA LI TW");
+    row_is(TCP_ACK, false, "ES ES SS ES FW TW CL CW CL LI ES");
+    row_is(TCP_RST, false, "CL CL CL SR CL CL CL CL LA LI CL");
+    row_is(0, false, "CL CL CL CL CL CL CL CL CL CL CL");
+}
+
+static void under_attack_only_the_row_of_a_syn_differs(void)
+{
+    row_is(TCP_SYN, true, "SA ES ES SR SA SA SA SA SA SA SA");
+    row_is(TCP_FIN, true, "CL FW SS TW FW TW CL CW LA LI TW");
+    row_is(TCP_ACK, true, "ES ES SS ES FW TW CL CW CL LI ES");
+    row_is(TCP_RST, true, "CL CL CL SR CL CL CL CL LA LI CL");
+    row_is(0, true, "CL CL CL CL CL CL CL CL CL CL CL");
 }
 
 static void reset_goes_before_syn_before_fin_before_ack(void)
@@ -43,8 +52,8 @@ static void reset_goes_before_syn_before_fin_before_ack(void)
                            : flags & TCP_ACK ? TCP_ACK
                                              : 0;
         for (int state = 0; state < DR_TCP_STATES; state++)
-            CHECK(state_after((enum dr_tcp_state)state, (uint8_t)flags) ==
-                  state_after((enum dr_tcp_state)state, decisive));
+            CHECK(state_after((enum dr_tcp_state)state, (uint8_t)flags, false) ==
+                  state_after((enum dr_tcp_state)state, decisive, false));
     }
 }
 
@@ -69,6 +78,7 @@ static void two_time_outs_are_settable_and_the_others_the_kernels(void)
 int main(void)
 {
     RUN(each_cell_is_the_kernels);
+    RUN(under_attack_only_the_row_of_a_syn_differs);
     RUN(reset_goes_before_syn_before_fin_before_ack);
     RUN(half_open_and_established_connections_are_active);
     RUN(two_time_outs_are_settable_and_the_others_the_kernels);

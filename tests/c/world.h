@@ -29,6 +29,7 @@ static inline struct world world_with(struct dr_limits limits)
     CHECK(table_open(&world.director.table) == 0);
     memcpy(world.director.identity.mac, director_mac, MAC);
     world.director.identity.mtu = 1500;
+    world.director.tuning.conn_reuse_mode = 1;
     return world;
 }
 
@@ -85,8 +86,7 @@ static inline struct dr_server server_number(uint8_t number, uint16_t port, uint
 static inline int change(struct world *world, enum dr_operation operation,
                          struct dr_service service, struct dr_server server, uint64_t now_ns)
 {
-    const struct dr_change change = {
-        .operation = operation, .service = service, .server = server};
+    const struct dr_change change = {.operation = operation, .service = service, .server = server};
 
     return table_change(&world->director.table, &change, (uint32_t)(now_ns / second_ns));
 }

@@ -1,0 +1,338 @@
+/* changes.c -- services and servers come, change and go. */
+#include "changes.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "schedulers/schedulers.h"
+
+/* ---- Thresholds ---- */
+
+static void update_overload_after_release(struct server *server)
+{
+    uint64_t count = (uint64_t)server->active + server->inactive;
+
+    if (server->config.lower != 0)
+        server->overloaded &= !(count < server->config.lower);
+    else if (server->config.upper != 0)
+        server->overloaded &= !(count * 4 < (uint64_t)server->config.upper * 3);
+    else
+        server->overloaded = 0;
+}
+
+void server_taken(struct server *server, bool is_template)
+{
+    server->references++;
+    if (is_template)
+        server->persistent++;
+    else
+        server->inactive++;
+    /* Templates do not count, but the kernel looks at the count when one comes, too. */
+    if (server->config.upper != 0 && server->active + server->inactive >= server->config.upper)
+        server->overloaded = 1;
+}
+
+void server_released(struct server *server, bool is_template, uint32_t now_s)
+{
+    server->references--;
+    server->idle_since_s = now_s;
+    if (is_template)
+        server->persistent--;
+    update_overload_after_release(server);
+}
+
+/* ---- A service's lists ---- */
+
+static uint32_t slot_of(const struct table *table, const struct server *server)
+{
+    return (uint32_t)(server - table->servers);
+}
+
+static void list_push(struct table *table, uint32_t *head, uint32_t slot)
+{
+    struct server *server = &table->servers[slot];
+
+    server->previous = NO_SLOT;
+    server->next = *head;
+    if (*head != NO_SLOT)
+        table->servers[*head].previous = slot;
+    *head = slot;
+}
+
+/* Leaves the server's own links as they were: schedulers ask a deleted server's predecessor. */
+static void list_unlink(struct table *table, uint32_t *head, uint32_t slot)
+{
+    struct server *server = &table->servers[slot];
+
+    if (server->previous != NO_SLOT)
+        table->servers[server->previous].next = server->next;
+    else
+        *head = server->next;
+    if (server->next != NO_SLOT)
+        table->servers[server->next].previous = server->previous;
+}
+
+static struct server *list_find(const struct table *table, uint32_t head,
+                                const struct dr_server *config)
+{
+    for (uint32_t slot = head; slot != NO_SLOT; slot = table->servers[slot].next) {
+        struct server *server = &table->servers[slot];
+        if (server->config.port == config->port &&
+            memcmp(server->config.address, config->address, ADDRESS) == 0)
+            return server;
+    }
+    return NULL;
+}
+
+static bool is_forgotten(const struct server *server, uint32_t now_s)
+{
+    return server->references == 0 && now_s - server->idle_since_s >= REMOVED_IDLE_S;
+}
+
+static void free_forgotten(struct table *table, uint32_t now_s)
+{
+    for (uint32_t slot = 0; slot < table->server_room; slot++) {
+        struct server *server = &table->servers[slot];
+        if (server->use != SLOT_REMOVED || !is_forgotten(server, now_s))
+            continue;
+        list_unlink(table, &table->services[server->service].trash, slot);
+        server->use = SLOT_FREE;
+    }
+    for (uint32_t slot = 0; slot < table->service_room; slot++) {
+        struct service *service = &table->services[slot];
+        if (service->use == SLOT_REMOVED && service->trash == NO_SLOT)
+            service->use = SLOT_FREE;
+    }
+}
+
+static struct server *free_server(struct table *table)
+{
+    for (uint32_t slot = 0; slot < table->server_room; slot++)
+        if (table->servers[slot].use == SLOT_FREE)
+            return &table->servers[slot];
+    return NULL;
+}
+
+static struct service *free_service(struct table *table)
+{
+    for (uint32_t slot = 0; slot < table->service_room; slot++)
+        if (table->services[slot].use == SLOT_FREE)
+            return &table->services[slot];
+    return NULL;
+}
+
+/* ---- Changes ---- */
+
+static struct service *removed_service(const struct table *table, const struct dr_service *config)
+{
+    for (uint32_t slot = 0; slot < table->service_room; slot++) {
+        struct service *service = &table->services[slot];
+        if (service->use == SLOT_REMOVED &&
+            service_is(service, config->protocol, config->address, config->port))
+            return service;
+    }
+    return NULL;
+}
+
+static int add_service(struct table *table, const struct dr_service *config, uint32_t now_s)
+{
+    if (table_find_service(table, config->protocol, config->address, config->port))
+        return -EEXIST;
+    if (!scheduler_of(config->scheduler))
+        return -ENOENT;
+    bool is_mark = config->protocol == PROTOCOL_ANY;
+    if (config->port == 0 && !is_mark && !(config->flags & DR_PERSISTENT))
+        return -EINVAL;
+
+    struct service *service = removed_service(table, config);
+    if (!service) {
+        service = free_service(table);
+        if (!service) {
+            free_forgotten(table, now_s);
+            service = free_service(table);
+        }
+        if (!service)
+            return -ENOSPC;
+        service->trash = NO_SLOT;
+    }
+    service->config = *config;
+    service->head = NO_SLOT;
+    service->servers = 0;
+    service->in = (struct dr_counters){0};
+    /* A server that is taken back by another service object begins its statistics anew. */
+    for (uint32_t slot = service->trash; slot != NO_SLOT; slot = table->servers[slot].next)
+        table->servers[slot].in = (struct dr_counters){0};
+    if (scheduler_attach(table, service, config->scheduler) < 0)
+        return -ENOMEM;
+    service->use = SLOT_LISTED;
+    scheduler_of(config->scheduler)->start(table, service);
+    table_reindex(table);
+    return 0;
+}
+
+static int edit_service(struct table *table, struct service *service,
+                        const struct dr_service *config)
+{
+    if (!scheduler_of(config->scheduler))
+        return -ENOENT;
+    bool other = config->scheduler != service->config.scheduler;
+    if (other && scheduler_of(config->scheduler)->most_servers &&
+        service->servers > scheduler_of(config->scheduler)->most_servers)
+        return -EINVAL;
+    if (other && scheduler_attach(table, service, config->scheduler) < 0)
+        return -ENOMEM;
+    service->config = *config;
+    if (other)
+        scheduler_of(config->scheduler)->start(table, service);
+    return 0;
+}
+
+static void move_to_trash(struct table *table, struct service *service, struct server *server,
+                          uint32_t now_s)
+{
+    uint32_t slot = slot_of(table, server);
+
+    server->use = SLOT_REMOVED;
+    if (server->references == 0)
+        server->idle_since_s = now_s;
+    list_push(table, &service->trash, slot);
+}
+
+static void remove_server(struct table *table, struct service *service, struct server *server,
+                          uint32_t now_s)
+{
+    list_unlink(table, &service->head, slot_of(table, server));
+    service->servers--;
+    scheduler_of(service->config.scheduler)->removed(table, service, server);
+    move_to_trash(table, service, server, now_s);
+}
+
+/* As in the kernel, the scheduler is gone first and hears nothing of each server. */
+static int delete_service(struct table *table, struct service *service, uint32_t now_s)
+{
+    while (service->head != NO_SLOT) {
+        struct server *server = &table->servers[service->head];
+        list_unlink(table, &service->head, service->head);
+        move_to_trash(table, service, server, now_s);
+    }
+    service->servers = 0;
+    service->use = SLOT_REMOVED;
+    scheduler_detach(table, service);
+    table_reindex(table);
+    return 0;
+}
+
+static int configure_server(struct server *server, const struct dr_server *config)
+{
+    if (config->lower > config->upper)
+        return -ERANGE;
+    if (config->upper == 0 || config->upper > server->config.upper)
+        server->overloaded = 0;
+    server->config = *config;
+    if (config->weight > 0)
+        server->last_weight = config->weight;
+    return 0;
+}
+
+static struct server *take_back(struct table *table, struct service *service,
+                                const struct dr_server *config, uint32_t now_s)
+{
+    struct server *server = list_find(table, service->trash, config);
+
+    if (!server)
+        return NULL;
+    list_unlink(table, &service->trash, slot_of(table, server));
+    if (is_forgotten(server, now_s))
+        memset(server, 0, sizeof(*server));
+    return server;
+}
+
+static struct server *new_server(struct table *table, uint32_t now_s)
+{
+    struct server *server = free_server(table);
+
+    if (!server) {
+        free_forgotten(table, now_s);
+        server = free_server(table);
+    }
+    if (server)
+        memset(server, 0, sizeof(*server));
+    return server;
+}
+
+static int add_server(struct table *table, struct service *service, const struct dr_server *config,
+                      uint32_t now_s)
+{
+    if (list_find(table, service->head, config))
+        return -EEXIST;
+    if (config->lower > config->upper)
+        return -ERANGE;
+    uint32_t most = scheduler_of(service->config.scheduler)->most_servers;
+    if (most && service->servers >= most)
+        return -EINVAL;
+
+    struct server *server = take_back(table, service, config, now_s);
+    if (!server)
+        server = new_server(table, now_s);
+    if (!server)
+        return -ENOSPC;
+    server->use = SLOT_LISTED;
+    server->service = (uint32_t)(service - table->services);
+    server->last_weight = config->weight;
+    configure_server(server, config);
+    list_push(table, &service->head, slot_of(table, server));
+    service->servers++;
+    scheduler_of(service->config.scheduler)->added(table, service, server);
+    return 0;
+}
+
+static int edit_server(struct table *table, struct service *service, struct server *server,
+                       const struct dr_server *config)
+{
+    int result = configure_server(server, config);
+
+    if (result == 0)
+        scheduler_of(service->config.scheduler)->edited(table, service, server);
+    return result;
+}
+
+static int set_mac(struct table *table, const uint8_t address[ADDRESS], const uint8_t mac[MAC])
+{
+    for (uint32_t slot = 0; slot < table->server_room; slot++) {
+        struct server *server = &table->servers[slot];
+        if (server->use != SLOT_FREE && memcmp(server->config.address, address, ADDRESS) == 0)
+            memcpy(server->mac, mac, MAC);
+    }
+    return 0;
+}
+
+int table_change(struct table *table, const struct dr_change *change, uint32_t now_s)
+{
+    const struct dr_service *name = &change->service;
+
+    if (change->operation == DR_SET_MAC)
+        return set_mac(table, change->server.address, change->mac);
+    if (change->operation == DR_ADD_SERVICE)
+        return add_service(table, name, now_s);
+
+    struct service *service = table_find_service(table, name->protocol, name->address, name->port);
+    if (!service)
+        return -ESRCH;
+    if (change->operation == DR_EDIT_SERVICE)
+        return edit_service(table, service, name);
+    if (change->operation == DR_DELETE_SERVICE)
+        return delete_service(table, service, now_s);
+    if (change->operation == DR_ADD_SERVER)
+        return add_server(table, service, &change->server, now_s);
+
+    struct server *server = list_find(table, service->head, &change->server);
+    if (!server)
+        return -ENOENT;
+    if (change->operation == DR_EDIT_SERVER)
+        return edit_server(table, service, server, &change->server);
+    if (change->operation == DR_DELETE_SERVER) {
+        remove_server(table, service, server, now_s);
+        return 0;
+    }
+    return -EINVAL;
+}

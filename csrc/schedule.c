@@ -1,0 +1,214 @@
+/* schedule.c -- from a packet to a real server. */
+#include "schedule.h"
+
+#include <string.h>
+
+#include "schedulers/schedulers.h"
+#include "states.h"
+
+enum {
+    FTP = 21,      /* control port: a template covers the data connections too */
+    FTP_DATA = 20, /* active FTP: a connection of the server's, never scheduled */
+};
+
+static bool may_begin(const struct director *director, const struct packet *packet)
+{
+    switch (packet->flow.protocol) {
+    case PROTOCOL_TCP:
+        if (packet->tcp_flags & TCP_RST)
+            return false;
+        return packet->tcp_flags & TCP_SYN || director->tuning.sloppy_tcp;
+    case PROTOCOL_SCTP:
+        if (director->tuning.sloppy_sctp)
+            return packet->sctp_chunk != SCTP_CHUNK_ABORT;
+        return packet->sctp_chunk == SCTP_CHUNK_INIT;
+    default:
+        return true;
+    }
+}
+
+static struct server *pick(struct director *director, struct service *service,
+                           const struct flow *flow, uint32_t tick)
+{
+    const struct scheduler *scheduler = scheduler_of(service->config.scheduler);
+
+    return scheduler->pick(&director->table, service, flow, seconds_of(tick));
+}
+
+/* The kernel's key of a persistence template: the client's network, client port 0, and the
+ * service's port; 0 for FTP and for a service on all ports. A mark stands for its addresses. */
+static struct flow template_key(const struct service *service, const struct flow *flow)
+{
+    uint16_t port = service->config.port;
+    bool is_mark = service->config.protocol == PROTOCOL_ANY;
+    struct flow key = {
+        .port = port == FTP ? 0 : port,
+        .protocol = is_mark ? PROTOCOL_ANY : flow->protocol,
+    };
+
+    for (int i = 0; i < ADDRESS; i++)
+        key.client[i] = flow->client[i] & service->config.mask[i];
+    memcpy(key.address, is_mark ? service->config.address : flow->address, ADDRESS);
+    return key;
+}
+
+static bool is_usable(const struct director *director, const struct connection *template)
+{
+    const struct server *server = &director->table.servers[template->server];
+
+    if (server->use != SLOT_LISTED)
+        return false;
+    return server->config.weight > 0 || !director->tuning.expire_quiescent_template;
+}
+
+/* A template's server is kept whatever its thresholds (and by default its weight) say; one that was
+ * removed is replaced, and its template made unfindable. */
+static enum dr_verdict find_template(struct director *director, struct service *service,
+                                     const struct flow *flow, uint32_t tick,
+                                     struct connection **template)
+{
+    struct connections *connections = &director->connections;
+    struct flow key = template_key(service, flow);
+
+    *template = connections_find_template(connections, &key);
+    if (*template && is_usable(director, *template))
+        return DR_FORWARDED;
+    if (*template)
+        connections_invalidate(connections, *template);
+    struct server *server = pick(director, service, flow, tick);
+    if (!server)
+        return DR_NO_SERVER;
+    *template = connections_add_template(connections, &director->table, &key, server,
+                                         service->config.persistent_s, tick);
+    return *template ? DR_FORWARDED : DR_TABLE_FULL;
+}
+
+static bool is_one_packet(const struct service *service, const struct flow *flow)
+{
+    return service->config.flags & DR_ONE_PACKET && flow->protocol == PROTOCOL_UDP;
+}
+
+static enum dr_verdict schedule(struct director *director, struct service *service,
+                                const struct flow *flow, uint32_t tick, struct way *way)
+{
+    struct connections *connections = &director->connections;
+    struct connection *template = NULL;
+
+    if (service->config.flags & DR_PERSISTENT) {
+        enum dr_verdict verdict = find_template(director, service, flow, tick, &template);
+        if (verdict != DR_FORWARDED)
+            return verdict;
+        way->server = &director->table.servers[template->server];
+    } else {
+        way->server = pick(director, service, flow, tick);
+        if (!way->server)
+            return DR_NO_SERVER;
+    }
+    if (!is_one_packet(service, flow)) {
+        uint32_t control = template ? connections_index(connections, template) : NO_CONNECTION;
+        way->connection =
+            connections_add(connections, &director->table, flow, way->server, control, tick);
+        if (!way->connection)
+            return DR_TABLE_FULL;
+    }
+    if (template)
+        connections_restart(connections, template, tick);
+    service->in.connections++;
+    way->server->in.connections++;
+    return DR_FORWARDED;
+}
+
+/* An FTP service is found for other ports too, and takes those only under persistence. */
+static bool takes_port(const struct service *service, uint16_t port)
+{
+    const struct dr_service *config = &service->config;
+
+    return config->flags & DR_PERSISTENT || config->protocol == PROTOCOL_ANY ||
+           config->port == port;
+}
+
+/* Nobody but a forger, or a host that has a VIP wrongly, sends from our addresses. */
+static bool is_ours(const struct director *director, const uint8_t address[ADDRESS])
+{
+    const struct dr_identity *identity = &director->identity;
+
+    for (uint32_t i = 0; i < identity->host_count; i++)
+        if (is_same_address(identity->hosts[i], address))
+            return true;
+    return table_has_vip(&director->table, address);
+}
+
+/* A flow without a connection: find its service, pick a server, remember it. */
+static enum dr_verdict begin(struct director *director, const struct packet *packet, uint32_t tick,
+                             struct way *way)
+{
+    const struct flow *flow = &packet->flow;
+    struct service *service = table_find(&director->table, flow);
+
+    if (is_ours(director, flow->client))
+        return DR_MARTIAN;
+    if (!service)
+        return table_has_vip(&director->table, flow->address) ? DR_NO_SERVICE : DR_NOT_A_VIP;
+    if (!may_begin(director, packet) || flow->client_port == FTP_DATA)
+        return DR_NO_CONNECTION;
+    if (!takes_port(service, flow->port))
+        return DR_NO_SERVICE;
+    return schedule(director, service, flow, tick, way);
+}
+
+static bool is_over(const struct director *director, const struct connection *connection)
+{
+    if (connection->protocol == PROTOCOL_SCTP)
+        return connection->state == DR_SCTP_CLOSED;
+    return connection->state == DR_TCP_TIME_WAIT || connection->state == DR_TCP_CLOSE ||
+           (director->tuning.conn_reuse_mode & 2 && connection->state == DR_TCP_FIN_WAIT);
+}
+
+static bool asks_anew(const struct packet *packet)
+{
+    if (packet->flow.protocol == PROTOCOL_SCTP)
+        return packet->sctp_chunk == SCTP_CHUNK_INIT;
+    return packet->flow.protocol == PROTOCOL_TCP && packet->tcp_flags & TCP_SYN;
+}
+
+/* A SYN on a connection that is over begins a new one, except under persistence; so does any SYN
+ * once its server has weight 0, if that is asked for. */
+static bool is_reused(const struct director *director, const struct connection *connection,
+                      const struct packet *packet)
+{
+    const struct dr_tuning *tuning = &director->tuning;
+    const struct server *server = &director->table.servers[connection->server];
+
+    if (!asks_anew(packet))
+        return false;
+    if (tuning->expire_nodest_conn && server->config.weight == 0)
+        return true;
+    return tuning->conn_reuse_mode != 0 && connection->control == NO_CONNECTION &&
+           is_over(director, connection);
+}
+
+/* The way of a packet, by its connection, old or new. */
+enum dr_verdict schedule_way(struct director *director, const struct packet *packet, uint32_t tick,
+                             struct way *way)
+{
+    struct connections *connections = &director->connections;
+    struct connection *old = connections_find(connections, &packet->flow);
+
+    if (!old)
+        return begin(director, packet, tick, way);
+    if (is_reused(director, old, packet)) {
+        enum dr_verdict verdict = begin(director, packet, tick, way);
+        /* Only now: while the server was picked, the old connection still counted on its own. */
+        connections_end(connections, &director->table, old, tick);
+        return verdict;
+    }
+    way->connection = old;
+    way->server = &director->table.servers[old->server];
+    if (way->server->use == SLOT_LISTED)
+        return DR_FORWARDED;
+    if (!director->tuning.expire_nodest_conn)
+        return DR_SERVER_REMOVED;
+    connections_end(connections, &director->table, old, tick);
+    *way = (struct way){0};
+    return begin(director, packet, tick, way);
+}

@@ -1,0 +1,320 @@
+/* test_connections.c -- the hash, the timer wheel and the life of an entry. */
+#include "connections.h"
+
+#include "invariants.h"
+#include "world.h"
+
+enum { SEVERAL = 200 };
+
+static struct world world_with_a_server(uint32_t connections)
+{
+    struct world world = world_new(connections);
+    struct dr_service web = service_on(PROTOCOL_TCP, 80, "rr");
+
+    add_service(&world, web);
+    add_server(&world, web, 1, 1);
+    return world;
+}
+
+static struct connection *add_at(struct world *world, uint16_t client_port, uint32_t tick)
+{
+    struct flow flow = flow_from(client_port, 80);
+
+    return connections_add(&world->director.connections, &world->director.table, &flow,
+                           &world->director.table.servers[0], NO_CONNECTION, tick);
+}
+
+static struct connection *find(struct world *world, uint16_t client_port)
+{
+    struct flow flow = flow_from(client_port, 80);
+
+    return connections_find(&world->director.connections, &flow);
+}
+
+static void packet_at(struct world *world, struct connection *connection, uint8_t flags,
+                      uint32_t tick)
+{
+    const struct packet packet = {.tcp_flags = flags};
+
+    connections_packet(&world->director.connections, &world->director.table, connection, &packet,
+                       false, tick);
+}
+
+static bool expire(struct world *world, uint32_t tick, uint32_t budget)
+{
+    return connections_expire(&world->director.connections, &world->director.table, tick, budget);
+}
+
+static void check(struct world *world)
+{
+    check_all(&world->director.connections, &world->director.table);
+}
+
+static uint32_t start_tick(void)
+{
+    return tick_of(start_ns);
+}
+
+static uint32_t ticks(uint64_t seconds)
+{
+    return (uint32_t)((seconds * second_ns) >> TICK_SHIFT);
+}
+
+static void what_was_added_is_found_until_it_ends(void)
+{
+    struct world world = world_with_a_server(SEVERAL);
+
+    for (uint16_t port = 1; port <= SEVERAL; port++)
+        CHECK(add_at(&world, port, start_tick()));
+    CHECK(add_at(&world, SEVERAL + 1, start_tick()) == NULL);
+    check(&world);
+    for (uint16_t port = 1; port <= SEVERAL; port += 2)
+        connections_end(&world.director.connections, &world.director.table, find(&world, port),
+                        start_tick());
+    check(&world);
+    for (uint16_t port = 1; port <= SEVERAL; port++)
+        CHECK(!!find(&world, port) == (port % 2 == 0));
+    CHECK(add_at(&world, 1, start_tick()));
+    check(&world);
+    world_free(&world);
+}
+
+static void every_field_of_the_key_counts(void)
+{
+    struct world world = world_with_a_server(8);
+    struct flow flows[5];
+
+    CHECK(add_at(&world, 1000, start_tick()));
+    for (int i = 0; i < 5; i++)
+        flows[i] = flow_from(1000, 80);
+    flows[0].client_port++;
+    flows[1].port++;
+    flows[2].protocol = PROTOCOL_UDP;
+    flows[3].client[0]++;
+    flows[4].address[15]++;
+    for (int i = 0; i < 5; i++)
+        CHECK(connections_find(&world.director.connections, &flows[i]) == NULL);
+    CHECK(find(&world, 1000));
+    world_free(&world);
+}
+
+static void the_newer_of_two_entries_of_a_flow_is_found(void)
+{
+    struct world world = world_with_a_server(8);
+    struct connection *older = add_at(&world, 1000, start_tick());
+    struct connection *newer = add_at(&world, 1000, start_tick());
+
+    CHECK(find(&world, 1000) == newer);
+    connections_end(&world.director.connections, &world.director.table, older, start_tick());
+    CHECK(find(&world, 1000) == newer);
+    check(&world);
+    world_free(&world);
+}
+
+static void no_entry_ends_early_nor_much_too_late(void)
+{
+    struct world world = world_with_a_server(SEVERAL);
+    uint32_t tick = start_tick();
+    uint32_t left = SEVERAL;
+
+    for (uint16_t port = 1; port <= SEVERAL; port++)
+        packet_at(&world, add_at(&world, port, tick + port), TCP_SYN, tick + port);
+    for (; left > 0; tick++) {
+        uint32_t before = world.director.connections.book->count;
+        CHECK(!expire(&world, tick, UINT32_MAX));
+        left = world.director.connections.book->count;
+        check_timers(&world.director.connections, tick);
+        if (before != left)
+            check(&world);
+        CHECK(left == SEVERAL || tick - start_tick() > ticks(60));
+        CHECK(tick - start_tick() < ticks(60) + SEVERAL + LATE_TICKS);
+    }
+    world_free(&world);
+}
+
+static void time_outs_beyond_one_turn_of_the_wheel_hold_too(void)
+{
+    struct world world = world_with_a_server(8);
+    const struct flow key = flow_from(0, 80);
+    const uint32_t month_s = 31 * 86400;
+    uint32_t tick = start_tick();
+
+    CHECK(connections_add_template(&world.director.connections, &world.director.table, &key,
+                                   &world.director.table.servers[0], month_s, tick));
+    for (uint32_t passed = 0; passed < ticks(month_s); passed += 1000) {
+        expire(&world, tick + passed, UINT32_MAX);
+        CHECK(world.director.connections.book->count == 1);
+    }
+    expire(&world, tick + ticks(month_s) + LATE_TICKS, UINT32_MAX);
+    CHECK(world.director.connections.book->count == 0);
+    check(&world);
+    world_free(&world);
+}
+
+static void a_long_sleep_ends_what_is_over_and_keeps_what_is_not(void)
+{
+    static const uint32_t sleeps_s[] = {61, 800, 1099, 1100, 1101, 3600, 86400, 31 * 86400};
+
+    for (size_t i = 0; i < sizeof(sleeps_s) / sizeof(sleeps_s[0]); i++) {
+        struct world world = world_with_a_server(8);
+        const struct flow key = flow_from(0, 80);
+        uint32_t tick = start_tick();
+
+        packet_at(&world, add_at(&world, 1, tick), TCP_SYN, tick);
+        CHECK(connections_add_template(&world.director.connections, &world.director.table, &key,
+                                       &world.director.table.servers[0], sleeps_s[i] + 2, tick));
+        tick += ticks(sleeps_s[i]);
+        expire(&world, tick, UINT32_MAX);
+        CHECK(!find(&world, 1) && world.director.connections.book->count == 1);
+        check(&world);
+        expire(&world, tick + ticks(2) + LATE_TICKS, UINT32_MAX);
+        CHECK(world.director.connections.book->count == 0);
+        world_free(&world);
+    }
+}
+
+static void a_packet_restarts_the_timer_with_the_time_out_of_the_new_state(void)
+{
+    struct world world = world_with_a_server(8);
+    struct connection *connection = add_at(&world, 1, start_tick());
+    uint32_t tick = start_tick();
+
+    CHECK(connection->timeout_s == 3);
+    packet_at(&world, connection, TCP_SYN, tick);
+    CHECK(connection->expires - tick == ticks(60) + 1);
+    packet_at(&world, connection, TCP_ACK, tick += 100);
+    CHECK(connection->expires - tick == ticks(900) + 1);
+    packet_at(&world, connection, TCP_RST, tick += 100); /* shorter: it moves in the wheel */
+    CHECK(connection->expires - tick == ticks(10) + 1);
+    check(&world);
+    expire(&world, tick + ticks(10), UINT32_MAX);
+    CHECK(find(&world, 1));
+    expire(&world, tick + ticks(10) + LATE_TICKS, UINT32_MAX);
+    CHECK(!find(&world, 1));
+    world_free(&world);
+}
+
+static void a_budget_ends_so_many_and_says_that_there_may_be_more(void)
+{
+    struct world world = world_with_a_server(SEVERAL);
+    uint32_t late = start_tick() + ticks(10);
+
+    for (uint16_t port = 1; port <= SEVERAL; port++)
+        CHECK(add_at(&world, port, start_tick()));
+    CHECK(expire(&world, late, 50));
+    CHECK(world.director.connections.book->count == SEVERAL - 50);
+    check(&world);
+    CHECK(expire(&world, late, SEVERAL - 51));
+    CHECK(!expire(&world, late, 50));
+    CHECK(world.director.connections.book->count == 0);
+    world_free(&world);
+}
+
+static void a_server_counts_a_connection_on_the_side_of_its_state(void)
+{
+    struct world world = world_with_a_server(8);
+    const struct server *server = &world.director.table.servers[0];
+    struct connection *connection = add_at(&world, 1, start_tick());
+    static const struct {
+        uint8_t flags;
+        uint32_t active;
+    } steps[] = {{TCP_SYN, 1}, {TCP_ACK, 1}, {TCP_FIN, 0}, {TCP_SYN, 1},
+                 {TCP_RST, 1}, {TCP_FIN, 0}, {TCP_ACK, 0}, {0, 0}};
+
+    CHECK(server->active == 0 && server->inactive == 1);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        packet_at(&world, connection, steps[i].flags, start_tick());
+        CHECK(server->active == steps[i].active && server->inactive == 1 - steps[i].active);
+        check(&world);
+    }
+    connections_end(&world.director.connections, &world.director.table, connection, start_tick());
+    CHECK(server->active == 0 && server->inactive == 0 && server->references == 0);
+    world_free(&world);
+}
+
+static void a_template_outlives_its_connections_in_steps_of_a_minute(void)
+{
+    struct world world = world_with_a_server(8);
+    struct connections *connections = &world.director.connections;
+    struct table *table = &world.director.table;
+    const struct flow key = flow_from(0, 80);
+    const struct flow flow = flow_from(1000, 80);
+    uint32_t tick = start_tick();
+    struct connection *template =
+        connections_add_template(connections, table, &key, &table->servers[0], 10, tick);
+    struct connection *connection = connections_add(connections, table, &flow, &table->servers[0],
+                                                    connections_index(connections, template), tick);
+
+    packet_at(&world, connection, TCP_SYN, tick);
+    CHECK(template->state == 0);
+    packet_at(&world, connection, TCP_ACK, tick);
+    CHECK(template->state == 1);
+    CHECK(table->servers[0].persistent == 1);
+    connections_end(connections, table, template, tick);
+    CHECK(template->control == 1); /* nothing happened: it controls a connection */
+
+    tick += ticks(10) + LATE_TICKS;
+    expire(&world, tick, UINT32_MAX);
+    CHECK(template->timeout_s == 60 && template->expires == tick + ticks(60) + 1);
+    check(&world);
+    connections_end(connections, table, connection, tick);
+    connections_restart(connections, template, tick);
+    CHECK(template->expires == tick + ticks(60) + 1);
+    tick += ticks(60) + LATE_TICKS;
+    expire(&world, tick, UINT32_MAX);
+    CHECK(connections->book->count == 0);
+    check(&world);
+    world_free(&world);
+}
+
+static void an_invalidated_template_is_not_found_but_lives_on(void)
+{
+    struct world world = world_with_a_server(8);
+    struct connections *connections = &world.director.connections;
+    const struct flow key = flow_from(0, 80);
+    struct connection *template =
+        connections_add_template(connections, &world.director.table, &key,
+                                 &world.director.table.servers[0], 300, start_tick());
+
+    connections_invalidate(connections, template);
+    CHECK(connections_find(connections, &key) == NULL);
+    CHECK(template->port == 0xffff && connections->book->count == 1);
+    check(&world);
+    expire(&world, start_tick() + ticks(300) + LATE_TICKS, UINT32_MAX);
+    CHECK(connections->book->count == 0);
+    check(&world);
+    world_free(&world);
+}
+
+/* The tick counter is 32 bits wide and wraps after 2.3 years. */
+static void the_wrap_of_the_tick_counter_is_survived(void)
+{
+    struct world world = world_with_a_server(8);
+    uint32_t tick = 0u - ticks(30);
+
+    connections_init(&world.director.connections, 7, (uint64_t)tick << TICK_SHIFT);
+    packet_at(&world, add_at(&world, 1, tick), TCP_SYN, tick);
+    for (uint32_t passed = 0; passed < ticks(60); passed++)
+        expire(&world, tick + passed, UINT32_MAX);
+    CHECK(find(&world, 1));
+    expire(&world, tick + ticks(60) + LATE_TICKS, UINT32_MAX);
+    CHECK(!find(&world, 1));
+    check(&world);
+    world_free(&world);
+}
+
+int main(void)
+{
+    RUN(what_was_added_is_found_until_it_ends);
+    RUN(every_field_of_the_key_counts);
+    RUN(the_newer_of_two_entries_of_a_flow_is_found);
+    RUN(no_entry_ends_early_nor_much_too_late);
+    RUN(time_outs_beyond_one_turn_of_the_wheel_hold_too);
+    RUN(a_long_sleep_ends_what_is_over_and_keeps_what_is_not);
+    RUN(a_packet_restarts_the_timer_with_the_time_out_of_the_new_state);
+    RUN(a_budget_ends_so_many_and_says_that_there_may_be_more);
+    RUN(a_server_counts_a_connection_on_the_side_of_its_state);
+    RUN(a_template_outlives_its_connections_in_steps_of_a_minute);
+    RUN(an_invalidated_template_is_not_found_but_lives_on);
+    RUN(the_wrap_of_the_tick_counter_is_survived);
+}

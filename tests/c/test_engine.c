@@ -1,0 +1,279 @@
+/* test_engine.c -- the production loop in its thread, while others push, look and change. */
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <time.h>
+
+#include "dr.h"
+#include "frames.h"
+#include "test.h"
+
+enum {
+    FRAMES = 4000,
+    SLOTS = 32,
+    FLOWS = 50,
+    ROWS = 64,
+};
+
+static const struct dr_limits limits = {.services = 4, .servers = 8, .connections = 256, .seed = 7};
+
+struct stage {
+    struct dr_engine *engine;
+    void *region;
+    int done; /* every frame has been pushed and counted */
+};
+
+/* The loop's own clock. */
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static struct dr_service service(void)
+{
+    struct dr_service service = {
+        .address = {[10] = 0xff, [11] = 0xff, [12] = 10, [13] = 9, [14] = 0, [15] = 100},
+        .protocol = 6,
+        .port = 80,
+        .scheduler = (uint8_t)dr_scheduler_find("wlc"),
+    };
+
+    return service;
+}
+
+static struct dr_server server(uint8_t number)
+{
+    struct dr_server server = {
+        .address = {[10] = 0xff, [11] = 0xff, [12] = 10, [13] = 9, [14] = 0, [15] = 10 + number},
+        .port = 80,
+        .weight = number,
+    };
+
+    return server;
+}
+
+static int apply(struct dr_engine *engine, enum dr_operation operation, uint8_t number)
+{
+    struct dr_change change = {
+        .operation = operation, .service = service(), .server = server(number)};
+
+    memcpy(change.mac, server_mac, sizeof(change.mac));
+    dr_apply(engine, &change, 1, clock_ns());
+    return change.result;
+}
+
+static struct stage stage_new(void)
+{
+    struct stage stage = {.region = calloc(1, dr_state_size(&limits))};
+    struct dr_identity identity = {.mtu = 1500};
+
+    CHECK(stage.region);
+    CHECK(dr_engine_new(&stage.engine, stage.region, dr_state_size(&limits), &limits, clock_ns()) ==
+          0);
+    memcpy(identity.mac, director_mac, sizeof(identity.mac));
+    dr_set_identity(stage.engine, &identity);
+    CHECK(apply(stage.engine, DR_ADD_SERVICE, 0) == 0);
+    for (uint8_t number = 1; number <= 3; number++) {
+        CHECK(apply(stage.engine, DR_ADD_SERVER, number) == 0);
+        CHECK(apply(stage.engine, DR_SET_MAC, number) == 0);
+    }
+    return stage;
+}
+
+static void stage_free(struct stage *stage)
+{
+    dr_engine_free(stage->engine);
+    free(stage->region);
+}
+
+static bool is_over(struct stage *stage)
+{
+    return __atomic_load_n(&stage->done, __ATOMIC_ACQUIRE);
+}
+
+static void *loop(void *argument)
+{
+    struct stage *stage = argument;
+
+    CHECK(dr_engine_run(stage->engine) == 0);
+    return NULL;
+}
+
+static uint64_t sum_of(const struct dr_stats *stats)
+{
+    uint64_t sum = 0;
+
+    for (int verdict = 0; verdict < DR_VERDICTS; verdict++)
+        sum += stats->verdicts[verdict];
+    return sum;
+}
+
+static void *read_all(void *argument)
+{
+    struct stage *stage = argument;
+    struct dr_connection_row connections[ROWS];
+    struct dr_server_row servers[ROWS];
+    struct dr_service_row services[ROWS];
+    struct dr_stats stats;
+    uint32_t cursor = 0;
+    uint64_t frames = 0;
+
+    while (!is_over(stage)) {
+        dr_read_stats(stage->engine, &stats);
+        CHECK(stats.frames == sum_of(&stats));
+        CHECK(stats.frames >= frames);
+        CHECK(stats.created - stats.expired == stats.connections);
+        frames = stats.frames;
+        CHECK(dr_read_services(stage->engine, services, ROWS) == 1);
+        CHECK(dr_read_servers(stage->engine, services[0].slot, servers, ROWS) <= 3);
+        CHECK(dr_read_connections(stage->engine, &cursor, clock_ns(), connections, ROWS) <= ROWS);
+        sched_yield();
+    }
+    return NULL;
+}
+
+static void *change_all(void *argument)
+{
+    struct stage *stage = argument;
+    const struct dr_timeouts timeouts = {.tcp_s = 901};
+    struct dr_timeouts read;
+
+    while (!is_over(stage)) {
+        CHECK(apply(stage->engine, DR_DELETE_SERVER, 2) == 0);
+        CHECK(apply(stage->engine, DR_EDIT_SERVER, 1) == 0);
+        CHECK(apply(stage->engine, DR_ADD_SERVER, 2) == 0);
+        CHECK(apply(stage->engine, DR_ADD_SERVER, 2) == -EEXIST);
+        dr_set_timeouts(stage->engine, &timeouts);
+        dr_read_timeouts(stage->engine, &read);
+        CHECK(read.tcp_s == 901 && read.udp_s == 300);
+        sched_yield();
+    }
+    return NULL;
+}
+
+static uint64_t pop_all(struct dr_engine *engine)
+{
+    uint8_t bytes[LONGEST_FRAME];
+    uint64_t count = 0;
+
+    while (dr_memory_pop(engine, bytes, sizeof(bytes)) > 0)
+        count++;
+    return count;
+}
+
+/* Half of the frames begin a connection, the others go on with it. */
+static uint64_t push_all(struct dr_engine *engine)
+{
+    uint64_t popped = 0;
+
+    for (unsigned i = 0; i < FRAMES; i++) {
+        struct made made = tcp_frame(1000 + i % FLOWS, i / FLOWS % 2 ? 0x10 : 0x02);
+        struct dr_frame frame = {
+            .data = made.bytes, .length = (uint32_t)made.length, .captured = (uint32_t)made.length};
+        while (dr_memory_push(engine, &frame) == -ENOBUFS)
+            sched_yield();
+        popped += pop_all(engine);
+    }
+    return popped;
+}
+
+static void frames_are_counted_once_whatever_others_do_meanwhile(void)
+{
+    struct stage stage = stage_new();
+    pthread_t threads[4];
+    struct dr_stats stats;
+
+    CHECK(dr_engine_open_memory(stage.engine, SLOTS) == 0);
+    CHECK(pthread_create(&threads[0], NULL, loop, &stage) == 0);
+    CHECK(pthread_create(&threads[1], NULL, read_all, &stage) == 0);
+    CHECK(pthread_create(&threads[2], NULL, read_all, &stage) == 0);
+    CHECK(pthread_create(&threads[3], NULL, change_all, &stage) == 0);
+    uint64_t popped = push_all(stage.engine);
+    do {
+        sched_yield();
+        popped += pop_all(stage.engine);
+        dr_read_stats(stage.engine, &stats);
+    } while (stats.frames < FRAMES);
+    popped += pop_all(stage.engine);
+    __atomic_store_n(&stage.done, 1, __ATOMIC_RELEASE);
+    dr_engine_stop(stage.engine);
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    dr_read_stats(stage.engine, &stats);
+    CHECK(stats.frames == FRAMES && sum_of(&stats) == FRAMES);
+    CHECK(popped == stats.verdicts[DR_FORWARDED]);
+    CHECK(stats.verdicts[DR_FORWARDED] + stats.verdicts[DR_SERVER_REMOVED] +
+              stats.verdicts[DR_SEND_FAILED] ==
+          FRAMES);
+    stage_free(&stage);
+}
+
+static void a_frame_that_the_end_does_not_take_is_send_failed(void)
+{
+    struct stage stage = stage_new();
+    struct made made = tcp_frame(1, 0x02);
+    struct dr_frame frame = {
+        .data = made.bytes, .length = (uint32_t)made.length, .captured = (uint32_t)made.length};
+    struct dr_stats stats;
+
+    CHECK(dr_engine_open_memory(stage.engine, 1) == 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK(dr_memory_push(stage.engine, &frame) == 0);
+        CHECK(dr_memory_push(stage.engine, &frame) == -ENOBUFS);
+        CHECK(dr_engine_step(stage.engine, clock_ns()) == 1);
+    }
+    dr_read_stats(stage.engine, &stats);
+    CHECK(stats.frames == 2);
+    CHECK(stats.verdicts[DR_FORWARDED] == 1 && stats.verdicts[DR_SEND_FAILED] == 1);
+    CHECK(pop_all(stage.engine) == 1);
+    stage_free(&stage);
+}
+
+static void an_engine_without_an_end_says_so(void)
+{
+    struct stage stage = stage_new();
+    struct made made = tcp_frame(1, 0x02);
+    struct dr_frame frame = {
+        .data = made.bytes, .length = (uint32_t)made.length, .captured = (uint32_t)made.length};
+    uint8_t byte;
+
+    CHECK(dr_engine_step(stage.engine, 0) == -ENOTCONN);
+    CHECK(dr_engine_run(stage.engine) == -ENOTCONN);
+    CHECK(dr_memory_push(stage.engine, &frame) == -ENOTCONN);
+    CHECK(dr_memory_pop(stage.engine, &byte, 1) == 0);
+    CHECK(dr_engine_open_memory(stage.engine, 1) == 0);
+    CHECK(dr_engine_open_memory(stage.engine, 1) == -EISCONN);
+    stage_free(&stage);
+}
+
+static void limits_that_cannot_be_are_refused(void)
+{
+    static const struct dr_limits wrong[] = {
+        {.services = 0, .servers = 1, .connections = 1},
+        {.services = 1, .servers = 0, .connections = 1},
+        {.services = 1, .servers = 1, .connections = 0},
+        {.services = 65535, .servers = 1, .connections = 1},
+        {.services = 1, .servers = 65536, .connections = 1},
+        {.services = 1, .servers = 1, .connections = 0x7fffffff},
+    };
+    struct dr_engine *engine = NULL;
+    uint64_t word = 0;
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        CHECK(dr_engine_new(&engine, &word, sizeof(word), &wrong[i], 0) == -EINVAL);
+    CHECK(dr_engine_new(&engine, &word, sizeof(word), &limits, 0) == -EINVAL);
+    CHECK(engine == NULL);
+    dr_engine_free(NULL);
+}
+
+int main(void)
+{
+    RUN(frames_are_counted_once_whatever_others_do_meanwhile);
+    RUN(a_frame_that_the_end_does_not_take_is_send_failed);
+    RUN(an_engine_without_an_end_says_so);
+    RUN(limits_that_cannot_be_are_refused);
+}

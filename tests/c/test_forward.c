@@ -1,0 +1,221 @@
+/* test_forward.c -- one frame, one verdict: every kind of frame at every length. */
+#include "forward.h"
+
+#include "invariants.h"
+#include "world.h"
+
+static struct world world_with_servers(void)
+{
+    struct world world = world_new(64);
+    struct dr_service web = service_on(PROTOCOL_TCP, 80, "rr");
+    struct dr_service datagrams = service_on(PROTOCOL_UDP, 80, "wlc");
+
+    add_service(&world, web);
+    add_service(&world, datagrams);
+    add_server(&world, web, 1, 1);
+    add_server(&world, datagrams, 1, 1);
+    return world;
+}
+
+static enum dr_verdict verdict_of(struct made made)
+{
+    struct world world = world_with_servers();
+    enum dr_verdict verdict = forward_made(&world, &made, start_ns);
+
+    check_all(&world.director.connections, &world.director.table);
+    world_free(&world);
+    return verdict;
+}
+
+static void every_whole_frame_has_its_verdict(void)
+{
+    static const enum dr_verdict verdicts[KINDS] = {
+        DR_FORWARDED, DR_FORWARDED,  DR_FORWARDED, DR_FRAGMENT,     DR_FRAGMENT, DR_OTHER_PROTOCOL,
+        DR_NOT_IP,    DR_WRONG_VLAN, DR_ANSWERED,  DR_ARP_CONFLICT, DR_NOT_IP,
+    };
+
+    for (int kind = 0; kind < KINDS; kind++)
+        CHECK(verdict_of(frame_of_kind(kind)) == verdicts[kind]);
+}
+
+/* In a block of the cut length, and as a ring slot that is shorter than the frame was. */
+static void every_cut_frame_is_refused_and_left_as_it_came(void)
+{
+    struct world world = world_with_servers();
+
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct made made = frame_of_kind(kind);
+        for (uint32_t length = 0; length < made.length; length++) {
+            uint8_t *block = exact(&made, length);
+            struct dr_frame cut = {.data = block, .length = length, .captured = length};
+            struct dr_frame shortened = {
+                .data = block, .length = (uint32_t)made.length, .captured = length};
+            CHECK(!verdict_sends(forward(&world.director, &cut, start_ns)));
+            CHECK(forward(&world.director, &shortened, start_ns) == DR_TRUNCATED);
+            CHECK(length == 0 || memcmp(block, made.bytes, length) == 0);
+            free(block);
+        }
+    }
+    CHECK(world.director.connections.book->count == 0);
+    world_free(&world);
+}
+
+static void only_the_two_addresses_of_a_forwarded_frame_change(void)
+{
+    struct world world = world_with_servers();
+
+    for (int kind = 0; kind < 3; kind++) {
+        struct made made = frame_of_kind(kind);
+        uint8_t *block = exact(&made, made.length);
+        struct dr_frame frame = {
+            .data = block, .length = (uint32_t)made.length, .captured = (uint32_t)made.length};
+        CHECK(forward(&world.director, &frame, start_ns) == DR_FORWARDED);
+        CHECK(memcmp(block, server_mac, MAC) == 0);
+        CHECK(memcmp(block + MAC, director_mac, MAC) == 0);
+        CHECK(memcmp(block + 12, made.bytes + 12, made.length - 12) == 0);
+        free(block);
+    }
+    world_free(&world);
+}
+
+static void whose_frame_it_is_decides_the_ethernet_header(void)
+{
+    static const uint8_t other[MAC] = {0x02, 0, 0, 0, 0, 0xee};
+    static const uint8_t broadcast[MAC] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    struct made ours = tcp_frame(1000, 0x02);
+    struct made theirs = tcp_frame(1000, 0x02);
+    struct made everybodys = tcp_frame(1000, 0x02);
+    struct made arp = arp_frame(1, client_ip, vip);
+    struct made unicast = arp_frame(1, client_ip, vip);
+
+    memcpy(ours.bytes + MAC, director_mac, MAC);
+    memcpy(theirs.bytes, other, MAC);
+    memcpy(everybodys.bytes, broadcast, MAC);
+    memcpy(arp.bytes, other, MAC);
+    memcpy(unicast.bytes, director_mac, MAC);
+    CHECK(verdict_of(ours) == DR_OWN_FRAME);
+    CHECK(verdict_of(theirs) == DR_NOT_FOR_US);
+    CHECK(verdict_of(everybodys) == DR_NOT_FOR_US);
+    CHECK(verdict_of(arp) == DR_NOT_FOR_US);
+    CHECK(verdict_of(unicast) == DR_ANSWERED);
+}
+
+static enum dr_verdict verdict_of_length(uint32_t length, uint16_t gso_size, bool tagged)
+{
+    struct world world = world_with_servers();
+    struct made made = tcp_frame(1000, 0x02);
+    uint8_t *block = calloc(1, length);
+
+    CHECK(block);
+    made.bytes[16] = (uint8_t)((length - 14) >> 8);
+    made.bytes[17] = (uint8_t)(length - 14);
+    seal(&made);
+    memcpy(block, made.bytes, made.length);
+    struct dr_frame frame = {.data = block,
+                             .length = length,
+                             .captured = length,
+                             .gso_size = gso_size,
+                             .tagged = tagged};
+    enum dr_verdict verdict = forward(&world.director, &frame, start_ns);
+    free(block);
+    world_free(&world);
+    return verdict;
+}
+
+static void a_frame_may_be_as_long_as_the_mtu_and_a_joined_one_longer(void)
+{
+    CHECK(verdict_of_length(14 + 1500, 0, false) == DR_FORWARDED);
+    CHECK(verdict_of_length(14 + 1501, 0, false) == DR_OVERSIZE);
+    CHECK(verdict_of_length(14 + 1501, 1448, false) == DR_FORWARDED);
+    CHECK(verdict_of_length(14 + 65535, 1448, false) == DR_FORWARDED);
+    CHECK(verdict_of_length(14 + 1500, 0, true) == DR_WRONG_VLAN);
+}
+
+static void a_full_table_takes_no_new_connection_and_keeps_the_old_ones(void)
+{
+    struct world world = world_with_servers();
+
+    for (uint16_t port = 1001; port <= 1064; port++) {
+        struct made made = tcp_frame(port, 0x02);
+        CHECK(forward_made(&world, &made, start_ns) == DR_FORWARDED);
+    }
+    struct made one_more = tcp_frame(1065, 0x02);
+    struct made known = tcp_frame(1064, 0x10);
+    CHECK(forward_made(&world, &one_more, start_ns) == DR_TABLE_FULL);
+    CHECK(forward_made(&world, &known, start_ns) == DR_FORWARDED);
+    check_all(&world.director.connections, &world.director.table);
+    world_free(&world);
+}
+
+/* Room for the template, none for its connection. */
+static void a_template_without_room_for_its_connection_is_no_harm(void)
+{
+    struct world world = world_new(3);
+    struct dr_service web = persistent_on(80, 300);
+    struct made first = tcp_frame(1000, 0x02);
+    struct made second = tcp_frame(1000, 0x02);
+    struct made third = tcp_frame(1000, 0x02);
+
+    second.bytes[14 + 15]++; /* other clients */
+    seal(&second);
+    third.bytes[14 + 15] += 2;
+    seal(&third);
+    add_service(&world, web);
+    add_server(&world, web, 1, 1);
+    CHECK(forward_made(&world, &first, start_ns) == DR_FORWARDED);
+    CHECK(forward_made(&world, &second, start_ns) == DR_TABLE_FULL);
+    CHECK(forward_made(&world, &third, start_ns) == DR_TABLE_FULL);
+    check_all(&world.director.connections, &world.director.table);
+    CHECK(world.director.table.servers[0].persistent == 2);
+    world_free(&world);
+}
+
+static void a_server_without_a_mac_address_keeps_its_connection(void)
+{
+    struct world world = world_with_servers();
+    struct made made = tcp_frame(1000, 0x02);
+
+    CHECK(change(&world, DR_SET_MAC, (struct dr_service){0}, server_number(1, 0, 0), start_ns) ==
+          0);
+    CHECK(forward_made(&world, &made, start_ns) == DR_NO_MAC);
+    know_mac(&world, 1);
+    CHECK(forward_made(&world, &made, start_ns) == DR_FORWARDED);
+    CHECK(world.director.connections.book->created == 1);
+    world_free(&world);
+}
+
+/* While the server of a reused flow is picked, the old connection still counts on its server. */
+static void a_reused_flow_is_scheduled_while_the_old_entry_counts(void)
+{
+    struct world world = world_new(8);
+    struct dr_service web = service_on(PROTOCOL_TCP, 80, "lc");
+    struct made syn = tcp_frame(1000, 0x02);
+    struct made ack = tcp_frame(1000, 0x10);
+    struct made reset = tcp_frame(1000, 0x04);
+
+    add_service(&world, web);
+    add_server(&world, web, 1, 1);
+    add_server(&world, web, 2, 1);
+    CHECK(forward_made(&world, &syn, start_ns) == DR_FORWARDED);
+    CHECK(forward_made(&world, &ack, start_ns) == DR_FORWARDED);
+    CHECK(forward_made(&world, &reset, start_ns) == DR_FORWARDED);
+    CHECK(world.director.table.servers[1].inactive == 1);
+    CHECK(forward_made(&world, &syn, start_ns) == DR_FORWARDED);
+    CHECK(world.director.table.servers[0].active == 1);
+    CHECK(world.director.table.servers[1].references == 0);
+    check_all(&world.director.connections, &world.director.table);
+    world_free(&world);
+}
+
+int main(void)
+{
+    RUN(every_whole_frame_has_its_verdict);
+    RUN(every_cut_frame_is_refused_and_left_as_it_came);
+    RUN(only_the_two_addresses_of_a_forwarded_frame_change);
+    RUN(whose_frame_it_is_decides_the_ethernet_header);
+    RUN(a_frame_may_be_as_long_as_the_mtu_and_a_joined_one_longer);
+    RUN(a_full_table_takes_no_new_connection_and_keeps_the_old_ones);
+    RUN(a_template_without_room_for_its_connection_is_no_harm);
+    RUN(a_server_without_a_mac_address_keeps_its_connection);
+    RUN(a_reused_flow_is_scheduled_while_the_old_entry_counts);
+}

@@ -1,0 +1,24 @@
+"""Options of the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+RECORDS = Path(__file__).resolve().parents[2] / "shared" / "records"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("records", "recordings of kernel IPVS")
+    group.addoption(
+        "--records",
+        metavar="DIR",
+        default=str(RECORDS),
+        help="folder of recordings to replay (default: ../shared/records of the project)",
+    )
+    group.addoption(
+        "--records-all",
+        action="store_true",
+        help="replay those too that need what the core does not have yet",
+    )

@@ -1,0 +1,169 @@
+"""Writes the corpus of both fuzz targets anew: ``python tests/fuzz/make_corpus.py``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
+
+from frames import FRAMES  # noqa: E402 -- the tests' directory is no package
+
+ADD_SERVICE, EDIT_SERVICE, DELETE_SERVICE, ADD_SERVER, EDIT_SERVER, DELETE_SERVER = range(6)
+RR, WRR, LC, WLC = range(4)
+PERSISTENT, SHORT, NETWORK, ONE_PACKET = 4, 8, 16, 32
+REUSE, NO_SERVER, QUIESCENT, SLOPPY, SECURE = 1, 4, 8, 16, 64
+WEB, ALL_PORTS, FTP, LAST_PORT = range(4)
+OVER_UDP = 4
+SYN, ACK, FIN, RST = 2, 16, 1, 4
+JUMPS_S = {0: 0, 0.3: 2, 1: 3, 3: 4, 10: 5, 60: 6, 120: 7, 300: 8, 900: 9, 1100: 11, 86400: 13}
+CLIENT_PORTS = {1000: 0, 1001: 1, 0: 2, 20: 3, 65535: 4}
+
+
+def change(
+    operation: int,
+    *,
+    service: int = WEB,
+    how: int = RR,
+    server: int = 1,
+    weight: int = 1,
+    upper: int = 0,
+    lower: int = 0,
+) -> bytes:
+    scheduler = how & 3
+    thresholds = lower << 5 | upper
+    return bytes([0, operation, service, how, scheduler, weight << 4 | server, thresholds])
+
+
+def wait(seconds: float) -> bytes:
+    return bytes([1, JUMPS_S[seconds]])
+
+
+def tcp(flags: int, *, client: int = 0, port: int = 1000, to: int = 0) -> bytes:
+    return bytes([4, client << 5 | CLIENT_PORTS[port], to, flags])
+
+
+def udp(*, client: int = 0, port: int = 1000, to: int = 0) -> bytes:
+    return bytes([4, client << 5 | CLIENT_PORTS[port], to | 8])
+
+
+def servers(service: int = WEB, how: int = RR, weights: tuple[int, ...] = (1, 2)) -> bytes:
+    return change(ADD_SERVICE, service=service, how=how) + b"".join(
+        change(ADD_SERVER, service=service, how=how, server=number, weight=weight)
+        for number, weight in enumerate(weights, start=1)
+    )
+
+
+def tune(bits: int) -> bytes:
+    return bytes([8, bits])
+
+
+MANY = b"".join(tcp(SYN, client=client, port=port) for client in range(8) for port in (1000, 1001))
+
+STORIES = {
+    "open_and_close": servers() + tcp(SYN) + tcp(ACK) + tcp(FIN) + wait(120) + tcp(ACK),
+    "reset_and_reuse": servers() + tcp(SYN) + tcp(ACK) + tcp(RST) + tcp(SYN) + wait(10) + tcp(ACK),
+    "table_full": servers(how=WLC) + MANY + wait(60) + MANY,
+    "wrr_changes": servers(how=WRR, weights=(5, 3, 2))
+    + MANY
+    + change(EDIT_SERVER, server=1, weight=0)
+    + MANY
+    + change(DELETE_SERVER, server=2)
+    + MANY,
+    "lc_with_thresholds": servers(how=LC)
+    + change(EDIT_SERVER, server=1, upper=2, lower=1)
+    + change(EDIT_SERVER, server=2, upper=3)
+    + MANY
+    + wait(60)
+    + MANY,
+    "server_removed_and_back": servers()
+    + tcp(SYN)
+    + change(DELETE_SERVER, server=2)
+    + tcp(ACK)
+    + change(ADD_SERVER, server=2)
+    + tcp(ACK)
+    + change(DELETE_SERVER, server=2)
+    + wait(900)
+    + tcp(SYN)
+    + change(ADD_SERVER, server=2),
+    "service_deleted_and_back": servers()
+    + MANY
+    + change(DELETE_SERVICE)
+    + MANY
+    + servers()
+    + MANY
+    + wait(1100)
+    + tcp(SYN),
+    "persistent": servers(how=RR | PERSISTENT | SHORT | NETWORK)
+    + MANY
+    + tcp(ACK)
+    + wait(10)
+    + tcp(SYN, port=1001)
+    + wait(60)
+    + MANY
+    + wait(900),
+    "persistent_server_removed": servers(how=RR | PERSISTENT)
+    + tcp(SYN)
+    + change(DELETE_SERVER, server=2)
+    + tcp(SYN, port=1001)
+    + wait(300)
+    + tcp(SYN),
+    "persistent_then_not": servers(how=WLC | PERSISTENT)
+    + tcp(SYN)
+    + change(EDIT_SERVICE, how=WRR)
+    + MANY,
+    "all_ports": servers(ALL_PORTS, RR | PERSISTENT) + tcp(SYN) + tcp(SYN, to=1) + tcp(SYN, to=3),
+    "ftp": servers(FTP, RR | PERSISTENT) + tcp(SYN, to=2) + tcp(SYN, port=20, to=2),
+    "last_port": servers(LAST_PORT, RR | PERSISTENT)
+    + tcp(SYN, to=3)
+    + change(DELETE_SERVER, service=LAST_PORT, server=2)
+    + tcp(SYN, port=1001, to=3)
+    + tcp(SYN, port=65535, to=3),
+    "client_port_0": servers(how=RR | PERSISTENT)
+    + tcp(SYN, port=1000)
+    + tcp(SYN, port=0)
+    + tcp(SYN, port=1001)
+    + tcp(FIN, port=0)
+    + wait(300),
+    "udp": servers(WEB | OVER_UDP, WLC) + udp() + udp(client=1) + wait(300) + udp() + wait(86400),
+    "one_packet": servers(WEB | OVER_UDP, WLC | ONE_PACKET) + udp() * 5 + wait(300),
+    "one_packet_persistent": servers(WEB | OVER_UDP, RR | PERSISTENT | ONE_PACKET)
+    + udp() * 5
+    + wait(300),
+    "removed_and_swept": servers(how=RR | PERSISTENT)
+    + tune(REUSE | NO_SERVER)
+    + MANY
+    + change(DELETE_SERVER, server=2)
+    + MANY
+    + change(EDIT_SERVER, server=1, weight=0)
+    + MANY,
+    "quiescent": servers(how=RR | PERSISTENT)
+    + tune(REUSE | QUIESCENT)
+    + tcp(SYN)
+    + change(EDIT_SERVER, server=2, weight=0)
+    + tcp(SYN, port=1001)
+    + tcp(SYN, port=1001, client=1),
+    "sloppy": servers() + tune(SLOPPY) + tcp(ACK) + tcp(FIN, client=1) + tcp(RST, client=2),
+    "secure": servers(how=LC) + tune(SECURE) + MANY + tcp(ACK) + wait(60) + MANY,
+    "time_outs": servers() + bytes([2, 1, 1, 1]) + tcp(SYN) + tcp(ACK) + wait(1) + tcp(ACK),
+    "odd_frames": servers() + b"".join(bytes([3, kind, 14, 0x45, 1]) for kind in range(11)),
+}
+
+
+def write(folder: Path, files: dict[str, bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+
+
+def main() -> None:
+    frames = {f"{i:02}": case.frame for i, case in enumerate(FRAMES) if len(case.frame) < 512}
+    write(HERE / "corpus" / "frame", frames)
+    write(HERE / "corpus" / "sequence", STORIES)
+
+
+if __name__ == "__main__":
+    main()

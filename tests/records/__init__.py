@@ -1,0 +1,1 @@
+"""Recordings of kernel IPVS, replayed through the core."""

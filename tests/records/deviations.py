@@ -1,0 +1,280 @@
+"""Where the director differs from kernel IPVS on purpose: every rule with its reason.
+
+A rule speaks of what happened, never of a recording by name. What no rule allows must match.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .wire import (
+    DIRECTOR_ADDRESS,
+    DIRECTOR_MAC,
+    ETHERNET,
+    ICMP,
+    IPV4,
+    IPV6,
+    Outcome,
+    checksum,
+    ip_end,
+    ip_header,
+    place,
+)
+
+TIMER_S = 2
+"""Remaining times of the recordings are good to this (their README)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One frame: what the recording says, what the core did."""
+
+    expected: str
+    got: Outcome
+    frame: bytes
+    ended: bool = False
+    """Of a connection that expire_nodest_conn ended when its server was removed."""
+    lots: bool = False
+    """To a service whose scheduler draws lots."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRule:
+    """Another outcome than the recorded one is right when this says so."""
+
+    reason: str
+    allows: Callable[[Case], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRule:
+    """Both frames are compared after this."""
+
+    reason: str
+    normal: Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class StepRule:
+    """Steps that observe something the director does not have."""
+
+    reason: str
+    matches: Callable[[dict[str, Any]], bool]
+
+
+# ---- Outcomes ----
+
+_NOBODY = {"no_connection", "no_service", "not_a_vip", "server_removed"}
+
+
+def _stack_resets(case: Case) -> bool:
+    return case.expected.startswith("client gets tcp R") and case.got.verdict in _NOBODY
+
+
+def _stack_refuses(case: Case) -> bool:
+    refusals = ("client gets icmp 3/3 ", "client gets icmp 3/2 ", "client gets icmp6 1/4 ")
+    return case.expected.startswith(refusals) and case.got.verdict in {
+        "no_service",
+        "not_a_vip",
+        "other_protocol",
+    }
+
+
+def _host_answers(case: Case) -> bool:
+    return case.expected.endswith((f"arp-reply {DIRECTOR_ADDRESS}", f"from {DIRECTOR_ADDRESS}"))
+
+
+def _hop_limit(frame: bytes) -> int:
+    return frame[22] if frame[12:14] == IPV4 else frame[21] if frame[12:14] == IPV6 else 255
+
+
+def _would_expire(case: Case) -> bool:
+    expired = ("client gets icmp 11/0 ", "client gets icmp6 3/0 ")
+    return (
+        (case.expected.startswith(expired) or case.expected == "drop")
+        and _hop_limit(case.frame) <= 1
+        and case.got.verdict == "forwarded"
+    )
+
+
+def _is_unreachable(case: Case) -> bool:
+    return case.got.verdict == "no_mac" and case.expected.startswith("client gets ")
+
+
+def _was_ended(case: Case) -> bool:
+    return case.ended and case.got.verdict == "no_connection" and case.expected.startswith("rs")
+
+
+def _draws_lots(case: Case) -> bool:
+    return case.lots and case.expected.startswith("rs") and case.got.text.startswith("rs")
+
+
+OUTCOMES = (
+    OutcomeRule(
+        "The VIP is kept away from the host's kernel, so nobody answers RST: the frame is dropped.",
+        _stack_resets,
+    ),
+    OutcomeRule(
+        "Where there is no service at all, the kernel's own stack answered port or protocol "
+        "unreachable; the director drops the frame.",
+        _stack_refuses,
+    ),
+    OutcomeRule(
+        "Its own address is the host's business, not the director's: ARP for it and packets to it "
+        "never come here.",
+        _host_answers,
+    ),
+    OutcomeRule(
+        "TTL and hop limit stay as they come, so none runs out here: on one LAN the director is no "
+        "hop.",
+        _would_expire,
+    ),
+    OutcomeRule(
+        "A real server without a known MAC address on the LAN is refused at once: nothing waits "
+        "for ARP, no gateway is asked, and no ICMP host unreachable follows.",
+        _is_unreachable,
+    ),
+    OutcomeRule(
+        "With expire_nodest_conn=1 the connections of a removed server end at once and for good. "
+        "While the recording's clock stood still, the kernel's background pass did not come, and "
+        "the RST of its own stack brought a connection back.",
+        _was_ended,
+    ),
+    OutcomeRule(
+        "twos draws lots: which server it is, is chance; the counts must be alike.", _draws_lots
+    ),
+)
+
+
+# ---- Frames ----
+
+
+def _resummed(frame: bytes) -> bytes:
+    """With the right IPv4 header checksum."""
+    end = ETHERNET + ip_header(frame)
+    header = frame[ETHERNET:24] + b"\0\0" + frame[26:end]
+    return frame[:ETHERNET] + header[:10] + struct.pack("!H", checksum(header)) + frame[26:]
+
+
+def _without_hops(frame: bytes) -> bytes:
+    if place(frame) == "cl":
+        return frame
+    if frame[12:14] == IPV4:
+        return _resummed(frame[:22] + b"\x40" + frame[23:])
+    if frame[12:14] == IPV6:
+        return frame[:21] + b"\x40" + frame[22:]
+    return frame
+
+
+def _without_padding(frame: bytes) -> bytes:
+    return frame[: ip_end(frame)]
+
+
+def _without_stamps(frame: bytes) -> bytes:
+    """The values of record-route (7) and timestamp (68) options blanked."""
+    if frame[12:14] != IPV4 or place(frame) == "cl":
+        return frame
+    out = bytearray(frame)
+    at, end = ETHERNET + 20, ETHERNET + ip_header(frame)
+    while at < end - 1 and out[at] != 0:
+        length = 1 if out[at] == 1 else max(out[at + 1], 2)
+        if out[at] in (7, 68):
+            out[at + 2 : at + length] = bytes(length - 2)
+        at += length
+    return bytes(out)
+
+
+def _without_identification(frame: bytes) -> bytes:
+    if frame[12:14] != IPV4 or frame[6:12] != DIRECTOR_MAC or place(frame) != "cl":
+        return frame
+    if frame[23] != ICMP:
+        return frame
+    return _resummed(frame[:18] + b"\0\0" + frame[20:])
+
+
+# In this order.
+FRAMES = (
+    FrameRule(
+        "IP options stay as they come: who asks for a trace of hops gets none of the director.",
+        _without_stamps,
+    ),
+    FrameRule("TTL and hop limit stay as they come; the checksum follows.", _without_hops),
+    FrameRule(
+        "Ethernet padding stays: the frame leaves as long as it came.",
+        _without_padding,
+    ),
+    FrameRule(
+        "The identification of a packet made here is anybody's counter.", _without_identification
+    ),
+)
+
+
+# ---- Steps ----
+
+
+def _says(*words: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda step: any(word in step["do"] for word in words)
+
+
+STEPS = (
+    StepRule("A remark, or the passing of time.", lambda step: step["do"] in ("note", "wait")),
+    StepRule(
+        "The kernel's log: the director counts refusals by name instead.", _says("dmesg |")
+    ),
+    StepRule(
+        "Counters and neighbours of the kernel's own stack, which the director bypasses.",
+        _says("/proc/net/snmp", "ip neigh", "neighbour table"),
+    ),
+    StepRule(
+        "A route without a gateway, and the default one: the director uses no routes.",
+        _says("ip route add unreachable", "ip route del default"),
+    ),
+)
+
+
+# ---- Connections ----
+
+LATE = (
+    "Timers fire on time. The kernel's timer wheel fires late, by an eighth of the time-out and "
+    "more, shows 00:00 meanwhile and still counts the connection; rescheduled connections linger "
+    "in the same way until the next timer interrupt. A template re-armed late stays behind."
+)
+LATE_REARM_S = 5
+"""How much later than we the kernel may re-arm a template, each time."""
+REARM_S = 60
+"""What a template with connections is re-armed for."""
+LOTS = frozenset({"twos"})
+"""Schedulers that draw lots."""
+
+OWN_SERVER = (
+    "A real server on the director itself: its answers would have to come from the kernel that is "
+    "kept away, so nothing goes there and the state of such connections is not compared."
+)
+
+
+def is_own_server(server: str) -> bool:
+    """Whether ``10.9.0.2:80`` is the director itself."""
+    return server.startswith(f"{DIRECTOR_ADDRESS}:")
+
+
+# ---- Which rules hold ----
+
+
+def allows(case: Case) -> bool:
+    """Whether a rule says that another outcome is right."""
+    return any(rule.allows(case) for rule in OUTCOMES)
+
+
+def normal(frame: bytes) -> bytes:
+    """What must be equal of a frame."""
+    for rule in FRAMES:
+        frame = rule.normal(frame)
+    return frame
+
+
+def is_ignored(step: dict[str, Any]) -> bool:
+    """Whether a step observes nothing of ours."""
+    return any(rule.matches(step) for rule in STEPS)

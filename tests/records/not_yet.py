@@ -1,0 +1,241 @@
+"""What the core cannot do yet, and how to tell from a recording that it needs it.
+
+When an ability arrives, its entry goes, and the recordings that were skipped for it run.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from .ipvsadm_command import Command, UsageError, Verb, parse
+from .world import TUNING, World
+
+Step = dict[str, Any]
+
+HARMLESS = {"pmtu_disc"}
+"""Sysctls that change nothing in direct routing."""
+_ETHERTYPE, _IPV6, _IPV4 = slice(24, 28), "86dd", "0800"
+
+
+@lru_cache(maxsize=1)
+def _known() -> Callable[[str], bool]:
+    with World() as world:
+        names = ("rr wrr lc wlc sed nq fo ovf sh dh mh lblc lblcr twos").split()
+        known = {name for name in names if world.knows_scheduler(name)}
+    return known.__contains__
+
+
+@dataclass(slots=True)
+class Look:
+    """A step, with what is known of the steps before it."""
+
+    step: Step
+    command: Command | None = None
+    services: set[str] = field(default_factory=set)
+    """``tcp 10.9.0.100:80`` of every service so far."""
+
+    @property
+    def do(self) -> str:
+        return str(self.step["do"])
+
+    @property
+    def sent(self) -> list[str]:
+        return list(self.step["sent"]) if self.do == "frames" else []
+
+
+def _services_of(command: Command) -> str:
+    name = command.service
+    if name is None:
+        return ""
+    host = f"[{name.address}]" if name.version == 6 else str(name.address)
+    return f"{name.protocol} {host}:{name.port}"
+
+
+# ---- Needs ----
+
+
+def _shell(look: Look) -> str | None:
+    if look.do.startswith("ipvsadm") and re.search(r"[;<>|]", look.do):
+        return "several commands in one line"
+    return None
+
+
+def _texts(look: Look) -> str | None:
+    if look.do.startswith("setpriv") or "err" in look.step or "stdin" in look.step:
+        return "ipvsadm's error texts"
+    command = look.command
+    if command is None:
+        return None
+    if command.verb in (Verb.RESTORE, Verb.HELP, Verb.VERSION):
+        return f"ipvsadm --{command.verb.value}"
+    if command.verb is Verb.SAVE and not command.numeric:
+        return "ipvsadm -S with names"
+    if {"connection", "persistent-conn"} <= command.details:
+        return "ipvsadm -Lnc --persistent-conn"
+    if command.verb is Verb.LIST and not command.numeric and "timeout" not in command.details:
+        return "ipvsadm -L with names"
+    if command.details & {"nosort", "sort"} and "connection" in command.details:
+        return "ipvsadm -Lnc --sort"
+    return "table before each command" if "table" in look.step else None
+
+
+def _scheduler(look: Look) -> str | None:
+    command = look.command
+    if command is None or command.verb not in (Verb.ADD_SERVICE, Verb.EDIT_SERVICE):
+        return None
+    return None if _known()(command.scheduler) else f"scheduler {command.scheduler}"
+
+
+def _fwmark(look: Look) -> str | None:
+    command = look.command
+    marked = command is not None and command.service and command.service.protocol == "fwmark"
+    return "fwmark" if marked or "meta mark set" in look.do else None
+
+
+def _ipv6(look: Look) -> str | None:
+    command = look.command
+    if command is not None and command.service and command.service.version == 6:
+        return "IPv6"
+    if any(frame[_ETHERTYPE] == _IPV6 for frame in look.sent) or "ip -6" in look.do:
+        return "IPv6"
+    return "IPv6" if look.step.get("dst", "").startswith("[") else None
+
+
+def _sctp(look: Look) -> str | None:
+    command = look.command
+    named = command is not None and command.service and command.service.protocol == "sctp"
+    return "SCTP" if named or look.step.get("proto") == "sctp" else None
+
+
+def _method(look: Look) -> str | None:
+    command = look.command
+    if command is None or command.method == "gate":
+        return None
+    return f"forwarding method {command.method}"
+
+
+def _engine(look: Look) -> str | None:
+    return "persistence engines" if look.command is not None and look.command.engine else None
+
+
+def _rates(look: Look) -> str | None:
+    return "rates" if look.command is not None and "rate" in look.command.details else None
+
+
+def _zero(look: Look) -> str | None:
+    return "ipvsadm -Z" if look.command is not None and look.command.verb is Verb.ZERO else None
+
+
+def _sync(look: Look) -> str | None:
+    daemon = look.command is not None and (
+        look.command.verb in (Verb.START_DAEMON, Verb.STOP_DAEMON)
+        or "daemon" in look.command.details
+    )
+    words = ("sync messages seen", "on the backup:", "packet to the backup")
+    return "synchronisation" if daemon or look.do.startswith(words) else None
+
+
+def _sysctl(look: Look) -> str | None:
+    found = re.fullmatch(r"sysctl -w net\.ipv4\.vs\.(\w+)=(.*)", look.do)
+    if found is None or found[1] in TUNING | HARMLESS:
+        return None
+    default = {"schedule_icmp": "0", "sync_version": "1"}.get(found[1])
+    return None if found[2] == default else f"sysctl {found[1]}"
+
+
+def _proc(look: Look) -> str | None:
+    shown = ("cat /proc", "head -4 /proc", "ls /proc")
+    return "files under /proc" if look.do.startswith(shown) else None
+
+
+def _fragments(look: Look) -> str | None:
+    pieces = (int(f[40:44], 16) & 0x3FFF for f in look.sent if f[_ETHERTYPE] == _IPV4)
+    return "fragments" if any(pieces) else None
+
+
+def _icmp(look: Look) -> str | None:
+    icmp = any(f[_ETHERTYPE] == _IPV4 and f[46:48] == "01" for f in look.sent)
+    return "ICMP" if icmp else None
+
+
+def _too_big(look: Look) -> str | None:
+    if " mtu " in look.do:
+        return "routes with a smaller MTU"
+    answers = look.step["got"] if look.do == "frames" else []
+    big = any(answer.get("is", "").startswith("icmp 3/4") for answer in answers)
+    return "ICMP fragmentation needed" if big else None
+
+
+def _no_server(look: Look) -> str | None:
+    if look.do != "packets" or f"{look.step['proto']} {look.step['dst']}" not in look.services:
+        return None
+    refused = ("client gets icmp 3/3", "client gets icmp6 1/4")
+    at = look.step["cols"].index("got")
+    if any(str(row[at]).startswith(refused) for row in look.step["rows"]):
+        return "ICMP port unreachable when there is no server"
+    return None
+
+
+def _rp_filter(look: Look) -> str | None:
+    return "reverse path filter" if re.search(r"rp_filter=[12]$", look.do) else None
+
+
+def _live(look: Look) -> str | None:
+    return "live connections, whose packets are not recorded" if "served_by" in look.step else None
+
+
+NEEDS = (
+    _shell,
+    _texts,
+    _scheduler,
+    _fwmark,
+    _ipv6,
+    _sctp,
+    _method,
+    _engine,
+    _rates,
+    _zero,
+    _sync,
+    _sysctl,
+    _proc,
+    _fragments,
+    _icmp,
+    _too_big,
+    _no_server,
+    _rp_filter,
+    _live,
+)
+
+
+# ---- The whole recording ----
+
+
+def _looks(steps: list[Step]) -> Iterator[Look]:
+    services: set[str] = set()
+    for step in steps:
+        look = Look(step, services=services)
+        words = shlex.split(step["do"]) if step["do"].startswith("ipvsadm") else []
+        if words and not _shell(look):
+            try:
+                look.command = parse(words[1:])
+            except UsageError:
+                look.command = None
+        yield look
+        if look.command is not None and look.command.verb is Verb.ADD_SERVICE:
+            services.add(_services_of(look.command))
+
+
+def missing(steps: list[Step]) -> list[str]:
+    """What a recording needs that is not there yet; each once, in the order of the table."""
+    found = {
+        (number, reason): None
+        for look in _looks(steps)
+        for number, need in enumerate(NEEDS)
+        if (reason := need(look))
+    }
+    return [reason for _, reason in sorted(found)]

@@ -1,0 +1,328 @@
+"""A recording against the core, step by step: ``differences``."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import compare, deviations
+from .compare import Entry, Found, Lingering, Table, near, same
+from .deviations import Case
+from .wire import DIRECTOR_MAC, endpoint, outcome_of, place, sctp, tcp, udp
+from .world import MTU, World
+
+Step = dict[str, Any]
+
+TICK_S = 0.25
+"""Time passes in steps of this, as for the director's own loop when no frame comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What did not match, and where."""
+
+    number: int
+    step: Step
+    what: str
+    expected: object
+    got: object
+
+    def __str__(self) -> str:
+        where = self.step.get("label") or self.step.get("name") or ""
+        return (
+            f"step {self.number}, t={self.step.get('t')}: {self.step['do']} {where}\n"
+            f"  {self.what}\n  expected: {self.expected}\n  got:      {self.got}"
+        )
+
+
+def differences(record: dict[str, Any]) -> Iterator[Difference]:
+    """Everything that does not match, in order; after the first the rest may be its echo."""
+    found = re.search(r"eth0 MTU (\d+)", record["about"])
+    with World(mtu=int(found[1]) if found else MTU) as world:
+        replay = _Replay(world, record["steps"])
+        for number, step in enumerate(record["steps"]):
+            for what, expected, got in replay.play(number, step):
+                yield Difference(number, step, what, expected, got)
+
+
+class _Replay:
+    """What must be remembered from one step to the next."""
+
+    def __init__(self, world: World, steps: Sequence[Step]) -> None:
+        self._world = world
+        self._steps = steps
+        self._number = 0
+        self._connections = compare.Connections()
+        self._ended: set[tuple[str, str]] = set()
+        self._lots: set[str] = set()
+        self._so_far: Counter[str] = Counter()
+        self._drawn: Counter[str] = Counter()
+        self._clients = 0
+        self._plays: dict[str, Callable[[Step], Found]] = {
+            "packets": self._packets,
+            "frames": self._frames,
+            "cell": self._cell,
+            "walk": self._walk,
+            "life-start": self._life_start,
+            "life": self._life,
+            "again": self._again,
+            "sent": self._load,
+        }
+
+    def play(self, number: int, step: Step) -> Found:
+        """Carries out one step."""
+        self._number = number
+        do = step["do"]
+        if do != "life":
+            self._go_to(step.get("t", 0))
+        if do == "wait" and self._steps[number + 1 :] and self._steps[number + 1]["do"] == "again":
+            self._send_flags(self._steps[number + 1])
+        if deviations.is_ignored(step):
+            return
+        if do in self._plays:
+            yield from self._plays[do](step)
+        elif do.startswith("ipvsadm"):
+            yield from self._ipvsadm(step)
+        elif found := re.fullmatch(r"sysctl -w net\.([\w.]+)=(.*)", do):
+            self._world.set_sysctl(found[1].removeprefix("ipv4.vs."), found[2])
+        else:
+            yield "a step this runner does not know", "", do
+
+    # ---- The clock ----
+
+    def _go_to(self, seconds: float) -> None:
+        """Not past the end of an entry that the kernel, late, still has (deviations.LATE)."""
+        late = self._late_entries()
+        while self._world.seconds < seconds:
+            if late and late & compare.entries(self._world.ending_lines(2 * TICK_S)).keys():
+                return
+            self._world.go_to(min(self._world.seconds + TICK_S, seconds))
+
+    def _late_entries(self) -> set[Entry]:
+        """Those with nothing left, in the listings that belong to the same time."""
+        return {
+            entry
+            for step in self._at_this_time()
+            for entry, lefts in compare.entries(step.get("sorted", ())).items()
+            if 0 in lefts
+        }
+
+    def _at_this_time(self) -> Iterator[Step]:
+        """This step and those around it that were recorded without time passing between."""
+        at = self._steps[self._number].get("t")
+        first = last = self._number
+        while first > 0 and self._steps[first - 1].get("t") == at:
+            first -= 1
+        while last < len(self._steps) and self._steps[last].get("t") == at:
+            last += 1
+        return iter(self._steps[first:last])
+
+    # ---- Packets ----
+
+    def _send(
+        self, frame: bytes, expected: str, what: str, source: str = "", target: str = ""
+    ) -> Found:
+        outcome = self._world.forward(frame)
+        ended = any(source == each for each, _ in self._ended)
+        case = Case(expected, outcome, frame, ended=ended, lots=target in self._lots)
+        if case.lots:
+            self._drawn[outcome.text] += 1
+        if outcome.text != expected and not deviations.allows(case):
+            yield what, expected, f"{outcome.text} ({outcome.verdict})"
+
+    def _packets(self, step: Step) -> Found:
+        self._drawn = Counter()
+        build = {"tcp": tcp, "udp": lambda _, source, target: udp(source, target)}[step["proto"]]
+        for row in step["rows"]:
+            cells = dict(zip(step["cols"], row, strict=True))
+            if "t" in cells and cells["t"] > step["t"]:
+                self._go_to(cells["t"])
+            flags, source = cells.get("flags", ""), cells["src"]
+            what = f"{step['proto']} {flags or '(no flags)'} {source} -> {step['dst']}"
+            frame = build(flags, source, step["dst"])
+            yield from self._send(frame, cells["got"], what, source, step["dst"])
+        if self._drawn:
+            theirs = Counter(row[step["cols"].index("got")] for row in step["rows"])
+            yield from compare.alike(theirs, self._drawn)
+
+    def _load(self, step: Step) -> Found:
+        """Load of which only the totals are recorded."""
+        if "ip_bytes_each" in step:
+            self._datagrams(step["packets"], step["ip_bytes_each"])
+            return
+        names = ("connections_so_far", "packets_so_far", "ip_bytes_so_far")
+        connections, packets, total = (step[name] - self._so_far[name] for name in names)
+        self._so_far.update({name: step[name] - self._so_far[name] for name in names})
+        walk = ("S", "A", "PA+18", "A")
+        sizes = 44 + 40 + 58 + 40
+        yield from same("load", (connections * len(walk), connections * sizes), (packets, total))
+        for _ in range(connections):
+            source = self._client()
+            for flags in walk:
+                self._world.forward(tcp(flags, source, self._target()))
+
+    def _datagrams(self, count: int, size: int) -> None:
+        """As many clients as there are servers, in turn, so that each server has one."""
+        servers = len(self._world.services()[0].servers)
+        frames = [
+            udp(f"10.1.0.{number + 1}:5000", self._target(), bytes(size - 28))
+            for number in range(servers)
+        ]
+        for number in range(count):
+            self._world.forward(frames[number % servers])
+
+    def _client(self) -> str:
+        """Somebody new."""
+        self._clients += 1
+        return f"10.2.{self._clients >> 8}.{self._clients & 255}:{10000 + self._clients}"
+
+    def _target(self) -> str:
+        """The first service."""
+        key = self._world.services()[0].service.key
+        host = f"[{key.address}]" if key.address.version == 6 else str(key.address)
+        return f"{host}:{key.port}"
+
+    # ---- States ----
+
+    def _entry(self, source: str) -> tuple[str, int] | tuple[None, None]:
+        """State and seconds left."""
+        client, port = endpoint(source)
+        found = self._world.find(lambda row: (row.client, row.client_port) == (client, port))
+        return (found.state, int(found.left_s)) if found else (None, None)
+
+    def _entry_is(self, what: str, state: str | None, left_s: int | None, source: str) -> Found:
+        got, got_s = self._entry(source)
+        yield from same(f"{what}: state", state, got)
+        yield from near(f"{what}: seconds left", left_s, got_s)
+
+    def _send_flags(self, step: Step) -> None:
+        for flags in step["flags"].split():
+            self._world.forward(tcp(flags, step["src"], self._target()))
+
+    def _cell(self, step: Step) -> Found:
+        source, target = self._client(), self._target()
+        for flags in step["path"].split():
+            self._world.forward(tcp(flags, source, target))
+        what = f"{step['state']} + {step['flags']}"
+        yield from same(f"{what}: state before", step["state"], self._entry(source)[0] or "(none)")
+        counts = self._world.counts()
+        frame = tcp(step["flags"], source, target)
+        yield from self._send(frame, step["got"], f"{what}: outcome", source)
+        after = None if step["next"] == "(none)" else step["next"]
+        yield from self._entry_is(what, after, step["timeout"], source)
+        wanted = (step["active_change"], step["inactive_change"])
+        yield from same(f"{what}: active, inactive", wanted, self._change(counts))
+
+    def _change(self, before: tuple[int, int]) -> tuple[int, int]:
+        active, inactive = self._world.counts()
+        return active - before[0], inactive - before[1]
+
+    def _walk(self, step: Step) -> Found:
+        lingering = Lingering()
+        for number, row in enumerate(step["rows"], start=1):
+            cells = dict(zip(step["cols"], row, strict=True))
+            event = cells.get("flags", cells.get("chunk_type"))
+            what = f"packet {number} ({event})"
+            counts = self._world.counts()
+            build = sctp if "chunk_type" in cells else tcp
+            frame = build(event, step["src"], self._target())
+            yield from self._send(frame, cells["got"], f"{what}: outcome", step["src"])
+            if "active_change" not in cells:
+                continue  # of SCTP neither state nor counts were looked at
+            yield from self._entry_is(what, cells["state"], cells["left"], step["src"])
+            wanted = (cells["active_change"], cells["inactive_change"])
+            got = self._change(counts)
+            if not lingering.allows(wanted, got):
+                yield f"{what}: active, inactive", wanted, got
+
+    def _life_start(self, step: Step) -> Found:
+        yield from self._entry_is("start", *step["entry"], self._latest_source(step))
+
+    def _latest_source(self, step: Step) -> str:
+        """Who sent the last of the packets before this step."""
+        number = self._steps.index(step)
+        packets = [one for one in self._steps[:number] if one["do"] == "packets"][-1]
+        return str(packets["rows"][-1][packets["cols"].index("src")])
+
+    def _life(self, step: Step) -> Found:
+        """An entry lives as long as its time-out says, and not longer than the kernel's."""
+        start = step["t"] - step["gone_after"]
+        self._go_to(start)
+        source = step.get("src") or self._latest_source(step)
+        if "flags" in step:
+            self._send_flags(step)
+            yield from self._entry_is("start", step["state"], step["left_at_start"], source)
+        lives_s = self._entry(source)[1] or 0
+        self._go_to(start + lives_s - 1)
+        yield from same("alive a second before its end", True, self._entry(source)[0] is not None)
+        self._go_to(step["t"])
+        yield from same(f"gone after {step['gone_after']} s", None, self._entry(source)[0])
+
+    def _again(self, step: Step) -> Found:
+        """Its first packets were sent before the wait that leads here."""
+        yield from self._entry_is("before", *step["before"], step["src"])
+        self._world.forward(tcp(step["then"], step["src"], self._target()))
+        yield from self._entry_is("after", *step["after"], step["src"])
+
+    # ---- Frames ----
+
+    def _frames(self, step: Step) -> Found:
+        recorded: dict[int, list[bytes]] = defaultdict(list)
+        for answer in step["got"]:
+            frame = bytes.fromhex(answer["hex"])
+            # Other stations answer for themselves.
+            if frame[6:12] == DIRECTOR_MAC:
+                recorded[answer["after_frame"]].append(frame)
+        for number, text in enumerate(step["sent"]):
+            yield from self._frame(number, bytes.fromhex(text), recorded[number])
+
+    def _frame(self, number: int, frame: bytes, recorded: list[bytes]) -> Found:
+        expected = outcome_of(tuple(recorded), "").text
+        outcome = self._world.forward(frame)
+        what = f"frame {number}"
+        if deviations.allows(Case(expected, outcome, frame)):
+            return
+        if outcome.text != expected:
+            yield what, expected, f"{outcome.text} ({outcome.verdict})"
+            return
+        yield from same(f"{what}: count", len(recorded), len(outcome.sent))
+        for wanted, sent in zip(recorded, outcome.sent, strict=False):
+            alike = deviations.normal(wanted) == deviations.normal(sent)
+            if not alike or place(wanted) != place(sent):
+                yield f"{what}: bytes", wanted.hex(), sent.hex()
+
+    # ---- ipvsadm ----
+
+    def _ipvsadm(self, step: Step) -> Found:
+        words = shlex.split(step["do"])[1:]
+        self._note_lots(words)
+        before = compare.entries(self._world.connection_lines()) if words[0] in _REMOVING else {}
+        result = self._world.ipvsadm(words)
+        if result.status != step.get("rc", 0):
+            yield "exit status", step.get("rc", 0), f"{result.status} {result.error}"
+        elif "sorted" in step:
+            theirs, ours = compare.entries(step["sorted"]), compare.entries(result.out[2:])
+            yield from self._connections.differences(theirs, ours, self._ended)
+        elif "out" in step:
+            table = Table(self._spared(), frozenset(self._lots))
+            yield from table.differences(step["out"], result.out)
+        if before:
+            ours = compare.entries(self._world.connection_lines())
+            self._ended |= {compare.server_of(entry) for entry in before.keys() - ours.keys()}
+
+    def _note_lots(self, words: list[str]) -> None:
+        if words[0] == "-A" and deviations.LOTS.intersection(words):
+            self._lots.add(words[2])
+
+    def _spared(self) -> tuple[Entry, ...]:
+        """What the kernel had at this time and we may do without, by the nearest listing."""
+        lines = [step["sorted"] for step in self._at_this_time() if "sorted" in step]
+        ours = compare.entries(self._world.connection_lines())
+        return tuple(compare.missing(compare.entries(lines[-1] if lines else ()), ours, self._ended))
+
+
+_REMOVING = {"-d", "-D", "-C"}

@@ -1,0 +1,46 @@
+"""Interfaces: what can be asked without a network; the rest is tried in the lab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dr_forwarder.interfaces import is_forwarding
+
+SYSCTLS = [
+    pytest.param("1\n", True, id="on"),
+    pytest.param("0\n", False, id="off"),
+    pytest.param("1", True, id="no newline"),
+]
+
+
+def proc(root: Path, **forwarding: str) -> Path:
+    """A tree like /proc/sys/net/ipv4/conf."""
+    for interface, value in forwarding.items():
+        (root / interface).mkdir()
+        (root / interface / "forwarding").write_text(value)
+    return root
+
+
+@pytest.mark.parametrize(("value", "expected"), SYSCTLS)
+def test_forwarding_is_what_the_sysctl_says(tmp_path: Path, value: str, expected: bool) -> None:
+    assert is_forwarding("eth0", proc(tmp_path, eth0=value)) is expected
+
+
+def test_the_interfaces_own_switch_counts(tmp_path: Path) -> None:
+    tree = proc(tmp_path, all="1\n", default="1\n", eth0="0\n", eth1="1\n")
+    assert not is_forwarding("eth0", tree)
+    assert is_forwarding("eth1", tree)
+
+
+def test_an_interface_that_is_not_there_forwards_nothing(tmp_path: Path) -> None:
+    assert not is_forwarding("eth0", proc(tmp_path, eth1="1\n"))
+
+
+def test_a_host_without_the_sysctl_forwards_nothing(tmp_path: Path) -> None:
+    assert not is_forwarding("eth0", tmp_path / "conf")
+
+
+def test_this_host_can_be_asked() -> None:
+    assert is_forwarding("lo") in (True, False)

@@ -1,0 +1,141 @@
+"""The direction of dependencies, checked: a file may use only what is listed for it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CSRC = ROOT / "csrc"
+PACKAGE = ROOT / "dr_forwarder"
+
+# ---- C: the table is the architecture, from the bottom up ----
+
+PLAIN = {"stdbool.h", "stddef.h", "stdint.h", "string.h"}
+SYSTEM = {
+    "arpa/inet.h",
+    "linux/if_packet.h",
+    "linux/virtio_net.h",
+    "net/ethernet.h",
+    "poll.h",
+    "sys/eventfd.h",
+    "sys/mman.h",
+    "sys/socket.h",
+    "sys/time.h",
+    "unistd.h",
+}
+MEMORY = {"errno.h", "stdlib.h"}
+
+C_LAYERS: dict[str, set[str]] = {
+    "dr": {"stddef.h", "stdint.h"},
+    "packet": PLAIN,
+    "table": PLAIN | MEMORY | {"dr.h", "packet.h", "schedulers/schedulers.h"},
+    "schedulers": PLAIN | MEMORY | {"dr.h", "packet.h", "table.h"},
+    "states": PLAIN | {"dr.h", "packet.h"},
+    "connections": PLAIN | {"dr.h", "packet.h", "states.h", "table.h"},
+    "announce": PLAIN | {"dr.h", "packet.h", "table.h"},
+    "director": {"connections.h", "dr.h", "table.h"},
+    "forward": PLAIN | {"announce.h", "director.h", "schedulers/schedulers.h"},
+    "listing": PLAIN | {"director.h"},
+    "state": PLAIN | {"director.h"},
+    "io": {"dr.h"},
+    "io_memory": PLAIN | MEMORY | SYSTEM | {"io.h"},
+    "io_ring": PLAIN | MEMORY | SYSTEM | {"io.h"},
+    "engine": PLAIN
+    | MEMORY
+    | {"pthread.h", "time.h"}
+    | {"forward.h", "io.h", "listing.h", "schedulers/schedulers.h", "state.h"},
+}
+
+
+def layer(path: Path) -> str:
+    """All files of a folder are one layer; what cffi generates is none."""
+    return path.parent.name if path.parent != CSRC else path.stem
+
+
+C_FILES = sorted(path for path in CSRC.rglob("*.[ch]") if not path.stem.startswith("_"))
+
+
+@pytest.mark.parametrize("path", C_FILES, ids=lambda path: str(path.relative_to(CSRC)))
+def test_a_c_file_includes_only_what_is_below_it(path: Path) -> None:
+    included = set(re.findall(r'^#include ["<](.+?)[">]', path.read_text(), re.MULTILINE))
+    same_folder = (
+        {header.name for header in path.parent.glob("*.h")} if path.parent != CSRC else set()
+    )
+    assert included - {f"{path.stem}.h"} - same_folder <= C_LAYERS[layer(path)]
+
+
+def test_every_layer_has_its_files() -> None:
+    assert {layer(path) for path in C_FILES} == set(C_LAYERS)
+
+
+def test_only_the_ends_and_the_engine_know_the_system() -> None:
+    outside = SYSTEM | {"pthread.h", "time.h"}
+    assert {name for name, allowed in C_LAYERS.items() if allowed & outside} == {
+        "engine",
+        "io_memory",
+        "io_ring",
+    }
+
+
+# ---- Python ----
+
+PURE = ("config/*.py", "health.py", "plan.py", "stats.py", "table.py")
+"""Where these exist: no socket, no event loop, no clock, no thread, no process."""
+
+ASKERS = {"names.py"}
+"""Asks the system for hosts and ports on behalf of config; nothing else in there does."""
+
+IMPURE = {
+    "asyncio",
+    "http",
+    "mmap",
+    "select",
+    "signal",
+    "socket",
+    "subprocess",
+    "threading",
+    "time",
+}
+PURE_FILES = sorted(
+    path for pattern in PURE for path in PACKAGE.glob(pattern) if path.name not in ASKERS
+)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+            yield from (alias.name for alias in node.names if node.level)
+
+
+@pytest.mark.parametrize("path", PURE_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_pure_module_imports_nothing_of_the_world(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & IMPURE
+
+
+def test_the_pure_modules_are_there() -> None:
+    assert {path.name for path in PURE_FILES} >= {"health.py", "table.py", "model.py"}
+
+
+def test_only_one_module_imports_the_core() -> None:
+    importers = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if any(name.split(".")[-1] == "_dataplane" for name in imports(path))
+    }
+    assert importers == {"dataplane.py"}
+
+
+def test_pure_modules_import_no_impure_ones_of_ours() -> None:
+    pure = {path.stem for path in PURE_FILES} | {"config"} | {name[:-3] for name in ASKERS}
+    for path in PURE_FILES:
+        ours = [name for name in imports(path) if name.startswith(".") and name.strip(".")]
+        assert {name.strip(".").split(".")[0] for name in ours} <= pure, path
