@@ -25,6 +25,7 @@ format: dev
 
 bench: dev
 	$(BIN)/python -m bench
+	$(BIN)/python -m pytest -q bench
 
 # The Python tests of the core once more, with the extension itself under the sanitizers.
 asan: dev

@@ -6,11 +6,12 @@ with a RST. The director answers ARP for it in user space instead.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
-from .config.model import MacMode
+from . import nd
+from .config.model import Address, MacMode
 from .errors import SetupError
 from .interfaces import Interface
 
@@ -49,17 +50,28 @@ def identity(
                 f"{interface.name} is a macvlan: frames for a virtual MAC address never arrive"
                 " there; set mac = nic"
             )
+        # A macvlan in mode passthru hands all frames to the kernel as its own.
+        if interface.kind == "macvlan" and is_forwarding:
+            raise SetupError(_forwarding(interface, "on a macvlan the kernel"))
         return Identity(_VIRTUAL_PREFIX + bytes([virtual_router_id]), is_virtual=True)
     if is_forwarding:
-        raise SetupError(
-            f"mac = nic with forwarding on: the kernel would forward every frame of a VIP a second"
-            f" time; run: sysctl -w net.ipv4.conf.{interface.name}.forwarding=0 (or set"
-            " mac = virtual, or for each VIP: ip route add blackhole VIP/32)"
-        )
+        raise SetupError(_forwarding(interface, "with mac = nic the kernel"))
     return Identity(interface.mac, is_virtual=False)
 
 
-def refuse_local(vips: Collection[IPv4Address], interfaces: Collection[Interface]) -> None:
+def _forwarding(interface: Interface, who: str) -> str:
+    # A dot in a name would be read as another level of the tree.
+    name = interface.name.replace(".", "/")
+    other = "" if interface.kind == "macvlan" else "set mac = virtual, or "
+    return (
+        f"forwarding is on, and {who} would forward every frame of a VIP a second time; run:"
+        f" sysctl -w net.ipv4.conf.{name}.forwarding=0 and, for IPv6, sysctl -w"
+        f" net.ipv6.conf.all.forwarding=0 (or {other}for each VIP: ip route add blackhole VIP/32,"
+        " ip -6 route add blackhole VIP/128)"
+    )
+
+
+def refuse_local(vips: Collection[Address], interfaces: Collection[Interface]) -> None:
     """Raises SetupError when the kernel has a VIP for an address of its own."""
     for interface in interfaces:
         for vip in vips:
@@ -75,48 +87,124 @@ def refuse_local(vips: Collection[IPv4Address], interfaces: Collection[Interface
 
 Instruction = tuple[int, int, int, int]
 
-_LOAD_WORD, _LOAD_HALF, _LOAD_LENGTH = 0x20, 0x28, 0x80
-_JUMP_EQUAL, _JUMP_GREATER, _RETURN = 0x15, 0x25, 0x06
+_LOAD_WORD, _LOAD_HALF, _LOAD_BYTE, _LOAD_LENGTH = 0x20, 0x28, 0x30, 0x80
+_JUMP, _JUMP_EQUAL, _JUMP_GREATER, _RETURN = 0x05, 0x15, 0x25, 0x06
 _ALL = 0x40000
-_ETHERTYPE_ARP, _ETHERTYPE_IPV4 = 0x0806, 0x0800
-_MOST_VIPS = 1000
-"""A filter has at most 4,096 instructions; beyond this many VIPs the core alone looks."""
+_ETHERTYPE_ARP, _ETHERTYPE_IPV4, _ETHERTYPE_IPV6 = 0x0806, 0x0800, 0x86DD
+_ICMPV6, _SOLICITATION, _ADVERTISEMENT = 58, 135, 136
+_MOST_VIPS = 300
+"""The old filter and the new one must fit into net.core.optmem_max together, which is 20,480 bytes
+before Linux 6.8; beyond this many VIPs the core alone looks."""
+_NEAR = 128
+"""A conditional jump reaches 255 instructions."""
 
 
 def frame_filter(
-    identity: Identity, vips: Collection[IPv4Address], *, limit: int, longer: bool
+    identity: Identity,
+    vips: Collection[Address],
+    *,
+    limit: int,
+    longer: bool,
+    whole_mac: bool = False,
 ) -> tuple[Instruction, ...]:
-    """Lets in ARP and the VIPs' frames, of at most ``limit`` bytes, or only those ``longer``.
+    """Lets in ARP, solicitations and the VIPs' frames, up to ``limit`` bytes or those ``longer``.
 
     At a virtual MAC address everything is ours; at the interface's own only what is for a VIP, so
-    that the host's other traffic is never copied.
+    that the host's other traffic is never copied, unless ``whole_mac`` says to.
     """
-    body = [*_arp_or_mac(identity.mac)]
-    if identity.is_virtual or len(vips) > _MOST_VIPS:
+    body = [*_arp(), *_solicited_nodes(vips), *_at_mac(identity.mac)]
+    if identity.is_virtual or whole_mac or len(vips) > _MOST_VIPS:
         body.append((_RETURN, 0, 0, _ALL))
     else:
-        body += [
-            (_LOAD_HALF, 0, 0, 12),
-            (_JUMP_EQUAL, 1, 0, _ETHERTYPE_IPV4),
-            (_RETURN, 0, 0, 0),
-            (_LOAD_WORD, 0, 0, 30),
-        ]
-        for vip in sorted(vips):
-            body += [(_JUMP_EQUAL, 0, 1, int(vip)), (_RETURN, 0, 0, _ALL)]
-        body.append((_RETURN, 0, 0, 0))
+        body += _to_vips(vips)
     wanted = (1, 0) if longer else (0, 1)
     return ((_LOAD_LENGTH, 0, 0, 0), (_JUMP_GREATER, *wanted, limit), (_RETURN, 0, 0, 0), *body)
 
 
-def _arp_or_mac(mac: bytes) -> tuple[Instruction, ...]:
+def _arp() -> tuple[Instruction, ...]:
     return (
         (_LOAD_HALF, 0, 0, 12),
         (_JUMP_EQUAL, 0, 1, _ETHERTYPE_ARP),
         (_RETURN, 0, 0, _ALL),
+    )
+
+
+def _solicited_nodes(vips: Collection[Address]) -> tuple[Instruction, ...]:
+    """Questions for a VIP go to a group; of too many VIPs, all groups of this kind are let in."""
+    groups = {nd.group_mac(nd.solicited_node(v)) for v in vips if isinstance(v, IPv6Address)}
+    if not groups:
+        return ()
+    if len(groups) > _MOST_VIPS:
+        last = ((_LOAD_BYTE, 0, 0, 2), *_any_of([0xFF]))
+    else:
+        last = ((_LOAD_WORD, 0, 0, 2), *_any_of(int.from_bytes(mac[2:]) for mac in groups))
+    return _when((_LOAD_HALF, 0, 0x3333), last)
+
+
+def _at_mac(mac: bytes) -> tuple[Instruction, ...]:
+    return (
         (_LOAD_WORD, 0, 0, 2),
         (_JUMP_EQUAL, 1, 0, int.from_bytes(mac[2:])),
         (_RETURN, 0, 0, 0),
         (_LOAD_HALF, 0, 0, 0),
         (_JUMP_EQUAL, 1, 0, int.from_bytes(mac[:2])),
+        (_RETURN, 0, 0, 0),
+    )
+
+
+def _to_vips(vips: Collection[Address]) -> Iterator[Instruction]:
+    """The destination address is a VIP, and the ethertype that of its family."""
+    four = [int(vip) for vip in vips if isinstance(vip, IPv4Address)]
+    six: dict[bytes, list[int]] = {}
+    for vip in vips:
+        if isinstance(vip, IPv6Address):
+            six.setdefault(vip.packed[:12], []).append(int(vip) & 0xFFFFFFFF)
+    in_four = ((_LOAD_WORD, 0, 0, 30), *_any_of(four), (_RETURN, 0, 0, 0))
+    yield from _when((_LOAD_HALF, 12, _ETHERTYPE_IPV4), in_four)
+    yield (_JUMP_EQUAL, 1, 0, _ETHERTYPE_IPV6)
+    yield (_RETURN, 0, 0, 0)
+    for prefix in sorted(six):
+        inner: tuple[Instruction, ...] = ((_LOAD_WORD, 0, 0, 50), *_any_of(six[prefix]))
+        for at in (8, 4, 0):
+            inner = _when((_LOAD_WORD, 38 + at, int.from_bytes(prefix[at : at + 4])), inner)
+        yield from inner
+    yield (_RETURN, 0, 0, 0)
+
+
+def _any_of(values: Iterable[int]) -> Iterator[Instruction]:
+    """Lets in when what was loaded is one of these, else goes on behind."""
+    left = sorted(set(values))
+    while left:
+        some, left = left[:_NEAR], left[_NEAR:]
+        for i, value in enumerate(some):
+            yield (_JUMP_EQUAL, len(some) - i, 0, value)
+        yield (_JUMP, 0, 0, 1)
+        yield (_RETURN, 0, 0, _ALL)
+
+
+def _when(field: tuple[int, int, int], body: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
+    """Does the body only when the field (how to load, where, value) is equal."""
+    load, where, value = field
+    return (
+        (load, 0, 0, where),
+        (_JUMP_EQUAL, 1, 0, value),
+        (_JUMP, 0, 0, len(body)),
+        *body,
+    )
+
+
+def neighbour_filter() -> tuple[Instruction, ...]:
+    """Lets in ARP, and ICMPv6 solicitations and advertisements without extension headers."""
+    return (
+        *_arp(),
+        (_JUMP_EQUAL, 1, 0, _ETHERTYPE_IPV6),
+        (_RETURN, 0, 0, 0),
+        (_LOAD_BYTE, 0, 0, 20),
+        (_JUMP_EQUAL, 1, 0, _ICMPV6),
+        (_RETURN, 0, 0, 0),
+        (_LOAD_BYTE, 0, 0, 54),
+        (_JUMP_EQUAL, 1, 0, _SOLICITATION),
+        (_JUMP_EQUAL, 0, 1, _ADVERTISEMENT),
+        (_RETURN, 0, 0, _ALL),
         (_RETURN, 0, 0, 0),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import enum
 import os
 from collections.abc import AsyncIterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
@@ -17,6 +18,7 @@ from aiohttp import web
 
 from .checks import target
 from .director import Director
+from .errors import SetupError
 
 SOCKET_NAME = "control"
 
@@ -28,6 +30,12 @@ def jsonable(value: object) -> Any:
             return str(value)
         case bytes():
             return value.hex(":")
+        case enum.Enum():
+            return value.value
+        case Path():
+            return str(value)
+        case frozenset():
+            return sorted(jsonable(each) for each in value)
         case Mapping():
             return {str(key): jsonable(each) for key, each in value.items()}
         case tuple() | list():
@@ -84,6 +92,11 @@ async def serving(director: Director, state_dir: Path) -> AsyncIterator[None]:
     before = os.umask(0o177)
     try:
         await web.UnixSite(runner, str(path)).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise SetupError(
+            f"control socket {path}: {error}; choose another: --state-dir DIR"
+        ) from error
     finally:
         os.umask(before)
     try:

@@ -39,6 +39,8 @@ def parse(frame: bytes) -> Packet | None:
     *fixed, operation, sender_mac, sender, _, target = _ARP.unpack_from(frame, _ETHERNET.size)
     if tuple(fixed) != _FIXED or operation not in (_REQUEST, _REPLY):
         return None
+    if sender_mac[0] & 1 or not any(sender_mac):
+        return None  # a group's, or nobody's
     return Packet(operation == _REQUEST, sender_mac, IPv4Address(sender), IPv4Address(target))
 
 

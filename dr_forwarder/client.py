@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from .errors import NotRunning
-from .table import Connection, Counters, Key, Server, ServerRow, Service, ServiceRow, Stats
+from .table import (
+    Connection,
+    Counters,
+    Key,
+    Server,
+    ServerRow,
+    Service,
+    ServiceFlag,
+    ServiceRow,
+    Stats,
+)
 
 _LIMIT_S = 10.0
 
@@ -78,6 +88,7 @@ def _service_row(raw: dict[str, Any]) -> ServiceRow:
             scheduler=service["scheduler"],
             persistent_s=service["persistent_s"],
             mask=ip_address(service["mask"]),
+            flags=ServiceFlag(service["flags"]),
         ),
         servers=tuple(_server_row(each) for each in raw["servers"]),
         counters=Counters(**raw["counters"]),

@@ -5,6 +5,7 @@ No cdata leaves this module.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import mmap
 import os
@@ -27,15 +28,18 @@ from .table import (
     Connection,
     Counters,
     Key,
+    Mark,
     Operation,
     Server,
     ServerRow,
     Service,
+    ServiceFlag,
     ServiceRow,
     Stats,
+    Tuning,
 )
 
-_PROTOCOLS = {"tcp": 6, "udp": 17}
+_PROTOCOLS = {"fwm": 0, "tcp": 6, "udp": 17, "sctp": 132}
 _PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}
 _MAPPED = bytes(10) + b"\xff\xff"
 _CHUNK = 4096
@@ -53,6 +57,10 @@ _TCP_STATES = tuple(
     for _, name in sorted(ffi.typeof("enum dr_tcp_state").elements.items())
     if name != "DR_TCP_STATES"
 )
+_SCTP_STATES = (
+    *("NONE", "INIT1", "INIT", "C-SENT", "C-REPLIED", "C-WAIT", "COOKIE", "C-ECHOED"),
+    *("ESTABLISHED", "S-SENT", "S-RECEIVED", "S-ACK-SENT", "REJECTED", "CLOSED"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +74,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of one frame: the verdict's name, and the bytes as they are now."""
+    """What became of one frame: the verdict's name, and what is to be sent."""
 
     verdict: str
     frame: bytes
+    """The bytes as they are now, or the answer that takes their place."""
+    sent: bool
 
 
 def packed(address: Address) -> bytes:
@@ -102,7 +112,9 @@ def _fill_service(out: Any, service: Service) -> None:
     out.port = service.key.port
     out.protocol = _PROTOCOLS[service.key.protocol]
     out.scheduler = _scheduler(service.scheduler)
-    out.flags = 0 if service.persistent_s is None else lib.DR_PERSISTENT
+    out.flags = service.flags.value
+    if service.persistent_s is not None:
+        out.flags |= lib.DR_PERSISTENT
     out.persistent_s = service.persistent_s or 0
 
 
@@ -122,6 +134,7 @@ def _service(raw: Any) -> Service:
         scheduler=ffi.string(lib.dr_scheduler_name(raw.scheduler)).decode(),
         persistent_s=raw.persistent_s if raw.flags & lib.DR_PERSISTENT else None,
         mask=IPv4Address(mask[12:]) if address.version == 4 else IPv6Address(mask),
+        flags=ServiceFlag(raw.flags & ~lib.DR_PERSISTENT),
     )
 
 
@@ -152,7 +165,12 @@ def _server_row(raw: Any) -> ServerRow:
 def _state_name(raw: Any) -> str:
     if raw.is_template:
         return "ASSURED" if raw.state else "NONE"
-    return "UDP" if raw.protocol == _PROTOCOLS["udp"] else _TCP_STATES[raw.state]
+    match _PROTOCOL_NAMES[raw.protocol]:
+        case "udp":
+            return "UDP"
+        case "sctp":
+            return _SCTP_STATES[raw.state]
+    return str(_TCP_STATES[raw.state])
 
 
 def _connection(raw: Any) -> Connection:
@@ -358,21 +376,52 @@ class Engine:
         raw, data = self._frame(frame, length=length, gso_size=gso_size)
         raw.tagged = tagged
         verdict = int(lib.dr_forward(self._engine, raw, now_ns))
-        return Decision(VERDICTS[verdict], bytes(ffi.buffer(data, len(frame))))
+        now = bytes(ffi.buffer(raw.data, raw.captured))
+        del data  # kept alive until here: raw only points to it
+        return Decision(VERDICTS[verdict], now, bool(raw.send))
+
+    def held(self, *, now_ns: int) -> Iterator[bytes]:
+        """Fragments that waited for the frame just forwarded, as they are to be sent."""
+        raw = ffi.new("struct dr_frame *")
+        while lib.dr_forward_held(self._engine, raw, now_ns):
+            if raw.send:
+                yield bytes(ffi.buffer(raw.data, raw.length))
 
     # ---- What it works with ----
 
-    def identify(self, *, mac: bytes, mtu: int) -> None:
-        """Says which MAC address the VIPs have, and how much the interface takes."""
+    def identify(self, *, mac: bytes, mtu: int, hosts: Sequence[Address] = ()) -> None:
+        """Says which MAC address the VIPs have, and how much the interface takes.
+
+        ``hosts`` are the host's own addresses there, the first eight of which no client can have.
+        """
         raw = ffi.new("struct dr_identity *")
         raw.mac = mac
         raw.mtu = mtu
+        for i, address in enumerate(hosts[: len(raw.hosts)]):
+            raw.hosts[i] = packed(address)
+            raw.host_count = i + 1
         lib.dr_set_identity(self._engine, raw)
 
     def set_timeouts(self, *, tcp_s: int = 0, tcp_fin_s: int = 0, udp_s: int = 0) -> None:
         """As ``ipvsadm --set``: seconds, 0 keeps the value; holds for later packets."""
         raw = ffi.new("struct dr_timeouts *", (tcp_s, tcp_fin_s, udp_s))
         lib.dr_set_timeouts(self._engine, raw)
+
+    def set_marks(self, marks: Sequence[Mark]) -> None:
+        """Sets what is marked, as a firewall would: the first that fits counts."""
+        raw = ffi.new("struct dr_mark[]", len(marks))
+        for out, mark in zip(raw, marks, strict=True):
+            out.address = packed(mark.network.network_address)
+            out.prefix = mark.network.prefixlen + 128 - mark.network.max_prefixlen
+            out.protocol = 0 if mark.protocol is None else _PROTOCOLS[mark.protocol]
+            out.first_port, out.last_port = mark.first_port, mark.last_port
+            out.mark = mark.mark
+        _check(lib.dr_set_marks(self._engine, raw, len(marks)), "firewall marks")
+
+    def set_tuning(self, tuning: Tuning) -> None:
+        """Sets what kernel IPVS has as sysctls."""
+        raw = ffi.new("struct dr_tuning *", dataclasses.asdict(tuning))
+        lib.dr_set_tuning(self._engine, raw)
 
     def timeouts(self) -> tuple[int, int, int]:
         """Seconds: established TCP, TCP after a FIN, UDP."""

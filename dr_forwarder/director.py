@@ -8,18 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv6Address
 from pathlib import Path
 
 from pyroute2 import AsyncIPRoute
 
-from . import plan
+from . import nd, plan
 from .addresses import Identity, frame_filter, identity, refuse_local
 from .checks import Result, Target, target
 from .checks.scheduler import Checker
-from .config.model import Address, Config, MacMode, Real, Virtual
+from .config.model import Address, Config, Real, Virtual
 from .dataplane import Engine, Limits
 from .errors import SetupError
 from .health import Health
@@ -32,8 +32,14 @@ from .interfaces import (
     on_link,
 )
 from .prober import Prober
-from .sockets import attach_filter, listen_to_arp, open_sockets, receive_mac
-from .table import Connection, Operation, ServiceRow, Stats
+from .sockets import (
+    attach_filter,
+    join_groups,
+    listen_to_neighbours,
+    open_sockets,
+    receive_mac,
+)
+from .table import Connection, Key, Operation, ServiceRow, Stats
 
 _log = logging.getLogger(__name__)
 
@@ -52,54 +58,60 @@ class Place:
 
     interface: Interface
     identity: Identity
-    vips: tuple[IPv4Address, ...]
-    sources: Mapping[IPv4Address, IPv4Address]
+    vips: tuple[Address, ...]
+    sources: Mapping[Address, Address]
     """Every real and fallback server, with the address the host has towards it."""
 
 
 async def survey(netlink: AsyncIPRoute, config: Config) -> Place:
     """Looks whether this configuration can work here; raises SetupError with the cure."""
     present = await interfaces(netlink)
-    vips = _ipv4(virtual.address for virtual in config.virtuals)
+    vips = _vips(config)
     refuse_local(vips, present.values())
     ways = {address: await on_link(netlink, address) for address in _servers(config)}
     interface = _interface(config, present, ways)
     wanted = config.settings
-    blackholed = wanted.mac is not MacMode.VIRTUAL and [
-        await is_blackholed(netlink, vip) for vip in vips
-    ]
+    blackholed = [await is_blackholed(netlink, vip) for vip in vips]
     return Place(
         interface=interface,
         identity=identity(
             wanted.mac,
             interface,
             virtual_router_id=wanted.virtual_router_id,
-            is_forwarding=is_forwarding(interface.name) and not (blackholed and all(blackholed)),
+            is_forwarding=any(
+                is_forwarding(interface.name, version=vip.version)
+                for vip, hole in zip(vips, blackholed, strict=True)
+                if not hole
+            ),
         ),
         vips=vips,
         sources={address: way.source for address, way in ways.items()},
     )
 
 
-def _ipv4(addresses: Iterable[Address | None]) -> tuple[IPv4Address, ...]:
-    """The IPv4 ones, each once; the configuration has refused others."""
-    return tuple(dict.fromkeys(each for each in addresses if isinstance(each, IPv4Address)))
+def _vips(config: Config) -> tuple[Address, ...]:
+    """Those of services and of marks; of a network of VIPs the core answers for each address."""
+    found = [virtual.address for virtual in config.virtuals]
+    found += [mark.single for mark in config.marks]
+    return tuple(dict.fromkeys(address for address in found if address is not None))
 
 
-def _servers(config: Config) -> tuple[IPv4Address, ...]:
+def _servers(config: Config) -> tuple[Address, ...]:
     reals = (real.address for virtual in config.virtuals for real in virtual.real)
     fallbacks = (virtual.fallback.address for virtual in config.virtuals if virtual.fallback)
-    return _ipv4([*reals, *fallbacks])
+    return tuple(dict.fromkeys([*reals, *fallbacks]))
 
 
 def _interface(
-    config: Config, present: Mapping[str, Interface], ways: Mapping[IPv4Address, OnLink]
+    config: Config, present: Mapping[str, Interface], ways: Mapping[Address, OnLink]
 ) -> Interface:
     """The configured one, or the one that all servers are on; it must reach every server."""
     names = {interface.index: name for name, interface in present.items()}
     name = config.settings.interface
     if name is None:
         used = {names[way.interface_index] for way in ways.values()}
+        if not used:
+            raise SetupError("no real server says which interface to use: --interface NAME")
         if len(used) != 1:
             raise SetupError(
                 f"the real servers are on {len(used)} interfaces ({', '.join(sorted(used))}):"
@@ -135,6 +147,9 @@ class Director:
         self._stopped = asyncio.Event()
         self._settled = asyncio.Event()
         self._published = False
+        self._joined: set[Address] = set()
+        self._cleanup = contextlib.ExitStack()
+        self._old_fallbacks: frozenset[tuple[Key, Address]] = frozenset()
 
     # ---- Life ----
 
@@ -142,7 +157,11 @@ class Director:
         """Directs until stopped, and returns the counters."""
         async with AsyncIPRoute() as netlink:
             place = await survey(netlink, self.config)
-            with contextlib.closing(open_sockets()) as sockets, self._engine(place) as engine:
+            with (
+                contextlib.closing(open_sockets()) as sockets,
+                self._engine(place) as engine,
+                self._cleanup,
+            ):
                 self._sockets, self._place, self._core = sockets, place, engine
                 self._prepare_sockets(place)
                 self._open_ring(place, engine)
@@ -163,7 +182,9 @@ class Director:
         engine = Engine(limits=room, state_file=state_file)
         if engine.adopted:
             _log.info("Took over %d connections", engine.stats().connections)
-        engine.identify(mac=place.identity.mac, mtu=place.interface.mtu)
+        engine.identify(
+            mac=place.identity.mac, mtu=place.interface.mtu, hosts=place.interface.addresses
+        )
         return engine
 
     def _open_ring(self, place: Place, engine: Engine) -> None:
@@ -187,7 +208,7 @@ class Director:
 
     def _prepare_sockets(self, place: Place) -> None:
         self._filter(place)
-        listen_to_arp(self._sockets.arp, place.interface)
+        listen_to_neighbours(self._sockets.arp, place.interface)
         if place.identity.is_virtual:
             receive_mac(self._sockets.small, place.interface, place.identity.mac)
         _log.info(
@@ -199,11 +220,35 @@ class Director:
 
     def _filter(self, place: Place) -> None:
         """New filters are in force before the table is, so no frame of a new VIP is missed."""
+        self._join_groups(place)
+        # VIPs by the network cannot be told apart in the filter; the core does it.
+        whole_mac = any(mark.single is None for mark in self.config.marks)
+        try:
+            self._attach(place, whole_mac=whole_mac)
+        except OSError as error:
+            # Many VIPs make a long filter, and the kernel may have no room for it.
+            _log.warning("The socket filter is too long (%s): the core looks alone", error)
+            self._attach(place, whole_mac=True)
+
+    def _attach(self, place: Place, *, whole_mac: bool) -> None:
         for where, longer in ((self._sockets.small, False), (self._sockets.large, True)):
-            attach_filter(
-                where,
-                frame_filter(place.identity, place.vips, limit=_longest(place), longer=longer),
+            program = frame_filter(
+                place.identity,
+                place.vips,
+                limit=_longest(place),
+                longer=longer,
+                whole_mac=whole_mac,
             )
+            attach_filter(where, program)
+
+    def _join_groups(self, place: Place) -> None:
+        fresh = [v for v in place.vips if isinstance(v, IPv6Address) and v not in self._joined]
+        for vip in fresh:
+            group = nd.group_mac(nd.solicited_node(vip))
+            receive_mac(self._sockets.small, place.interface, group)
+        if fresh:
+            self._joined.update(fresh)
+            self._cleanup.enter_context(join_groups(fresh, place.interface))
 
     @contextlib.asynccontextmanager
     async def _workers(self, place: Place) -> AsyncIterator[tuple[Prober, Checker]]:
@@ -230,6 +275,8 @@ class Director:
             tcp_fin_s=settings.timeout_tcp_fin_s,
             udp_s=settings.timeout_udp_s,
         )
+        self._core.set_tuning(settings.tuning)
+        self._core.set_marks(self.config.marks)
         self._prober.update(place.sources, place.vips)
         targets = self._targets()
         self._health = {each: self._health.get(each, Health()) for each in targets}
@@ -243,6 +290,7 @@ class Director:
         now = self._place
         if (place.interface.name, place.identity) != (now.interface.name, now.identity):
             raise SetupError("interface and mac cannot change while running: restart instead")
+        self._old_fallbacks = plan.fallbacks(self.config)
         self.config, self._place = config, place
         self._filter(place)
         self._begin(place)
@@ -275,7 +323,7 @@ class Director:
         if after.up != before.up:
             self._publish()
 
-    def _on_mac(self, address: IPv4Address, mac: bytes) -> None:
+    def _on_mac(self, address: Address, mac: bytes) -> None:
         self._macs[address] = mac
         self._note_settled()
         self._publish()
@@ -301,7 +349,7 @@ class Director:
         current = self._core.services()
         goal = plan.wanted(self.config, self.health, current)
         changes = plan.changes(current, goal, self._macs)
-        fallbacks = plan.fallbacks(self.config)
+        fallbacks = plan.fallbacks(self.config) | self._old_fallbacks
         for change, code in zip(changes, self._core.apply(changes), strict=True):
             text = plan.describe(change, fallbacks)
             if code:

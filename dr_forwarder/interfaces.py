@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class OnLink:
     """An address that is reached without a router."""
 
     interface_index: int
-    source: IPv4Address
+    source: Address
     """What the host calls itself towards that address."""
 
 
@@ -74,7 +74,7 @@ def _interface(link: Any, addresses: Mapping[int, list[Address]]) -> Interface:
     )
 
 
-async def on_link(netlink: AsyncIPRoute, address: IPv4Address) -> OnLink:
+async def on_link(netlink: AsyncIPRoute, address: Address) -> OnLink:
     """The way to a real server; raises SetupError when it is not on the same segment."""
     try:
         routes = list(await netlink.route("get", dst=str(address)))
@@ -99,10 +99,11 @@ async def on_link(netlink: AsyncIPRoute, address: IPv4Address) -> OnLink:
     if route["type"] != _RTN_UNICAST:
         raise SetupError(f"real server {address} is no unicast address of a neighbour")
     source = route.get("prefsrc")
-    return OnLink(route.get("oif"), IPv4Address(source) if source else IPv4Address(0))
+    unspecified = IPv4Address(0) if address.version == 4 else IPv6Address(0)
+    return OnLink(route.get("oif"), ip_address(source) if source else unspecified)
 
 
-async def is_blackholed(netlink: AsyncIPRoute, address: IPv4Address) -> bool:
+async def is_blackholed(netlink: AsyncIPRoute, address: Address) -> bool:
     """True when the kernel drops what it would forward to this address."""
     try:
         await netlink.route("get", dst=str(address))
@@ -111,9 +112,13 @@ async def is_blackholed(netlink: AsyncIPRoute, address: IPv4Address) -> bool:
     return False
 
 
-def is_forwarding(interface: str, proc: Path = Path("/proc/sys/net/ipv4/conf")) -> bool:
-    """True when the kernel forwards IPv4 packets that come in on this interface."""
+def is_forwarding(interface: str, *, version: int = 4, proc: Path = Path("/proc/sys/net")) -> bool:
+    """True when the kernel forwards packets that come in on this interface.
+
+    For IPv6 the setting of all interfaces alone decides.
+    """
+    name = interface if version == 4 else "all"
     try:
-        return (proc / interface / "forwarding").read_text().strip() == "1"
+        return (proc / f"ipv{version}/conf" / name / "forwarding").read_text().strip() == "1"
     except FileNotFoundError:
         return False

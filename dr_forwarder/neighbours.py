@@ -34,6 +34,8 @@ class Neighbour:
     """The last tick asked, so this one looks whether it answered."""
     rival: bytes | None = None
     """Another MAC address that claims the same IP address."""
+    grace: bool = False
+    """The rival was heard just now: the known one gets a whole tick to answer."""
     duplicate: bytes | None = None
     """A rival that claims it while the known one still answers."""
 
@@ -42,9 +44,12 @@ class Neighbour:
         if not self.asked:
             ask = Ask.EVERYBODY if self.mac is None else Ask.AT_ITS_MAC
             return replace(self, asked=True, answered=False), ask
+        if self.grace and not self.answered:
+            return replace(self, grace=False), Ask.NOTHING
         if self.answered or self.mac is None:
             duplicate = self.rival if self.answered else None
-            return replace(self, asked=False, rival=None, duplicate=duplicate), Ask.NOTHING
+            calm = replace(self, asked=False, rival=None, grace=False, duplicate=duplicate)
+            return calm, Ask.NOTHING
         if self.rival is not None:
             return Neighbour(mac=self.rival, answered=True), Ask.NOTHING
         return replace(self, asked=False), Ask.EVERYBODY
@@ -58,4 +63,15 @@ class Neighbour:
         if not self.asked and not self.answered:
             # The known one was asked and kept silent; this is the answer to the broadcast.
             return Neighbour(mac=mac, answered=True), Ask.NOTHING
-        return replace(self, rival=mac, asked=True, answered=False), Ask.AT_ITS_MAC
+        if mac == self.rival:
+            return self, Ask.NOTHING
+        # Further rivals gain no further grace: a few that speak in turn would gain it for ever.
+        first = self.rival is None
+        claimed = replace(
+            self,
+            rival=mac,
+            asked=True,
+            answered=self.answered and not first,
+            grace=self.grace or first,
+        )
+        return claimed, Ask.AT_ITS_MAC

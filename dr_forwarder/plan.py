@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
-from .config.model import Address, Config, Real, Virtual, endpoint
+from .config import flags
+from .config.flags import NO_FLAGS, ServiceFlag
+from .config.model import Address, Config, Real, Virtual
 from .health import Health
 from .table import HOST_MASK, Change, Key, Operation, Server, ServerRow, Service, ServiceRow
 
@@ -23,19 +25,44 @@ class Wanted:
 
 def service_of(virtual: Virtual) -> Service:
     """The table's service for a virtual service of the configuration."""
-    if virtual.address is None:
-        raise ValueError(f"virtual service {virtual.name} has no address")
     return Service(
-        key=Key(virtual.protocol, virtual.address, virtual.port),
+        key=_key(virtual),
         scheduler=virtual.scheduler,
         persistent_s=virtual.persistent_s,
-        mask=HOST_MASK if virtual.netmask is None else IPv4Address(virtual.netmask),
+        mask=_mask(virtual),
+        flags=_flags(virtual),
     )
 
 
+def _key(virtual: Virtual) -> Key:
+    if virtual.address is not None:
+        return Key(virtual.protocol, virtual.address, virtual.port)
+    number = virtual.fwmark
+    return Key("fwm", IPv6Address(number) if virtual.ipv6 else IPv4Address(number), 0)
+
+
+def _flags(virtual: Virtual) -> ServiceFlag:
+    chosen = NO_FLAGS
+    if virtual.scheduler_flags is not None:
+        chosen = flags.parse(virtual.scheduler_flags, scheduler=virtual.scheduler)
+    return chosen | ServiceFlag.ONE_PACKET if virtual.one_packet else chosen
+
+
+def _mask(virtual: Virtual) -> Address:
+    """The netmask as written: a dotted quad, or for IPv6 a prefix length."""
+    if not virtual.ipv6:
+        return HOST_MASK if virtual.netmask is None else IPv4Address(virtual.netmask)
+    prefix = 128 if virtual.netmask is None else int(virtual.netmask)
+    return IPv6Address((1 << 128) - (1 << 128 - prefix))
+
+
 def server_of(virtual: Virtual, real: Real, *, weight: int) -> Server:
-    """In direct routing a frame's port is not rewritten, so a server has the service's port."""
-    return Server(real.address, virtual.port, weight, real.upper, real.lower)
+    """In direct routing a frame's port is not rewritten, so a server has the service's port.
+
+    That of a mark, which has none, keeps its own, as under ipvsadm.
+    """
+    port = real.port if virtual.address is None else virtual.port
+    return Server(real.address, port, weight, real.upper, real.lower)
 
 
 def wanted(config: Config, health: HealthOf, current: Sequence[ServiceRow]) -> tuple[Wanted, ...]:
@@ -60,10 +87,14 @@ def _wanted(
         if weight is None:
             continue
         any_up = any_up or weight > 0
-        servers.setdefault(real.address, server_of(virtual, real, weight=weight))
+        known = servers.get(real.address)
+        # The same address on two lines (with two check ports) is one server: up if either is.
+        if known is None or known.weight == 0:
+            servers[real.address] = server_of(virtual, real, weight=weight)
     if virtual.fallback is not None and not any_up:
         address = virtual.fallback.address
-        servers[address] = Server(address, virtual.port, 1)
+        port = virtual.fallback.port if virtual.address is None else virtual.port
+        servers[address] = Server(address, port, 1)
     return Wanted(service, tuple(servers.values()))
 
 
@@ -83,6 +114,9 @@ def _weight(
     if up:
         return real.weight
     if up is None:
+        spare = virtual.fallback
+        if spare is not None and set(before) == {real.address} == {spare.address}:
+            return None  # it is there as the fallback, not because it was ever up
         weight = before.get(real.address)
         return weight if weight is None or weight == 0 else real.weight
     if virtual.quiescent and (readd or real.address in before):
@@ -170,7 +204,7 @@ def describe(change: Change, fallbacks: Collection[tuple[Key, Address]] = ()) ->
     if service is None:
         return None
     key = service.key
-    virtual = endpoint(key.address, key.port)
+    virtual = key.name
     match change.operation:
         case Operation.ADD_SERVICE:
             return f"Added virtual server: {virtual}"

@@ -1,7 +1,7 @@
 """Prober: keeps asking the real servers for their MAC addresses, and announces the VIPs' own.
 
-The I/O around `neighbours` and `arp`: one ARP socket, plus the kernel's neighbour table as a
-second source. What to ask and whom to believe is decided there.
+The I/O around `neighbours` and `resolution`: one socket for ARP and neighbour discovery, plus the
+kernel's neighbour table as a second source. What to ask and whom to believe is decided there.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Collection, Mapping
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 from pyroute2 import AsyncIPRoute
 
-from . import arp
+from . import resolution
 from .addresses import Identity
+from .config.model import Address
 from .interfaces import Interface
 from .neighbours import TICK_S, Ask, Neighbour
 
@@ -27,7 +28,13 @@ _FRAME_ROOM = 2048
 _ANSWER_CONFLICT_EVERY_S = 1.0
 """RFC 5227 section 2.4 bounds how often an address is defended."""
 
-OnMac = Callable[[IPv4Address, bytes], None]
+_CURES = {
+    4: "ARP for it; run there: sysctl -w net.ipv4.conf.all.arp_ignore=1"
+    " net.ipv4.conf.all.arp_announce=2",
+    6: "for it; run there: ip addr del VIP/PREFIX dev INTERFACE; ip addr add VIP/128 dev lo",
+}
+
+OnMac = Callable[[Address, bytes], None]
 
 
 class Prober:
@@ -51,15 +58,13 @@ class Prober:
         self._identity = identity
         self._announce_interval_s = announce_interval_s
         self._on_mac = on_mac
-        self._servers: dict[IPv4Address, Neighbour] = {}
-        self._sources: Mapping[IPv4Address, IPv4Address] = {}
-        self._vips: tuple[IPv4Address, ...] = ()
-        self._unproved: tuple[IPv4Address, ...] = ()
-        self._conflicts: dict[IPv4Address, tuple[bytes, float]] = {}
+        self._servers: dict[Address, Neighbour] = {}
+        self._sources: Mapping[Address, Address] = {}
+        self._vips: tuple[Address, ...] = ()
+        self._unproved: tuple[Address, ...] = ()
+        self._conflicts: dict[Address, tuple[bytes, float]] = {}
 
-    def update(
-        self, sources: Mapping[IPv4Address, IPv4Address], vips: Collection[IPv4Address]
-    ) -> None:
+    def update(self, sources: Mapping[Address, Address], vips: Collection[Address]) -> None:
         """Sets the servers, each with the address to ask it from, and the VIPs."""
         fresh = [vip for vip in vips if vip not in self._vips]
         self._sources = dict(sources)
@@ -95,12 +100,12 @@ class Prober:
             self._prove()
 
     def _prove(self) -> None:
-        """Nobody else may answer for a VIP; asked once the servers are known, to name the culprit."""
+        """Nobody else may have a VIP; asked once the servers are known, to name who does."""
         for vip in self._unproved:
-            self._send(arp.probe(vip, mac=self._interface.mac))
+            self._send(resolution.probe(vip, mac=self._interface.mac))
         self._unproved = ()
 
-    def _change(self, address: IPv4Address, before: Neighbour, after: Neighbour) -> None:
+    def _change(self, address: Address, before: Neighbour, after: Neighbour) -> None:
         self._servers[address] = after
         if after.mac is not None and after.mac != before.mac:
             _log.info("Real server %s is at %s", address, after.mac.hex(":"))
@@ -113,20 +118,25 @@ class Prober:
                 (after.mac or b"").hex(":"),
             )
 
-    def _ask(self, address: IPv4Address, ask: Ask) -> None:
+    def _ask(self, address: Address, ask: Ask) -> None:
         mac = self._servers[address].mac
         if ask is Ask.NOTHING:
             return
-        to = mac if ask is Ask.AT_ITS_MAC and mac is not None else arp.BROADCAST
-        source = self._sources[address]
-        self._send(arp.request(address, sender=source, sender_mac=self._interface.mac, to=to))
+        self._send(
+            resolution.question(
+                address,
+                source=self._sources[address],
+                source_mac=self._interface.mac,
+                to=mac if ask is Ask.AT_ITS_MAC else None,
+            )
+        )
 
     def _send(self, frame: bytes) -> None:
         try:
             self._socket.send(frame)
         except OSError as error:
             # The interface may be down or full for a moment; the next tick asks again.
-            _log.debug("ARP could not be sent: %s", error)
+            _log.debug("a question could not be sent: %s", error)
 
     # ---- Hearing ----
 
@@ -137,25 +147,25 @@ class Prober:
             except BlockingIOError:
                 return
             except OSError as error:
-                _log.warning("ARP on %s: %s", self._interface.name, error)
+                _log.warning("Neighbours on %s: %s", self._interface.name, error)
                 return
-            packet = arp.parse(frame)
-            if packet is not None:
-                self._heard(packet)
+            claim = resolution.heard(frame)
+            if claim is not None:
+                self._heard(claim)
 
-    def _heard(self, packet: arp.Packet) -> None:
-        if packet.sender in self._servers:
-            self._heard_server(packet.sender, packet.sender_mac)
-        elif packet.sender in self._vips:
-            self._defend(packet.sender, packet.sender_mac)
+    def _heard(self, claim: resolution.Claim) -> None:
+        if claim.address in self._servers:
+            self._heard_server(claim.address, claim.mac)
+        elif claim.address in self._vips:
+            self._defend(claim.address, claim.mac)
 
-    def _heard_server(self, address: IPv4Address, mac: bytes) -> None:
+    def _heard_server(self, address: Address, mac: bytes) -> None:
         before = self._servers[address]
         after, ask = before.heard(mac)
         self._change(address, before, after)
         self._ask(address, ask)
 
-    def _defend(self, vip: IPv4Address, mac: bytes) -> None:
+    def _defend(self, vip: Address, mac: bytes) -> None:
         now = asyncio.get_running_loop().time()
         who, last = self._conflicts.get(vip, (b"", -_ANSWER_CONFLICT_EVERY_S))
         if now - last < _ANSWER_CONFLICT_EVERY_S:
@@ -164,17 +174,14 @@ class Prober:
         if mac != self._identity.mac:
             self._announce([vip])
         if who != mac:
-            _log.warning("VIP %s is claimed by %s: %s", vip, mac.hex(":"), self._blame(mac))
+            _log.warning("VIP %s is claimed by %s: %s", vip, mac.hex(":"), self._blame(vip, mac))
 
-    def _blame(self, mac: bytes) -> str:
+    def _blame(self, vip: Address, mac: bytes) -> str:
         if mac == self._identity.mac:
             return "that is our own virtual MAC: a second director is running; stop one"
         for address, neighbour in self._servers.items():
-            if neighbour.mac == mac:
-                return (
-                    f"real server {address} answers ARP for it; run there:"
-                    " sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2"
-                )
+            if neighbour.mac == mac and address.version == vip.version:
+                return f"real server {address} answers {_CURES[vip.version]}"
         return "another host has this address"
 
     async def _follow_kernel(self) -> None:
@@ -183,8 +190,9 @@ class Prober:
             try:
                 async with AsyncIPRoute() as netlink:
                     await netlink.bind(_RTMGRP_NEIGH)
-                    async for message in await netlink.get_neighbours(family=socket.AF_INET):
-                        self._heard_kernel(message)
+                    for family in (socket.AF_INET, socket.AF_INET6):
+                        async for message in await netlink.get_neighbours(family=family):
+                            self._heard_kernel(message)
                     while True:
                         async for message in netlink.get():
                             self._heard_kernel(message)
@@ -198,15 +206,15 @@ class Prober:
         lladdr, destination = get("lladdr"), get("dst")
         if not lladdr or not destination or get("ifindex") != self._interface.index:
             return
-        address = IPv4Address(destination)
+        address = ip_address(destination)
         if get("state") == _NUD_REACHABLE and address in self._servers:
             self._heard_server(address, bytes.fromhex(lladdr.replace(":", "")))
 
     # ---- Announcing ----
 
-    def _announce(self, vips: Collection[IPv4Address]) -> None:
+    def _announce(self, vips: Collection[Address]) -> None:
         for vip in vips:
-            self._send(arp.gratuitous(vip, mac=self._identity.mac))
+            self._send(resolution.announcement(vip, mac=self._identity.mac))
 
     async def _announce_for_ever(self) -> None:
         """Switches forget a MAC address that sends nothing, and then flood its traffic."""

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 
-from .addresses import Instruction
+from . import nd
+from .addresses import Instruction, neighbour_filter
+from .config.model import Address
 from .errors import SetupError
 from .interfaces import Interface
+
+_log = logging.getLogger(__name__)
 
 _SOL_PACKET = 263
 _SO_ATTACH_FILTER = 26
 _PACKET_ADD_MEMBERSHIP = 1
 _PACKET_IGNORE_OUTGOING = 23
-_PACKET_MR_UNICAST = 3
-_ETH_P_ARP = 0x0806
+_PACKET_MR_MULTICAST, _PACKET_MR_UNICAST = 0, 3
+_ETH_P_ALL = 0x0003
 _INSTRUCTION = struct.Struct("HBBI")
 
 
@@ -29,6 +35,7 @@ class Sockets:
     large: socket.socket
     send: socket.socket
     arp: socket.socket
+    """ARP and neighbour discovery, heard and sent."""
 
     def close(self) -> None:
         """Closes all; the rings must be gone."""
@@ -65,13 +72,31 @@ def attach_filter(where: socket.socket, program: Sequence[Instruction]) -> None:
 
 
 def receive_mac(where: socket.socket, interface: Interface, mac: bytes) -> None:
-    """Makes the interface let frames for this MAC address in."""
-    request = struct.pack("iHH8s", interface.index, _PACKET_MR_UNICAST, len(mac), mac)
+    """Makes the interface let frames for this MAC address, or group, in."""
+    kind = _PACKET_MR_MULTICAST if mac[0] & 1 else _PACKET_MR_UNICAST
+    request = struct.pack("iHH8s", interface.index, kind, len(mac), mac)
     where.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
 
 
-def listen_to_arp(where: socket.socket, interface: Interface) -> None:
-    """Makes this the socket that hears, and sends, ARP on the interface."""
+def listen_to_neighbours(where: socket.socket, interface: Interface) -> None:
+    """Makes this the socket that hears, and sends, ARP and neighbour discovery."""
     where.setblocking(False)
     where.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-    where.bind((interface.name, _ETH_P_ARP))
+    attach_filter(where, neighbour_filter())
+    where.bind((interface.name, _ETH_P_ALL))
+
+
+def join_groups(vips: Collection[Address], interface: Interface) -> socket.socket:
+    """Joins the solicited-node groups of IPv6 VIPs, so that snooping switches send them here.
+
+    An ordinary socket that must stay open; a host without IPv6 on the interface does without.
+    """
+    joined = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    for vip in vips:
+        if isinstance(vip, IPv6Address):
+            request = nd.solicited_node(vip).packed + struct.pack("I", interface.index)
+            try:
+                joined.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
+            except OSError as error:
+                _log.warning("%s: cannot join the group of %s: %s", interface.name, vip, error)
+    return joined

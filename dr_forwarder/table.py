@@ -10,7 +10,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from .config.model import Address, endpoint
+from .config.flags import NO_FLAGS, ServiceFlag
+from .config.model import Address, Mark, Tuning, endpoint
+
+__all__ = [
+    "HOST_MASK",
+    "NO_FLAGS",
+    "Change",
+    "Connection",
+    "Counters",
+    "Key",
+    "Mark",
+    "Operation",
+    "Server",
+    "ServerRow",
+    "Service",
+    "ServiceFlag",
+    "ServiceRow",
+    "Stats",
+    "Tuning",
+]
 
 HOST_MASK = IPv4Address("255.255.255.255")
 
@@ -20,12 +39,20 @@ class Key:
     """What names a virtual service."""
 
     protocol: str
-    """``tcp`` or ``udp``."""
+    """``tcp``, ``udp``, ``sctp``, or ``fwm`` for a firewall mark."""
     address: Address
+    """Of a firewall mark: the mark as an address, 0.0.0.7 or ::7; kernel IPVS lists it so."""
     port: int
 
+    @property
+    def name(self) -> str:
+        """``10.0.0.1:80``, or a firewall mark's number, as in ldirectord's log."""
+        if self.protocol == "fwm":
+            return str(int(self.address))
+        return endpoint(self.address, self.port)
+
     def __str__(self) -> str:
-        return f"{self.protocol} {endpoint(self.address, self.port)}"
+        return f"{self.protocol} {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +64,7 @@ class Service:
     persistent_s: int | None = None
     mask: Address = HOST_MASK
     """Which bits of a client's address a persistence template keeps."""
+    flags: ServiceFlag = NO_FLAGS
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import sys
 
 import click
@@ -39,11 +40,18 @@ class _Program(click.Group):
             formatter.write_dl([(name, help_) for name, (_, help_) in _COMMANDS.items()])
 
 
+def _version() -> str:
+    try:
+        return importlib.metadata.version("dr-forwarder")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
 @click.command(
     cls=_Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name="dr-forwarder")
+@click.version_option(_version(), prog_name="dr-forwarder")
 def _program() -> None:
     """A director (load balancer) for LVS direct routing that needs no kernel IPVS.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterator
@@ -9,19 +10,29 @@ from pathlib import Path
 
 import click
 
+from ..checks.model import target
 from ..config import CheckType, Config, Virtual, load
 
 
 @click.command("check")
 @click.argument("config", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--strict", is_flag=True, help="Refuse what stock ldirectord would refuse.")
+@click.option(
+    "--marks", type=click.Path(dir_okay=False, path_type=Path), help="Rules that define marks."
+)
 @click.option("--skip-unsupported", is_flag=True, help="Leave masq and ipip servers out.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was understood as JSON.")
-def command(config: Path, strict: bool, skip_unsupported: bool, as_json: bool) -> None:
+def command(
+    config: Path, strict: bool, marks: Path | None, skip_unsupported: bool, as_json: bool
+) -> None:
     """Parse CONFIG and explain it; nothing is started."""
     from ..api import jsonable
 
-    loaded = load(config, skip_unsupported=skip_unsupported)
+    # A file may be in any encoding, and is to be explained all the same.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    loaded = load(config, skip_unsupported=skip_unsupported, rules=marks)
     refused = False
     for notice in loaded.notices:
         is_error = strict and notice.strict
@@ -42,7 +53,7 @@ def _explanation(config: Config) -> Iterator[str]:
         sticky = f", persistent {virtual.persistent_s} s" if virtual.persistent_s else ""
         yield f"{virtual.protocol} {virtual.name}: {virtual.scheduler}{sticky}, {_check(virtual)}"
         for real in virtual.real:
-            port = real.port or virtual.port
+            port = target(virtual, real).port
             where = "" if port == virtual.port else f" (checked on port {port})"
             yield f"  -> {real.address} weight {real.weight}{where}"
         if virtual.fallback:

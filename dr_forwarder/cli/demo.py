@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..client import Client
 from ..errors import NotRunning
-from ..lab import Lab, LabError, LabUnavailable, draw
+from ..lab import Lab, LabError, LabUnavailable, Topology, draw
 from ..table import ServiceRow
 
 _UPLOAD_BYTES = 200 * 1000 * 1000
@@ -58,8 +58,16 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _tutorial() -> str:
-    return resources.files("dr_forwarder.lab").joinpath("tutorial.cf").read_text()
+def tutorial(topology: Topology) -> str:
+    """The tutorial's file; with a line for each server where the lab has others."""
+    text = resources.files("dr_forwarder.lab").joinpath("tutorial.cf").read_text()
+    if len(topology.servers) == 2:
+        return text
+    reals = [f"        real={server.address}:80 gate\n" for server in topology.servers]
+    lines = text.splitlines(keepends=True)
+    first = next(i for i, line in enumerate(lines) if "real=" in line)
+    kept = [line for line in lines if "real=" not in line]
+    return "".join([*kept[:first], *reals, *kept[first:]])
 
 
 class _Demo:
@@ -70,14 +78,15 @@ class _Demo:
         self._log = directory / "log"
         self._log_seen = 0
         self._client = Client(directory)
+        self._text = tutorial(lab.topology)
         self._failed: list[str] = []
 
     def show(self) -> int:
         began_s = time.monotonic()
         print(draw(self._lab.topology), end="\n\n")
         print("The director gets the tutorial's ldirectord.cf as it was printed there:\n")
-        self._cf.write_text(_tutorial())
-        print("".join(f"    {line}\n" for line in _tutorial().splitlines()))
+        self._cf.write_text(self._text)
+        print("".join(f"    {line}\n" for line in self._text.splitlines()))
         before = self._lab.counters("director")
         with self._director() as director:
             self._table()
@@ -139,12 +148,12 @@ class _Demo:
 
     def _weights(self, director: subprocess.Popen[str]) -> None:
         self._chapter("Weight 3 for VM2, reloaded with SIGHUP")
-        self._cf.write_text(_tutorial().replace("10.10.10.62:80 gate", "10.10.10.62:80 gate 3"))
+        self._cf.write_text(self._text.replace("10.10.10.62:80 gate", "10.10.10.62:80 gate 3"))
         director.send_signal(signal.SIGHUP)
         self._claim("the reload is in the table", _within(5, lambda: 3 in self._weights_now()))
         answers = self._ask(8)
         self._claim("wrr gives VM2 three of four", answers.count("This is VM2") == 6)
-        self._cf.write_text(_tutorial())
+        self._cf.write_text(self._text)
         director.send_signal(signal.SIGHUP)
         self._claim("and back again", _within(5, lambda: self._weights_now() == [1, 1]))
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import click
 
-from ..lab import BREAKERS, Attached, break_, commands
+from ..lab import BREAKERS, Attached, Lab, break_, commands
 from ..lab import check as check_network
 from ..lab.topology import with_servers
 from . import demo as demonstration
+from .demo import tutorial
 
 
 def _default_state_file() -> Path:
@@ -34,11 +36,42 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--servers", default=2, show_default=True, type=click.IntRange(1, 50))
+@click.option(
+    "--servers", default=2, show_default=True, type=click.IntRange(1, 50), help="How many."
+)
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="For its director; the tutorial's file unless given.",
+)
+@click.option("--no-director", is_flag=True, help="Run none: you will.")
 @_STATE_FILE
-def up(servers: int, state_file: Path) -> None:
-    """Bring the lab up and hold it, until Ctrl-C or `lab down`."""
-    commands.up(state_file, with_servers(servers), say=lambda text: print(text, flush=True))
+def up(servers: int, config: Path | None, no_director: bool, state_file: Path) -> None:
+    """Bring the lab up with a director, and hold it until Ctrl-C or `lab down`."""
+
+    def start_director(network: Lab) -> None:
+        if no_director:
+            return
+        state_dir = directory / "director"
+        text = config.read_text() if config else tutorial(network.topology)
+        (directory / "ldirectord.cf").write_text(text)
+        network.popen(
+            "director",
+            [
+                *(sys.executable, "-m", "dr_forwarder", "run", str(directory / "ldirectord.cf")),
+                *("--state-dir", str(state_dir)),
+            ],
+        )
+        print(f"Its director: dr-forwarder list -n --state-dir {state_dir}", flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="dr-forwarder-lab-") as name:
+        directory = Path(name)
+        commands.up(
+            state_file,
+            with_servers(servers),
+            say=lambda text: print(text, flush=True),
+            then=start_director,
+        )
 
 
 @command.command("exec", context_settings={"ignore_unknown_options": True})

@@ -33,6 +33,11 @@ _log = logging.getLogger(__name__)
 @click.option(
     "--state-dir", type=click.Path(file_okay=False, path_type=Path), help="For run-time files."
 )
+@click.option(
+    "--marks",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Rules that define firewall marks: iptables-save, or nft list ruleset.",
+)
 @click.option("--skip-unsupported", is_flag=True, help="Leave masq and ipip servers out.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every detail.")
 def command(
@@ -40,6 +45,7 @@ def command(
     interface: str | None,
     mac: str | None,
     state_dir: Path | None,
+    marks: Path | None,
     skip_unsupported: bool,
     verbose: bool,
 ) -> None:
@@ -49,7 +55,7 @@ def command(
     """
 
     def read() -> Config:
-        loaded = load(config, skip_unsupported=skip_unsupported)
+        loaded = load(config, skip_unsupported=skip_unsupported, rules=marks)
         settings = loaded.settings
         return replace(
             loaded,

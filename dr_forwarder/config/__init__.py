@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from . import ldirectord, names, toml
+from . import ldirectord, marks, names, toml
 from .assemble import assemble
 from .draft import Reading, Resolver, ServicePorts
 from .model import (
@@ -16,6 +18,7 @@ from .model import (
     ConfigError,
     Fallback,
     MacMode,
+    Mark,
     Notice,
     Real,
     Settings,
@@ -35,6 +38,7 @@ __all__ = [
     "ConfigError",
     "Fallback",
     "MacMode",
+    "Mark",
     "Notice",
     "Real",
     "Resolver",
@@ -56,16 +60,19 @@ def load(
     service_ports: ServicePorts = names.service_port,
     host_name: str | None = None,
     skip_unsupported: bool = False,
+    rules: str | Path | None = None,
 ) -> Config:
-    """Read a file: ``.toml`` is the native form, anything else ldirectord's grammar."""
-    try:
-        raw = Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError(f"cannot be read: {reason}", file=str(path)) from error
+    """Read a file: ``.toml`` is the native form, anything else ldirectord's grammar.
+
+    ``rules`` is a file of firewall rules that define marks.
+    """
+    raw = _read(path)
     return load_text(
         # ldirectord passes bytes through; TOML is UTF-8 and nothing else.
         _decoded(raw, path) if _native(path) else raw.decode("utf-8", "surrogateescape"),
+        extra_marks=()
+        if rules is None
+        else marks.parse(_decoded(_read(rules), rules), file=str(rules)),
         path=path,
         resolver=resolver,
         service_ports=service_ports,
@@ -74,26 +81,34 @@ def load(
     )
 
 
+def _read(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(f"cannot be read: {reason}", file=str(path)) from error
+
+
 def load_text(
     text: str,
     *,
     path: str | Path,
+    extra_marks: Sequence[Mark] = (),
     resolver: Resolver = names.resolve,
     service_ports: ServicePorts = names.service_port,
     host_name: str | None = None,
     skip_unsupported: bool = False,
 ) -> Config:
     """Read the text of a file; its path says which form it has."""
-    return refuse_unsupported(
-        parse_text(
-            text,
-            path=path,
-            resolver=resolver,
-            service_ports=service_ports,
-            host_name=host_name,
-            skip_unsupported=skip_unsupported,
-        )
+    config = parse_text(
+        text,
+        path=path,
+        resolver=resolver,
+        service_ports=service_ports,
+        host_name=host_name,
+        skip_unsupported=skip_unsupported,
     )
+    return refuse_unsupported(replace(config, marks=(*config.marks, *extra_marks)))
 
 
 def parse_text(
@@ -126,4 +141,4 @@ def _decoded(raw: bytes, path: str | Path) -> str:
         return raw.decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError("TOML must be UTF-8", file=str(path), line=line) from error
+        raise ConfigError("must be UTF-8", file=str(path), line=line) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from .model import (
     Fallback,
     MacMode,
     Settings,
+    Tuning,
     Virtual,
 )
 from .servers import with_slash
@@ -32,6 +34,7 @@ def assemble(draft: Draft, reading: Reading) -> Config:
     return Config(
         path=reading.file,
         virtuals=virtuals,
+        marks=tuple(draft.marks),
         settings=_settings(draft.director),
         readd_quiescent=shared.flag("readdquiescent"),
         auto_reload=shared.flag("autoreload"),
@@ -60,6 +63,7 @@ def _settings(director: Section) -> Settings:
         timeout_tcp_s=scope.count("timeout_tcp"),
         timeout_tcp_fin_s=scope.count("timeout_tcp_fin"),
         timeout_udp_s=scope.count("timeout_udp"),
+        tuning=Tuning(**{each.name: scope.count(each.name) for each in fields(Tuning)}),
     )
 
 

@@ -22,6 +22,8 @@ class Level(enum.Enum):
     """The table ``[director]`` of the native form."""
     REAL = "real"
     """The tables ``[[virtual.real]]`` of the native form."""
+    MARK = "mark"
+    """The tables ``[[mark]]`` of the native form."""
 
 
 class Kind(enum.Enum):
@@ -106,6 +108,11 @@ def _flag(name: str, level: Level, help: str, *, default: bool) -> Directive:
 
 def _server(name: str, level: Level, help: str, *, exact: bool = False) -> Directive:
     return Directive(name, level, Kind.SERVER, help, quotes=_REFUSED, exact=exact)
+
+
+def _tuning(name: str, help: str, default: int = 0, *, high: int = 1) -> Directive:
+    """A sysctl of kernel IPVS, under its name."""
+    return Directive(name, _D, _NUMBER, help, default, low=0, high=high)
 
 
 DIRECTIVES: tuple[Directive, ...] = (
@@ -272,6 +279,29 @@ DIRECTOR: tuple[Directive, ...] = (
     Directive("timeout_tcp", _D, _NUMBER, "Seconds an idle TCP connection is kept.", 900),
     Directive("timeout_tcp_fin", _D, _NUMBER, "Seconds a closing TCP connection is kept.", 120),
     Directive("timeout_udp", _D, _NUMBER, "Seconds an idle UDP flow is kept.", 300),
+    _tuning("conn_reuse_mode", "When a SYN on a connection that is over begins anew.", 1, high=3),
+    _tuning("expire_nodest_conn", "1: a removed server's connections end at once."),
+    _tuning("expire_quiescent_template", "1: persistence ends when a server's weight is 0."),
+    _tuning("sloppy_tcp", "1: TCP connections may begin in mid-stream."),
+    _tuning("sloppy_sctp", "1: SCTP associations may begin in mid-stream."),
+    _tuning("secure_tcp", "2 or 3: half-open connections do not count as active.", high=3),
+    _tuning("decrement_ttl", "1: take one off the time to live, as kernel IPVS does."),
+    _tuning(
+        "icmp_ratelimit", "Milliseconds between two ICMP errors to a client.", 1000, high=65535
+    ),
+)
+
+MARK: tuple[Directive, ...] = (
+    Directive("mark", Level.MARK, _NUMBER, "The firewall mark that is defined.", high=2**32 - 1),
+    Directive("address", Level.MARK, _TEXT, "The VIP, or a network of VIPs."),
+    Directive(
+        "protocol",
+        Level.MARK,
+        _CHOICE,
+        "Marked is only this protocol; any if left out.",
+        choices=("tcp", "udp", "sctp"),
+    ),
+    Directive("ports", Level.MARK, _TEXT, "Marked are only these: numbers, ranges, commas."),
 )
 
 TARGET: tuple[Directive, ...] = (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .directives import BY_NAME, Directive, Value
-from .model import Address, ConfigError, Fallback, Notice, Real
+from .model import Address, ConfigError, Fallback, Mark, Notice, Real
 
 Resolver = Callable[[str, int], Address]
 """A host's first address of family 4 or 6; raises OSError."""
@@ -118,6 +118,7 @@ class Draft:
     director: Section = field(default_factory=Section)
     shared: Section = field(default_factory=Section)
     virtuals: list[Section] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 Address = IPv4Address | IPv6Address
@@ -152,12 +152,45 @@ class Virtual:
         return endpoint(self.address, self.port)
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a firewall would mark: destinations, protocol and ports."""
+
+    mark: int
+    network: IPv4Network | IPv6Network
+    protocol: str | None = None
+    """None: any."""
+    first_port: int = 0
+    last_port: int = 65535
+
+    @property
+    def single(self) -> Address | None:
+        """The one address it is about, if it is about one."""
+        return self.network.network_address if self.network.num_addresses == 1 else None
+
+
 class MacMode(enum.Enum):
     """Which MAC address the VIPs are announced with."""
 
     AUTO = "auto"
     VIRTUAL = "virtual"
     NIC = "nic"
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What is a sysctl under net.ipv4.vs in kernel IPVS, with its name and default."""
+
+    conn_reuse_mode: int = 1
+    expire_nodest_conn: int = 0
+    expire_quiescent_template: int = 0
+    sloppy_tcp: int = 0
+    sloppy_sctp: int = 0
+    secure_tcp: int = 0
+    decrement_ttl: int = 0
+    """Ours, not the kernel's: 1 takes one off a packet's time to live, as kernel IPVS does."""
+    icmp_ratelimit: int = 1000
+    """net.ipv4.icmp_ratelimit, ms; 0: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +210,7 @@ class Settings:
     timeout_tcp_s: int = 900
     timeout_tcp_fin_s: int = 120
     timeout_udp_s: int = 300
+    tuning: Tuning = field(default_factory=Tuning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +219,8 @@ class Config:
 
     path: str
     virtuals: tuple[Virtual, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    """What firewall marks stand for; the first that fits a packet counts."""
     settings: Settings = field(default_factory=Settings)
     readd_quiescent: bool = False
     auto_reload: bool = False

@@ -5,15 +5,19 @@ Supporting something new means taking its entry away here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from . import flags
 from .directives import CHECK_PORTS
 from .model import CheckType, Config, ConfigError, Notice, Virtual
 
-SCHEDULERS: Final[tuple[str, ...]] = ("rr", "wrr", "lc", "wlc")
+SCHEDULERS: Final[tuple[str, ...]] = (
+    *("rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh", "fo", "ovf"),
+    *("lblc", "lblcr", "twos"),
+)
 
 _MAIL = "e-mail alerts are not sent yet"
 _FOREGROUND = "the director always stays in the foreground and needs no second process"
@@ -42,8 +46,6 @@ NOT_YET: Final[Mapping[str, str]] = MappingProxyType(
         "logfile": "logs go to stderr, not to the logfile",
         "maintenancedir": "maintenancedir is not looked at yet",
         "monitorfile": "monitorfile is not written yet",
-        "ops": "ops is not done yet: UDP packets of one client port stay together",
-        "schedflags": "scheduler flags are not used yet",
         "smtp": _MAIL,
         "supervised": _FOREGROUND,
     }
@@ -53,8 +55,9 @@ NOT_YET: Final[Mapping[str, str]] = MappingProxyType(
 
 def refuse_unsupported(config: Config) -> Config:
     """Add a notice for every kind of thing not done yet; raise for what cannot be left out."""
+    defined = {mark.mark for mark in config.marks}
     for virtual in config.virtuals:
-        _refuse_virtual(virtual, config.path)
+        _refuse_virtual(virtual, config.path, defined)
     if config.settings.workers != 1:
         raise ConfigError(
             f"workers must be 1, not {config.settings.workers}: one worker for now",
@@ -69,18 +72,29 @@ def refuse_unsupported(config: Config) -> Config:
     return replace(config, notices=tuple(sorted(notices, key=lambda notice: notice.line)))
 
 
-def _refuse_virtual(virtual: Virtual, path: str) -> None:
+def _refuse_virtual(virtual: Virtual, path: str, defined: Collection[int]) -> None:
     reason, line = "", virtual.line
-    if virtual.address is None:
-        reason = f"firewall marks are not supported yet: write ADDRESS:PORT, not {virtual.fwmark}"
-    elif virtual.ipv6:
-        reason = f"IPv6 virtual services are not supported yet: {virtual.name}"
+    if virtual.address is None and virtual.fwmark not in defined:
+        reason = (
+            f"firewall mark {virtual.fwmark} is defined nowhere: give the rules that set it"
+            " (--marks FILE, as iptables-save or nft list ruleset prints them), or [[mark]] in TOML"
+        )
     elif virtual.scheduler not in SCHEDULERS:
         *most, last = SCHEDULERS
         reason = f"scheduler must be {', '.join(most)} or {last}, not {virtual.scheduler!r}"
         line = virtual.line_of("scheduler")
+    elif virtual.scheduler_flags is not None:
+        reason, line = _refuse_flags(virtual), virtual.line_of("schedflags")
     if reason:
         raise ConfigError(reason, file=path, line=line)
+
+
+def _refuse_flags(virtual: Virtual) -> str:
+    try:
+        flags.parse(virtual.scheduler_flags or "", scheduler=virtual.scheduler)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _used(config: Config) -> Iterator[tuple[str, int]]:
@@ -96,9 +110,7 @@ def _used(config: Config) -> Iterator[tuple[str, int]]:
     }
     yield from ((name, line) for name, line in config.lines if name not in off)
     for virtual in config.virtuals:
-        for name, line in virtual.lines:
-            if name != "ops" or virtual.one_packet:
-                yield name, line
+        yield from virtual.lines
         yield f"checktype={virtual.check.type.value}", virtual.line_of("checktype")
         if virtual.check.type in (CheckType.NEGOTIATE, CheckType.COMBINED):
             yield f"service={virtual.check.service}", virtual.line_of("service")

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import servers, values
-from .directives import DIRECTIVES, DIRECTOR, REAL, TARGET, Directive, Kind, Level
+from .directives import DIRECTIVES, DIRECTOR, MARK, REAL, TARGET, Directive, Kind, Level
 from .draft import Draft, Reading, Scope, Section, Target, meant, shown
-from .model import Real
+from .marks import from_ports
+from .model import Mark, Real
 
 _Key = tuple[str | int, ...]
 _HEADER = re.compile(r"\s*\[(\[)?([^\[\]]+)\]")
@@ -18,6 +19,7 @@ _ENTRY = re.compile(r"\s*([A-Za-z0-9_\-.\"' ]+?)\s*=")
 
 _DIRECTOR = {row.name: row for row in DIRECTOR}
 _REAL = {row.name: row for row in REAL}
+_MARK = {row.name: row for row in MARK}
 _TARGET = {row.name: row for row in TARGET}
 _OPENERS = {"virtual", "virtual6", "real6"}
 _DEFAULTS = {row.name: row for row in DIRECTIVES if row.level in (Level.GLOBAL, Level.BOTH)}
@@ -94,9 +96,11 @@ class _Tables:
 
     def draft(self, document: dict[str, Any]) -> Draft:
         draft = Draft()
-        self._refuse_unknown((), document, ("director", "defaults", "virtual"))
+        self._refuse_unknown((), document, ("director", "defaults", "mark", "virtual"))
         self._fill(draft.director, ("director",), document.get("director", {}), _DIRECTOR)
         self._fill(draft.shared, ("defaults",), document.get("defaults", {}), _DEFAULTS)
+        for key, table in self._array(("mark",), document.get("mark", [])):
+            draft.marks += self._mark(key, table)
         for key, table in self._array(("virtual",), document.get("virtual", [])):
             draft.virtuals.append(self._virtual(key, table))
         return draft
@@ -142,6 +146,20 @@ class _Tables:
                 self._fallback(section, name, value, line)
             else:
                 section.put(name, values.from_toml(row, value, self._reading, line), line)
+
+    def _mark(self, key: _Key, table: dict[str, Any]) -> tuple[Mark, ...]:
+        own = Section()
+        self._fill(own, key, table, _MARK)
+        scope = Scope(own, own, _MARK)
+        number, address = scope.number("mark"), scope.text("address")
+        if number is None or address is None:
+            raise self._reading.error('a mark needs mark = 7 and address = "ADDRESS"', own.line)
+        try:
+            return from_ports(
+                number, address, protocol=scope.text("protocol"), ports=scope.text("ports")
+            )
+        except ValueError as error:
+            raise self._reading.error(str(error), own.line) from error
 
     def _virtual(self, key: _Key, table: dict[str, Any]) -> Section:
         self._refuse_unknown(key, table, _VIRTUAL)
@@ -212,6 +230,7 @@ def _elsewhere(name: str, known: tuple[str, ...]) -> str:
         ("[defaults]", _DEFAULTS),
         ("[[virtual]]", _VIRTUAL),
         ("[[virtual.real]]", _REAL),
+        ("[[mark]]", _MARK),
     ):
         if name in names:
             return f"; it belongs in {table}"

@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
+from ..config import flags
 from ..config.model import Address, endpoint
-from ..table import HOST_MASK, Connection, Counters, ServerRow, Service, ServiceRow
+from ..table import (
+    HOST_MASK,
+    Connection,
+    Counters,
+    ServerRow,
+    Service,
+    ServiceFlag,
+    ServiceRow,
+)
 
+_HOST_MASK_6 = IPv6Address((1 << 128) - 1)
 TABLE_SIZE = 4096
 """What kernel IPVS prints by default for its hash; parsers skip it, people know it."""
 
@@ -77,8 +87,9 @@ def table(
 
 def _service_order(row: ServiceRow) -> tuple[object, ...]:
     key = row.service.key
-    protocol = {"tcp": 6, "udp": 17}[key.protocol]
-    return (key.address.version, protocol, int(key.address), key.port)
+    is_mark = key.protocol == "fwm"
+    protocol = {"fwm": 6, "tcp": 6, "udp": 17, "sctp": 132}[key.protocol]
+    return (is_mark, key.address.version, protocol, int(key.address), key.port)
 
 
 def _server_order(row: ServerRow) -> tuple[int, int]:
@@ -88,7 +99,10 @@ def _server_order(row: ServerRow) -> tuple[int, int]:
 def _service_line(row: ServiceRow, view: View, exact: bool, name_of: NameOf) -> str:
     service = row.service
     key = service.key
-    name = name_of(key.address, key.port, key.protocol)
+    if key.protocol == "fwm":
+        name = f"{int(key.address)}" + (" IPv6" if key.address.version == 6 else "")
+    else:
+        name = name_of(key.address, key.port, key.protocol)
     if isinstance(key.address, IPv4Address):
         name = name[:33]
     head = f"{key.protocol.upper():<4} {name}"
@@ -98,10 +112,18 @@ def _service_line(row: ServiceRow, view: View, exact: bool, name_of: NameOf) -> 
 
 
 def _flags(service: Service) -> str:
-    if service.persistent_s is None:
-        return ""
-    mask = "" if service.mask == HOST_MASK else f" mask {service.mask}"
-    return f" persistent {service.persistent_s}{mask}"
+    """``(sh-fallback,sh-port) persistent 360 mask 255.255.255.0 ops``."""
+    names = flags.shown(service.flags, scheduler=service.scheduler)
+    text = f" ({names})" if names else ""
+    if service.persistent_s is not None:
+        text += f" persistent {service.persistent_s}"
+        if service.mask not in (HOST_MASK, _HOST_MASK_6):
+            text += f" mask {_mask_text(service.mask)}"
+    return text + (" ops" if service.flags & ServiceFlag.ONE_PACKET else "")
+
+
+def _mask_text(mask: Address) -> str:
+    return str(mask) if mask.version == 4 else str(int(mask).bit_count())
 
 
 def _server_line(row: ServerRow, name: str, view: View, exact: bool) -> str:
@@ -143,7 +165,7 @@ def _number(value: int, exact: bool) -> str:
 
 
 def connections(entries: Iterable[Connection], *, name_of: NameOf = numeric) -> str:
-    """``ipvsadm -Lc``, sorted by client; kernel IPVS prints them in the order of its hash."""
+    """``ipvsadm -Lc``, by service and client; kernel IPVS prints them in the order of its hash."""
     lines = [
         "IPVS connection entries",
         "pro expire state       source             virtual            destination",
@@ -172,9 +194,13 @@ def _connection_lines(entries: Sequence[Connection], name_of: NameOf) -> Iterato
         minutes, seconds = divmod(int(entry.left_s), 60)
         expire = f"{minutes:02d}:{seconds:02d}"
         yield (
-            f"{entry.protocol.upper():<3} {expire:<6} {entry.state:<11} {source:<18}"
+            f"{_short(entry.protocol):<3} {expire:<6} {entry.state:<11} {source:<18}"
             f" {virtual:<18} {destination}"
         )
+
+
+def _short(protocol: str) -> str:
+    return {"fwm": "IP", "sctp": "SCTP"}.get(protocol, protocol.upper())
 
 
 def timeouts(values: tuple[int, int, int]) -> str:

@@ -1,0 +1,118 @@
+"""Neighbour discovery (RFC 4861) as bytes: what the director sends and hears besides answering
+for its VIPs. Pure.
+
+The twin of `arp` for IPv6: solicitations to real servers, and the announcements of VIPs.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+
+_ETHERNET = struct.Struct("!6s6sH")
+_IPV6 = struct.Struct("!IHBB16s16s")
+_MESSAGE = struct.Struct("!BBHI16s")
+_ETHERTYPE_IPV6 = 0x86DD
+_ICMPV6 = 58
+_HOP_LIMIT = 255
+"""RFC 4861 section 7.1: anything less has passed a router and is not believed."""
+_SOLICITATION, _ADVERTISEMENT = 135, 136
+_OVERRIDE = 0x20000000
+_SOURCE_MAC, _TARGET_MAC = 1, 2
+_ALL_NODES = IPv6Address("ff02::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A solicitation's sender, or an advertisement's target, and the MAC address it has."""
+
+    address: IPv6Address
+    mac: bytes
+    is_solicitation: bool
+
+
+def solicited_node(address: IPv6Address) -> IPv6Address:
+    """The group that whoever has ``address`` listens to (RFC 4291 section 2.7.1)."""
+    return IPv6Address(int(IPv6Address("ff02::1:ff00:0")) | int(address) & 0xFFFFFF)
+
+
+def group_mac(group: IPv6Address) -> bytes:
+    """The MAC address of a group (RFC 2464 section 7)."""
+    return b"\x33\x33" + group.packed[12:]
+
+
+def solicitation(
+    target: IPv6Address, *, sender: IPv6Address, sender_mac: bytes, to: bytes | None = None
+) -> bytes:
+    """A frame that asks who has ``target``: its group, or the MAC address ``to``.
+
+    From ``::`` it is a probe whether anybody has it (RFC 4862 section 5.4.2).
+    """
+    group = solicited_node(target)
+    is_probe = sender == IPv6Address(0)
+    option = b"" if is_probe else struct.pack("!BB6s", _SOURCE_MAC, 1, sender_mac)
+    message = _MESSAGE.pack(_SOLICITATION, 0, 0, 0, target.packed) + option
+    destination = group if to is None or is_probe else target
+    return _frame(to or group_mac(group), sender_mac, sender, destination, message)
+
+
+def unsolicited(vip: IPv6Address, *, mac: bytes) -> bytes:
+    """A frame that tells everybody that ``vip`` is at ``mac`` (RFC 4861 section 7.2.6)."""
+    option = struct.pack("!BB6s", _TARGET_MAC, 1, mac)
+    message = _MESSAGE.pack(_ADVERTISEMENT, 0, 0, _OVERRIDE, vip.packed) + option
+    return _frame(group_mac(_ALL_NODES), mac, vip, _ALL_NODES, message)
+
+
+def parse(frame: bytes) -> Packet | None:
+    """The solicitation or advertisement in a frame that says who has which MAC address."""
+    if len(frame) < _ETHERNET.size + _IPV6.size + _MESSAGE.size:
+        return None
+    if _ETHERNET.unpack_from(frame)[2] != _ETHERTYPE_IPV6:
+        return None
+    _, length, next_header, hops, source, destination = _IPV6.unpack_from(frame, _ETHERNET.size)
+    message = frame[_ETHERNET.size + _IPV6.size :][:length]
+    if (next_header, hops, len(message)) != (_ICMPV6, _HOP_LIMIT, length):
+        return None
+    if length < _MESSAGE.size or _checksum(source, destination, message) != 0:
+        return None
+    kind, code, _, _, target = _MESSAGE.unpack_from(message)
+    if code != 0 or kind not in (_SOLICITATION, _ADVERTISEMENT):
+        return None
+    is_solicitation = kind == _SOLICITATION
+    mac = _option(message[_MESSAGE.size :], _SOURCE_MAC if is_solicitation else _TARGET_MAC)
+    # A solicited answer may leave the option out; the frame then says it.
+    mac = mac or frame[6:12]
+    if mac[0] & 1 or not any(mac):
+        return None  # a group's, or nobody's
+    return Packet(IPv6Address(source if is_solicitation else target), mac, is_solicitation)
+
+
+def _option(options: bytes, wanted: int) -> bytes | None:
+    while len(options) >= 8 and options[1] > 0:
+        if options[0] == wanted and options[1] == 1:
+            return options[2:8]
+        options = options[options[1] * 8 :]
+    return None
+
+
+def _frame(
+    to: bytes, sender_mac: bytes, source: IPv6Address, destination: IPv6Address, message: bytes
+) -> bytes:
+    checksum = _checksum(source.packed, destination.packed, message)
+    message = message[:2] + checksum.to_bytes(2) + message[4:]
+    header = _IPV6.pack(
+        6 << 28, len(message), _ICMPV6, _HOP_LIMIT, source.packed, destination.packed
+    )
+    return _ETHERNET.pack(to, sender_mac, _ETHERTYPE_IPV6) + header + message
+
+
+def _checksum(source: bytes, destination: bytes, message: bytes) -> int:
+    """RFC 8200 section 8.1."""
+    whole = source + destination + struct.pack("!IxxxB", len(message), _ICMPV6) + message
+    if len(whole) % 2:
+        whole += b"\0"
+    total: int = sum(struct.unpack(f"!{len(whole) // 2}H", whole))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
