@@ -1,17 +1,26 @@
-"""Addresses: which MAC the VIPs get, and the socket filter, interpreted here and by the kernel."""
+"""Addresses: which MAC the VIPs get, and the socket filters, interpreted here and by the kernel."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Collection, Sequence
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dr_forwarder.addresses import Identity, Instruction, frame_filter, identity, refuse_local
-from dr_forwarder.config.model import MacMode
+from dr_forwarder import nd, resolution
+from dr_forwarder.addresses import (
+    Identity,
+    Instruction,
+    frame_filter,
+    identity,
+    neighbour_filter,
+    refuse_local,
+)
+from dr_forwarder.config.model import Address, MacMode
 from dr_forwarder.errors import SetupError
 from dr_forwarder.interfaces import Interface
 from dr_forwarder.sockets import attach_filter
@@ -24,6 +33,8 @@ VIRTUAL = bytes.fromhex("00005e00013c")
 OTHER = bytes.fromhex("0200000000ee")
 EVERYBODY = b"\xff" * 6
 VIPS = (IPv4Address("10.9.0.100"), IPv4Address("203.0.113.7"))
+VIPS6 = (IPv6Address("2001:db8::64"), IPv6Address("2001:db8:1:2:3:4:5:64"))
+BOTH = VIPS + VIPS6
 LIMIT = 1518
 
 
@@ -80,9 +91,6 @@ REFUSED = [
         True,
         SYSCTL,
         id="virtual, passthru, forwarding",
-        marks=pytest.mark.xfail(
-            strict=True, reason="a passthru macvlan hands the kernel every frame as its own"
-        ),
     ),
 ]
 
@@ -97,19 +105,23 @@ def test_what_could_not_work_is_refused_with_the_cure(
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.xfail(strict=True, reason="mac = virtual is offered where it is refused in turn")
 def test_a_cure_that_is_refused_too_is_not_offered() -> None:
     with pytest.raises(SetupError) as refused:
         identity(AUTO, interface("macvlan", "bridge"), virtual_router_id=1, is_forwarding=True)
     assert "mac = virtual" not in str(refused.value)
 
 
-@pytest.mark.xfail(strict=True, reason="sysctl takes the dot of eth0.5 for a separator")
 def test_the_cure_works_for_a_vlan_interface() -> None:
     vlan = Interface("eth0.5", 3, NIC, 1500, True, "vlan")
     with pytest.raises(SetupError) as refused:
         identity(NIC_MODE, vlan, virtual_router_id=1, is_forwarding=True)
     assert "conf.eth0.5.forwarding" not in str(refused.value)
+
+
+def test_a_dot_in_the_name_of_an_interface_is_a_slash_for_sysctl() -> None:
+    vlan = Interface("eth0.5", 3, NIC, 1500, True, "vlan")
+    with pytest.raises(SetupError, match=r"sysctl -w net\.ipv4\.conf\.eth0/5\.forwarding=0 "):
+        identity(NIC_MODE, vlan, virtual_router_id=1, is_forwarding=True)
 
 
 @pytest.mark.parametrize("number", [1, 60, 255])
@@ -127,8 +139,14 @@ def test_a_vip_of_the_kernel_is_refused_with_the_command_that_takes_it_away() ->
         refuse_local(VIPS, [interface(), own])
 
 
+def test_an_ipv6_vip_of_the_kernel_is_refused_too() -> None:
+    own = interface(addresses=(IPv4Address("10.9.0.2"), VIPS6[0]))
+    with pytest.raises(SetupError, match=r"run: ip addr del 2001:db8::64 dev eth0$"):
+        refuse_local(BOTH, [own])
+
+
 def test_other_addresses_of_the_kernel_are_fine() -> None:
-    refuse_local(VIPS, [interface(addresses=(IPv4Address("10.9.0.2"),))])
+    refuse_local(BOTH, [interface(addresses=(IPv4Address("10.9.0.2"), IPv6Address("fe80::1")))])
 
 
 # ---- The socket filter ----
@@ -136,9 +154,11 @@ def test_other_addresses_of_the_kernel_are_fine() -> None:
 OPCODES = {
     0x20: "load word",
     0x28: "load half",
+    0x30: "load byte",
     0x80: "load length",
     0x15: "jump if equal",
     0x25: "jump if greater",
+    0x05: "jump",
     0x06: "return",
 }
 
@@ -150,8 +170,8 @@ def run(program: Sequence[Instruction], frame: bytes) -> int:
         code, if_true, if_false, k = program[at]
         at += 1
         match OPCODES[code]:
-            case "load word" | "load half":
-                size = 4 if code == 0x20 else 2
+            case "load word" | "load half" | "load byte":
+                size = {0x20: 4, 0x28: 2, 0x30: 1}[code]
                 if k + size > len(frame):
                     return 0
                 accumulator = int.from_bytes(frame[k : k + size])
@@ -161,12 +181,14 @@ def run(program: Sequence[Instruction], frame: bytes) -> int:
                 at += if_true if accumulator == k else if_false
             case "jump if greater":
                 at += if_true if accumulator > k else if_false
+            case "jump":
+                at += k
             case "return":
                 return k
 
 
 def programs(
-    mac: bytes, vips: Collection[IPv4Address] = VIPS
+    mac: bytes, vips: Collection[Address] = BOTH
 ) -> tuple[tuple[Instruction, ...], tuple[Instruction, ...]]:
     """The filters for ordinary frames and for longer ones."""
     who = Identity(mac, is_virtual=mac == VIRTUAL)
@@ -181,13 +203,29 @@ def ipv4(to: bytes, target: IPv4Address | str, length: int = 60) -> bytes:
     return (to + OTHER + b"\x08\x00" + header).ljust(length, b"\0")
 
 
+def ipv6(
+    to: bytes, target: IPv6Address | str, length: int = 60, *, kind: int = 0x86DD, next_: int = 6
+) -> bytes:
+    source = IPv6Address("2001:db8::1").packed
+    head = b"\x60" + bytes(5) + bytes([next_, 64]) + source + IPv6Address(target).packed
+    return (to + OTHER + kind.to_bytes(2) + head).ljust(length, b"\0")
+
+
+def question(vip: IPv6Address, **more: bytes) -> bytes:
+    """A neighbour solicitation, to the group that it goes to."""
+    return nd.solicitation(vip, sender=IPv6Address("2001:db8::1"), sender_mac=OTHER, **more)
+
+
 def typed(to: bytes, kind: int, length: int = 60) -> bytes:
     """No IPv4, but with a VIP where IPv4 would have it."""
     return (to + OTHER + kind.to_bytes(2) + bytes(16) + VIPS[0].packed).ljust(length, b"\0")
 
 
 ARP, IPV6, VLAN = 0x0806, 0x86DD, 0x8100
-NEIGHBOUR = VIPS[0] + 1
+NEIGHBOUR, NEIGHBOUR6 = VIPS[0] + 1, VIPS6[0] + 1
+GROUP, OTHER_GROUP = (nd.group_mac(nd.solicited_node(vip)) for vip in VIPS6)
+NAMESAKE = IPv6Address("2001:db8:ffff::64")
+"""Listens to the same group as the first VIP does."""
 
 # A frame, and whether it is let in by the filter for ordinary (o) and for longer (l) frames;
 # first where the VIPs have a virtual MAC address, then where they have the interface's.
@@ -209,6 +247,32 @@ FRAMES = [
     pytest.param(typed(VIRTUAL, IPV6), "o", "", id="IPv6 to the virtual MAC"),
     pytest.param(typed(NIC, IPV6), "", "", id="IPv6 to the interface's MAC"),
     pytest.param(typed(NIC, VLAN), "", "", id="a tag that was left in the frame"),
+    pytest.param(question(VIPS6[0]), "o", "o", id="a question to the group of a VIP"),
+    pytest.param(question(VIPS6[1]), "o", "o", id="a question to the group of another VIP"),
+    pytest.param(question(NAMESAKE), "o", "o", id="the group is not the VIPs' alone"),
+    pytest.param(question(NEIGHBOUR6), "", "", id="a question to another group"),
+    pytest.param(question(VIPS6[0], to=VIRTUAL), "o", "", id="a question to the virtual MAC, IPv6"),
+    pytest.param(question(VIPS6[0], to=NIC), "", "o", id="a question to the interface's MAC, IPv6"),
+    pytest.param(nd.unsolicited(VIPS6[0], mac=OTHER), "", "", id="another announces a VIP"),
+    pytest.param(ipv6(bytes.fromhex("333300000001"), "ff02::1"), "", "", id="all IPv6 nodes"),
+    pytest.param(ipv6(VIRTUAL, VIPS6[0]), "o", "", id="an IPv6 VIP at the virtual MAC"),
+    pytest.param(ipv6(VIRTUAL, NEIGHBOUR6), "o", "", id="what else comes there in IPv6"),
+    pytest.param(ipv6(NIC, VIPS6[0]), "", "o", id="an IPv6 VIP at the interface's MAC"),
+    pytest.param(ipv6(NIC, VIPS6[1]), "", "o", id="another IPv6 VIP at the interface's MAC"),
+    pytest.param(ipv6(NIC, NEIGHBOUR6), "", "", id="the host's own IPv6 traffic"),
+    pytest.param(ipv6(NIC, NAMESAKE), "", "", id="the host's own, nearly a VIP"),
+    pytest.param(ipv6(NIC, VIPS6[0] + (1 << 32)), "", "", id="only the third word differs"),
+    pytest.param(ipv6(NIC, VIPS6[0] + (1 << 64)), "", "", id="only the second word differs"),
+    pytest.param(ipv6(NIC, VIPS6[0] + (1 << 96)), "", "", id="only the first word differs"),
+    pytest.param(ipv6(OTHER, VIPS6[0]), "", "", id="an IPv6 VIP at somebody else's MAC"),
+    pytest.param(ipv6(NIC, VIPS6[0], kind=0x0800), "", "", id="an IPv6 VIP in an IPv4 frame"),
+    pytest.param(ipv6(NIC, VIPS6[0], LIMIT), "", "o", id="the longest, IPv6"),
+    pytest.param(ipv6(NIC, VIPS6[0], LIMIT + 1), "", "l", id="one byte too long, IPv6"),
+    pytest.param(ipv6(VIRTUAL, VIPS6[0], 65_226), "l", "", id="joined by offloads, IPv6"),
+    pytest.param(question(VIPS6[0]).ljust(LIMIT + 1), "l", "l", id="a question that is too long"),
+    pytest.param(ipv6(NIC, VIPS6[0])[:54], "", "o", id="nothing but headers, IPv6"),
+    pytest.param(ipv6(NIC, VIPS6[0])[:53], "", "", id="a cut address, IPv6"),
+    pytest.param(question(VIPS6[0])[:14], "o", "o", id="nothing but Ethernet to the group"),
     pytest.param(ipv4(VIRTUAL, VIPS[0], LIMIT - 1), "o", "", id="nearly the longest"),
     pytest.param(ipv4(VIRTUAL, VIPS[0], LIMIT), "o", "", id="the longest"),
     pytest.param(ipv4(VIRTUAL, VIPS[0], LIMIT + 1), "l", "", id="one byte too long"),
@@ -241,23 +305,46 @@ def test_what_is_let_in_is_not_cut() -> None:
     assert run(programs(NIC)[1], frame) >= len(frame)
 
 
-FRAME = st.builds(
-    lambda to, kind, target, length: (
-        ipv4(to, target, length)[:12] + kind.to_bytes(2) + ipv4(to, target, length)[14:]
+MACS = st.sampled_from([VIRTUAL, NIC, OTHER, EVERYBODY, GROUP])
+KINDS = st.sampled_from([ARP, 0x0800, IPV6, VLAN])
+LENGTHS = st.sampled_from([0, 60, LIMIT - 1, LIMIT, LIMIT + 1, 65_226])
+FRAME = st.one_of(
+    st.builds(
+        lambda to, kind, target, length: (
+            ipv4(to, target, length)[:12] + kind.to_bytes(2) + ipv4(to, target, length)[14:]
+        ),
+        MACS,
+        KINDS,
+        st.sampled_from([*VIPS, NEIGHBOUR]),
+        LENGTHS,
     ),
-    st.sampled_from([VIRTUAL, NIC, OTHER, EVERYBODY]),
-    st.sampled_from([ARP, 0x0800, IPV6, VLAN]),
-    st.sampled_from([*VIPS, NEIGHBOUR]),
-    st.sampled_from([0, 60, LIMIT - 1, LIMIT, LIMIT + 1, 65_226]),
+    st.builds(
+        lambda to, kind, target, length: ipv6(to, target, length, kind=kind),
+        MACS,
+        KINDS,
+        st.sampled_from([*VIPS6, NEIGHBOUR6, NAMESAKE]),
+        LENGTHS,
+    ),
+    st.builds(
+        lambda vip, to, length: question(vip, to=to).ljust(length, b"\0"),
+        st.sampled_from([*VIPS6, NEIGHBOUR6, NAMESAKE]),
+        st.none() | MACS,
+        LENGTHS,
+    ),
 )
 
 
 def is_ours(frame: bytes, mac: bytes) -> bool:
-    if frame[12:14] == b"\x08\x06":
+    if frame[12:14] == b"\x08\x06" or frame[:6] in (GROUP, OTHER_GROUP):
         return True
-    if mac == VIRTUAL:
+    if mac == VIRTUAL or frame[:6] != mac:
         return frame[:6] == mac
-    return (frame[:6], frame[12:14]) == (mac, b"\x08\x00") and IPv4Address(frame[30:34]) in VIPS
+    match int.from_bytes(frame[12:14]):
+        case 0x0800:
+            return frame[30:34] in [vip.packed for vip in VIPS]
+        case 0x86DD:
+            return frame[38:54] in [vip.packed for vip in VIPS6]
+    return False
 
 
 @PATIENT
@@ -274,48 +361,111 @@ def test_no_bytes_pass_both(frame: bytes, mac: bytes) -> None:
     assert let_in(frame, programs(mac)) in ("", "o")
 
 
-MANY = tuple(IPv4Address("10.0.0.0") + number for number in range(1001))
+MOST = 300
+MANY = tuple(IPv4Address("10.0.0.0") + number for number in range(MOST + 1))
+MANY6 = tuple(IPv6Address("2001:db8::") + number for number in range(MOST + 1))
+ROOM = 4096
+"""Instructions of a classic filter, BPF_MAXINSNS."""
 
 
-def test_with_a_thousand_vips_the_filter_still_looks_for_each() -> None:
-    ordinary, _ = programs(NIC, MANY[:1000])
-    assert len(ordinary) <= 4096
-    assert [run(ordinary, ipv4(NIC, each)) > 0 for each in (MANY[0], MANY[999])] == [True, True]
-    assert run(ordinary, ipv4(NIC, MANY[1000])) == 0
+def test_with_300_vips_the_filter_still_looks_for_each() -> None:
+    ordinary, _ = programs(NIC, MANY[:MOST])
+    assert len(ordinary) <= ROOM
+    assert run(ordinary, ipv4(NIC, MANY[0])) > 0
+    assert run(ordinary, ipv4(NIC, MANY[MOST - 1])) > 0
+    assert run(ordinary, ipv4(NIC, MANY[MOST])) == 0
 
 
-def test_beyond_a_thousand_all_that_comes_to_the_mac_is_let_in() -> None:
+def test_with_250_vips_of_ipv6_the_filter_still_looks_for_each() -> None:
+    ordinary, _ = programs(NIC, MANY6[:250])
+    assert len(ordinary) <= ROOM
+    for vip in (MANY6[0], MANY6[249]):
+        assert run(ordinary, ipv6(NIC, vip)) > 0
+        assert run(ordinary, question(vip)) > 0
+    assert run(ordinary, ipv6(NIC, MANY6[250])) == 0
+    assert run(ordinary, question(MANY6[250])) == 0
+
+
+def test_beyond_300_all_that_comes_to_the_mac_is_let_in() -> None:
     ordinary, longer = programs(NIC, MANY)
     assert run(ordinary, ipv4(NIC, NEIGHBOUR)) > 0
     assert run(ordinary, ipv4(OTHER, MANY[0])) == 0
     assert run(longer, ipv4(NIC, NEIGHBOUR)) == 0
 
 
+@pytest.mark.parametrize("mac", [VIRTUAL, NIC], ids=["virtual", "nic"])
+def test_a_question_for_any_of_many_vips_is_let_in(mac: bytes) -> None:
+    ordinary, longer = programs(mac, MANY6)
+    assert [vip for vip in MANY6 if run(ordinary, question(vip)) == 0] == []
+    assert [vip for vip in MANY6 if run(longer, question(vip)) > 0] == []
+
+
 def test_without_vips_nothing_but_arp_is_let_in_at_the_interfaces_mac() -> None:
     ordinary, _ = programs(NIC, ())
     assert run(ordinary, ipv4(NIC, NEIGHBOUR)) == 0
+    assert run(ordinary, ipv6(NIC, NEIGHBOUR6)) == 0
+    assert run(ordinary, question(VIPS6[0])) == 0
     assert run(ordinary, typed(EVERYBODY, ARP)) > 0
 
 
+@pytest.mark.parametrize(("vips", "others"), [(VIPS, VIPS6), (VIPS6, VIPS)], ids=["IPv4", "IPv6"])
+def test_one_family_alone(vips: tuple[Address, ...], others: tuple[Address, ...]) -> None:
+    ordinary, _ = programs(NIC, vips)
+    for each, expected in [*((vip, True) for vip in vips), *((vip, False) for vip in others)]:
+        frame = ipv4(NIC, each) if isinstance(each, IPv4Address) else ipv6(NIC, each)
+        assert (run(ordinary, frame) > 0) is expected
+
+
 SIZES = [
-    pytest.param(VIRTUAL, VIPS, id="virtual MAC"),
-    pytest.param(NIC, VIPS, id="interface's MAC"),
+    pytest.param(VIRTUAL, BOTH, id="virtual MAC"),
+    pytest.param(NIC, BOTH, id="interface's MAC"),
     pytest.param(NIC, (), id="no VIPs"),
-    pytest.param(NIC, MANY[:1000], id="1000 VIPs"),
-    pytest.param(NIC, MANY, id="1001 VIPs"),
+    pytest.param(NIC, MANY[:MOST], id="300 VIPs"),
+    pytest.param(NIC, MANY, id="301 VIPs"),
+    pytest.param(NIC, MANY[:125] + MANY6[:125], id="250 VIPs of both families"),
+    pytest.param(NIC, MANY6[:MOST], id="300 IPv6 VIPs"),
+    pytest.param(NIC, MANY6, id="301 IPv6 VIPs"),
+    pytest.param(VIRTUAL, MANY6, id="301 IPv6 VIPs, virtual MAC"),
 ]
 
 
 @pytest.mark.parametrize(("mac", "vips"), SIZES)
-def test_the_kernel_accepts_the_filters_on_a_packet_socket(
-    mac: bytes, vips: tuple[IPv4Address, ...]
+def test_a_filter_is_not_too_long_for_the_kernel(mac: bytes, vips: tuple[Address, ...]) -> None:
+    assert max(map(len, programs(mac, vips))) <= ROOM
+
+
+OPTMEM = Path("/proc/sys/net/core/optmem_max")
+REPLACED = [
+    pytest.param(VIRTUAL, BOTH, id="virtual MAC"),
+    pytest.param(NIC, BOTH, id="interface's MAC"),
+    pytest.param(NIC, (), id="no VIPs"),
+    pytest.param(NIC, MANY[:250], id="250 VIPs"),
+    pytest.param(NIC, MANY, id="301 VIPs"),
+    pytest.param(NIC, MANY[:150] + MANY6[:100], id="250 VIPs of both"),
+    pytest.param(NIC, MANY6[:250], id="250 IPv6 VIPs"),
+    pytest.param(NIC, MANY6, id="301 IPv6 VIPs"),
+    pytest.param(VIRTUAL, MANY6, id="301 IPv6 VIPs, virtual MAC"),
+]
+
+
+@pytest.mark.parametrize(("mac", "vips"), REPLACED)
+def test_the_kernel_takes_the_filters_one_after_the_other(
+    mac: bytes, vips: tuple[Address, ...]
 ) -> None:
+    """As on a reload; the old filter goes when the new one is in force."""
+    sender, receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with sender, receiver:
+        for program in programs(mac, vips):
+            attach_filter(receiver, program)
+
+
+def test_a_packet_socket_takes_the_filters() -> None:
     try:
         where = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     except PermissionError:
         pytest.skip("packet sockets need CAP_NET_RAW")
     with where:
-        for program in programs(mac, vips):
+        for program in (*programs(VIRTUAL), *programs(NIC), neighbour_filter()):
             attach_filter(where, program)
 
 
@@ -328,12 +478,14 @@ def test_the_kernel_decides_as_the_interpreter_does(
     assert let_in_by_the_kernel(frame, programs(NIC)) == at_nic
 
 
-def let_in_by_the_kernel(frame: bytes, filters: Sequence[Sequence[Instruction]]) -> str:
+def let_in_by_the_kernel(
+    frame: bytes, filters: Sequence[Sequence[Instruction]], letters: str = "ol"
+) -> str:
     sender, receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     passed = ""
     with sender, receiver:
         receiver.setblocking(False)
-        for letter, program in zip("ol", filters, strict=True):
+        for letter, program in zip(letters, filters, strict=True):
             attach_filter(receiver, program)
             sender.send(frame)
             try:
@@ -355,3 +507,54 @@ def test_a_new_filter_replaces_the_old_one_at_once() -> None:
         assert [receiver.recv(100)[30:34] for _ in range(2)] == [vip.packed for vip in VIPS]
         with pytest.raises(BlockingIOError):
             receiver.recv(100)
+
+
+# ---- The filter of the socket for neighbours ----
+
+
+def advertisement(to: bytes = NIC) -> bytes:
+    return to + nd.unsolicited(VIPS6[0], mac=OTHER)[6:]
+
+
+def patched(frame: bytes, at: int, value: int) -> bytes:
+    return frame[:at] + bytes([value]) + frame[at + 1 :]
+
+
+NEIGHBOURS = [
+    pytest.param(typed(EVERYBODY, ARP), True, id="a question to everybody"),
+    pytest.param(typed(NIC, ARP), True, id="an answer"),
+    pytest.param(typed(OTHER, ARP, 42), True, id="ARP that is not padded"),
+    pytest.param(question(VIPS6[0]), True, id="a solicitation"),
+    pytest.param(question(NEIGHBOUR6), True, id="a solicitation for anybody"),
+    pytest.param(question(VIPS6[0], to=NIC), True, id="a solicitation to one"),
+    pytest.param(advertisement(), True, id="an answer to a solicitation"),
+    pytest.param(nd.unsolicited(VIPS6[0], mac=OTHER), True, id="an announcement"),
+    pytest.param(patched(advertisement(), 54, 134), False, id="a router speaks"),
+    pytest.param(patched(advertisement(), 54, 137), False, id="a redirect"),
+    pytest.param(patched(advertisement(), 54, 128), False, id="a ping"),
+    pytest.param(patched(advertisement(), 20, 17), False, id="UDP"),
+    pytest.param(patched(advertisement(), 20, 0), False, id="an extension header"),
+    pytest.param(ipv6(NIC, VIPS6[0], 200), False, id="TCP over IPv6"),
+    pytest.param(ipv4(NIC, VIPS[0], 200), False, id="IPv4"),
+    pytest.param(ipv6(NIC, VIPS6[0], 200, kind=VLAN, next_=58), False, id="another VLAN's"),
+    pytest.param(advertisement()[:55], True, id="nothing but the type"),
+    pytest.param(advertisement()[:54], False, id="without the type"),
+    pytest.param(advertisement()[:20], False, id="without the next header"),
+    pytest.param(bytes(13), False, id="not even Ethernet"),
+    pytest.param(b"", False, id="nothing"),
+]
+
+
+@pytest.mark.parametrize(("frame", "expected"), NEIGHBOURS)
+def test_what_the_socket_for_neighbours_hears(frame: bytes, expected: bool) -> None:
+    kept = run(neighbour_filter(), frame)
+    assert (kept > 0) is expected
+    assert not kept or kept >= len(frame)
+    assert let_in_by_the_kernel(frame, [neighbour_filter()], "n") == ("n" if expected else "")
+
+
+@PATIENT
+@given(st.one_of(FRAME, st.binary(max_size=120)))
+def test_all_that_is_understood_is_heard(frame: bytes) -> None:
+    if resolution.heard(frame) is not None:
+        assert run(neighbour_filter(), frame) > 0

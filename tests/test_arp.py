@@ -22,6 +22,8 @@ EVERYBODY = "ff:ff:ff:ff:ff:ff"
 DIRECTOR, SERVER, VIP = "10.10.10.61", "10.10.10.62", "10.10.10.60"
 
 MACS = st.binary(min_size=6, max_size=6)
+STATIONS = MACS.filter(lambda mac: any(mac) and not mac[0] & 1)
+"""One interface each: neither a group nor nobody."""
 ADDRESSES = st.integers(0, 2**32 - 1).map(IPv4Address)
 
 
@@ -90,7 +92,7 @@ def test_every_frame_has_the_smallest_length_of_ethernet(address: IPv4Address, m
 
 
 @PATIENT
-@given(ADDRESSES, ADDRESSES, MACS)
+@given(ADDRESSES, ADDRESSES, STATIONS)
 def test_what_was_sent_is_understood(target: IPv4Address, sender: IPv4Address, mac: bytes) -> None:
     frame = arp.request(target, sender=sender, sender_mac=mac)
     assert arp.parse(frame) == arp.Packet(True, mac, sender, target)
@@ -133,6 +135,11 @@ IGNORED = [
     pytest.param(Ether(dst=OURS) / IP(dst=VIP) / ICMP() / bytes(40), id="IPv4"),
     pytest.param(Ether(dst=OURS, type=0x8035) / bytes(QUESTION), id="RARP"),
     pytest.param(Ether(dst=OURS) / Dot1Q(vlan=5) / ANSWER, id="another VLAN's"),
+    pytest.param(Ether(dst=OURS) / ARP(op=2, hwsrc=NOBODY, psrc=SERVER), id="at nobody's MAC"),
+    pytest.param(Ether(dst=OURS) / ARP(op=2, hwsrc=EVERYBODY, psrc=SERVER), id="at everybody's"),
+    pytest.param(
+        Ether(dst=OURS) / ARP(op=2, hwsrc="03:bf:0a:0a:0a:3e", psrc=SERVER), id="at a group's MAC"
+    ),
     pytest.param(Ether(dst=OURS) / ARP(op=3, psrc=SERVER, pdst=VIP), id="reverse request"),
     pytest.param(Ether(dst=OURS) / ARP(op=0, psrc=SERVER, pdst=VIP), id="operation 0"),
     pytest.param(Ether(dst=OURS) / ARP(op=258, psrc=SERVER, pdst=VIP), id="operation 2, swapped"),

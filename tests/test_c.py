@@ -20,15 +20,6 @@ ADDRESS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREAD = ("-fsanitize=thread",)
 LIMIT_S = 120
 
-KNOWN = {
-    "test_state_refused": "state.c: is_ours() looks neither at clock nor at changing",
-}
-"""Programs that fail, and the bug in the core that they show."""
-
-KNOWN_INPUTS = {
-    "sequence/client_port_0": "a client's port 0 is taken for a persistence template's",
-}
-
 Build = Callable[[Path, tuple[str, ...]], Path]
 
 
@@ -84,12 +75,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     return build
 
 
-def known(name: str, bugs: dict[str, str]) -> object:
-    marks = [pytest.mark.xfail(strict=True, reason=bugs[name])] if name in bugs else []
-    return pytest.param(name, marks=marks)
-
-
-@pytest.mark.parametrize("name", [known(name, KNOWN) for name in PROGRAMS])
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_runs_clean_under_address_and_undefined(build: Build, name: str) -> None:
     run([build(ROOT / "tests" / "c" / f"{name}.c", ADDRESS)])
 
@@ -112,9 +98,4 @@ def replays(build: Build) -> dict[str, Path]:
 def test_the_corpus_runs_clean(replays: dict[str, Path], target: str) -> None:
     files = sorted((CORPUS / target).iterdir())
     assert len(files) > 10
-    run([replays[target], *(path for path in files if f"{target}/{path.name}" not in KNOWN_INPUTS)])
-
-
-@pytest.mark.parametrize("name", [known(name, KNOWN_INPUTS) for name in KNOWN_INPUTS])
-def test_an_input_that_found_a_bug_runs_clean(replays: dict[str, Path], name: str) -> None:
-    run([replays[name.split("/")[0]], CORPUS / name])
+    run([replays[target], *files])

@@ -211,13 +211,11 @@ def test_check_explains_persistence_fallback_and_what_a_failure_does(
     )
 
 
-@pytest.mark.xfail(strict=True, reason="the explanation does not look at checkport")
 def test_check_names_the_port_that_is_checked(command: Command, written: Written) -> None:
     config = written(VIRTUAL + "    real=10.9.0.11:80 gate\n    checkport=8080\n")
     assert "  -> 10.9.0.11 weight 1 (checked on port 8080)\n" in command("check", config).out
 
 
-@pytest.mark.xfail(strict=True, reason="bytes that are no UTF-8 cannot be printed as they are")
 def test_check_survives_a_file_in_another_encoding(tmp_path: Path) -> None:
     config = tmp_path / "ldirectord.cf"
     config.write_bytes(
@@ -288,7 +286,6 @@ def test_what_is_not_direct_routing_can_be_left_out(command: Command, written: W
     assert only_line(ended.err).startswith(f"{config}:2: warning: 10.9.0.11:80 is left out")
 
 
-@pytest.mark.xfail(strict=True, reason="enums and sets are not made JSON")
 def test_check_can_print_json() -> None:
     ended = process("check", "--json", TUTORIAL)
     assert ended.status == 0
@@ -353,7 +350,6 @@ def test_run_of_a_second_director_names_the_first(tmp_path: Path, written: Writt
     )
 
 
-@pytest.mark.xfail(strict=True, reason="a Unix socket's path has at most 107 bytes")
 def test_run_says_so_when_the_state_directory_has_too_long_a_name(
     tmp_path: Path, written: Written
 ) -> None:

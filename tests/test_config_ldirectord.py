@@ -554,9 +554,9 @@ def test_what_is_refused_says_where_and_why(text: str, line: int, reason: str) -
 
 
 NOT_DONE = [
-    ("virtual=7\n\n", 1, "firewall marks are not supported yet"),
-    ("virtual6=[2001:db8::1]:80\n\n", 1, "IPv6 virtual services are not supported yet"),
-    (f"{V}    service=http\n    scheduler=sh", 3, "scheduler must be rr, wrr, lc or wlc, not 'sh'"),
+    ("virtual=7\n\n", 1, "firewall mark"),
+    ("virtual6=7\n\n", 1, "firewall mark"),
+    (f"{V}    service=http\n    scheduler=nosuch", 3, "not 'nosuch'"),
 ]
 
 
@@ -567,6 +567,15 @@ def test_what_the_director_cannot_leave_out_is_refused(text: str, line: int, rea
         accept(text)
     assert caught.value.line == line
     assert reason in caught.value.reason
+
+
+def test_ipv6_virtual_services_are_taken() -> None:
+    config = accept(
+        "virtual6=[2001:db8::1]:80\n    real6=[2001:db8::2]:80 gate\n"
+        "    fallback6=[2001:db8::3]\n    persistent=60\n    netmask=64\n"
+    )
+    assert [each.name for each in config.virtuals] == ["[2001:db8::1]:80"]
+    assert config.notices == ()
 
 
 @pytest.mark.parametrize("what", sorted(NOT_YET))

@@ -274,10 +274,6 @@ def test_the_connections_of_a_deleted_service_wait_for_it(director: Director) ->
     assert director.tcp("PA") == 3
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="kernel IPVS zeroes statistics when a server returns to another service object",
-)
 def test_a_service_that_comes_back_counts_from_zero_and_so_do_its_servers(
     director: Director,
 ) -> None:

@@ -174,10 +174,6 @@ def test_a_hundred_lives_leave_nothing_behind(tmp_path: Path) -> None:
     assert descriptors() == before
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="dr_engine_stop() leaves `stop` set: a loop that is started again ends at once",
-)
 def test_a_loop_that_was_stopped_can_be_started_again(director: Director) -> None:
     engine = director.engine
     engine.start()
@@ -263,9 +259,6 @@ def test_only_its_owner_may_read_the_state(tmp_path: Path) -> None:
         assert state.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.xfail(
-    strict=True, reason="state.c: is_ours() does not compare the clock that times are of"
-)
 def test_state_of_another_boot_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = tmp_path / "state"
     with Director(state_file=state) as director:

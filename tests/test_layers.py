@@ -33,13 +33,17 @@ MEMORY = {"errno.h", "stdlib.h"}
 C_LAYERS: dict[str, set[str]] = {
     "dr": {"stddef.h", "stdint.h"},
     "packet": PLAIN,
+    "icmp": PLAIN | {"packet.h"},
+    "states": PLAIN | {"dr.h", "packet.h"},
     "table": PLAIN | MEMORY | {"dr.h", "packet.h", "schedulers/schedulers.h"},
     "schedulers": PLAIN | MEMORY | {"dr.h", "packet.h", "table.h"},
-    "states": PLAIN | {"dr.h", "packet.h"},
-    "connections": PLAIN | {"dr.h", "packet.h", "states.h", "table.h"},
-    "announce": PLAIN | {"dr.h", "packet.h", "table.h"},
-    "director": {"connections.h", "dr.h", "table.h"},
-    "forward": PLAIN | {"announce.h", "director.h", "schedulers/schedulers.h"},
+    "changes": PLAIN | MEMORY | {"schedulers/schedulers.h", "table.h"},
+    "announce": PLAIN | {"dr.h", "icmp.h", "packet.h", "table.h"},
+    "fragments": PLAIN | MEMORY | {"dr.h", "packet.h", "table.h"},
+    "connections": PLAIN | {"changes.h", "dr.h", "packet.h", "states.h", "table.h"},
+    "director": {"connections.h", "dr.h", "icmp.h", "table.h"},
+    "schedule": PLAIN | {"director.h", "schedulers/schedulers.h", "states.h"},
+    "forward": PLAIN | {"announce.h", "director.h", "fragments.h", "icmp.h", "schedule.h"},
     "listing": PLAIN | {"director.h"},
     "state": PLAIN | {"director.h"},
     "io": {"dr.h"},
@@ -48,8 +52,12 @@ C_LAYERS: dict[str, set[str]] = {
     "engine": PLAIN
     | MEMORY
     | {"pthread.h", "time.h"}
-    | {"forward.h", "io.h", "listing.h", "schedulers/schedulers.h", "state.h"},
+    | {"changes.h", "forward.h", "fragments.h", "io.h", "listing.h", "state.h"}
+    | {"schedulers/schedulers.h"},
 }
+
+PURE_FUNCTIONS = {"packet", "icmp", "states"}
+"""Bytes and numbers in, bytes and numbers out: they keep nothing and allocate nothing."""
 
 
 def layer(path: Path) -> str:
@@ -79,6 +87,39 @@ def test_only_the_ends_and_the_engine_know_the_system() -> None:
         "engine",
         "io_memory",
         "io_ring",
+    }
+
+
+def test_what_only_computes_takes_no_memory() -> None:
+    for name in PURE_FUNCTIONS:
+        assert not C_LAYERS[name] & MEMORY
+
+
+SCHEDULER_FILES = [path for path in C_FILES if layer(path) == "schedulers"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in SCHEDULER_FILES if "\nconst struct scheduler scheduler_" in path.read_text()],
+    ids=lambda path: path.name,
+)
+def test_a_scheduler_knows_no_other_scheduler(path: Path) -> None:
+    """They share the hash and the locality table, and a header that names them all."""
+    shared = {"hash.h", "locality.h", "schedulers.h"} | PLAIN
+    assert set(re.findall(r'^#include ["<](.+?)[">]', path.read_text(), re.MULTILINE)) <= shared
+    assert not re.findall(r"\bscheduler_(?:of|find|attach)\(", path.read_text())
+
+
+def test_every_scheduler_has_a_file_of_its_name() -> None:
+    named = {
+        name
+        for path in SCHEDULER_FILES
+        for name in re.findall(r'\.name = "(\w+)"', path.read_text())
+    }
+    assert named == {path.stem for path in SCHEDULER_FILES if path.suffix == ".c"} - {
+        "hash",
+        "locality",
+        "schedulers",
     }
 
 

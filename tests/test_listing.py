@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from dr_forwarder.config.model import Address
 from dr_forwarder.ipvsadm import listing
 from dr_forwarder.ipvsadm.listing import View
-from dr_forwarder.table import Connection, Counters, Key, Server, ServerRow, Service, ServiceRow
+from dr_forwarder.table import (
+    Connection,
+    Counters,
+    Key,
+    Server,
+    ServerRow,
+    Service,
+    ServiceFlag,
+    ServiceRow,
+)
 
 PATIENT = settings(deadline=None)
 """A busy machine is no fault of the code."""
@@ -217,6 +226,11 @@ def test_a_number_always_fits_and_is_never_rounded_up(value: int) -> None:
 # ---- Flags and names ----
 
 
+OPS, FALLBACK = ServiceFlag.ONE_PACKET, ServiceFlag.SCHEDULER_1
+PORT, ALL = ServiceFlag.SCHEDULER_2, ~ServiceFlag(0)
+MH = "TCP  10.0.0.100:80 mh"
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [
@@ -228,10 +242,52 @@ def test_a_number_always_fits_and_is_never_rounded_up(value: int) -> None:
             "TCP  10.0.0.100:80 wlc persistent 50 mask 255.0.0.0",
         ),
         ({"mask": IPv4Address("255.0.0.0")}, "TCP  10.0.0.100:80 wlc"),
+        ({"flags": OPS}, "TCP  10.0.0.100:80 wlc ops"),
+        ({"flags": FALLBACK, "scheduler": "sh"}, "TCP  10.0.0.100:80 sh (sh-fallback)"),
+        ({"flags": FALLBACK | PORT, "scheduler": "mh"}, f"{MH} (mh-fallback,mh-port)"),
+        ({"flags": ALL, "scheduler": "mh"}, f"{MH} (mh-fallback,mh-port,flag-3) ops"),
+        ({"flags": FALLBACK | PORT}, "TCP  10.0.0.100:80 wlc (flag-1,flag-2)"),
+        (
+            {
+                "flags": PORT | OPS,
+                "scheduler": "sh",
+                "persistent_s": 50,
+                "mask": IPv4Address("255.0.0.0"),
+            },
+            "TCP  10.0.0.100:80 sh (sh-port) persistent 50 mask 255.0.0.0 ops",
+        ),
     ],
 )
 def test_the_flags_of_a_service(more: dict[str, object], line: str) -> None:
     assert listing.table([service(**more)]) == f"{HEAD}{line}\n"  # type: ignore[arg-type]
+
+
+MASKS = [
+    ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", ""),
+    ("ffff:ffff:ffff:ffff::", " mask 64"),
+    ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe", " mask 127"),
+    ("8000::", " mask 1"),
+]
+
+
+@pytest.mark.parametrize(("mask", "shown"), MASKS)
+def test_the_mask_of_ipv6_is_a_prefix_length(mask: str, shown: str) -> None:
+    row = service("2001:db8::1", persistent_s=50, mask=IPv6Address(mask))
+    assert listing.table([row]) == f"{HEAD}TCP  [2001:db8::1]:80 wlc persistent 50{shown}\n"
+
+
+MARKS = [("0.0.0.7", "FWM  7"), ("::7", "FWM  7 IPv6"), ("255.255.255.255", "FWM  4294967295")]
+
+
+@pytest.mark.parametrize(("mark", "shown"), MARKS)
+def test_a_firewall_mark_is_a_number(mark: str, shown: str) -> None:
+    row = service(mark, 0, server("10.0.0.12", port=0), protocol="fwm", scheduler="rr")
+    assert listing.table([row]) == HEAD + text(
+        f"""
+{shown} rr
+  -> 10.0.0.12:0                  Route   1      0          0·········
+"""
+    )
 
 
 def named(address: Address, port: int, protocol: str) -> str:
@@ -291,6 +347,8 @@ def test_services_are_in_the_order_of_family_protocol_address_and_port() -> None
         service("10.0.0.9", 80),
         service("10.0.0.10", 80),
         service("10.0.0.10", 443),
+        service("0.0.0.7", 0, protocol="fwm"),
+        service("10.0.0.1", 80, protocol="sctp"),
         service("172.16.0.1", 80),
     ]
     assert starts(listing.table(rows)) == [
@@ -300,7 +358,9 @@ def test_services_are_in_the_order_of_family_protocol_address_and_port() -> None
         "TCP 172.16.0.1:80",
         "TCP 192.168.0.1:80",
         "UDP 10.0.0.1:80",
+        "SCTP 10.0.0.1:80",
         "TCP [2001:db8::1]:80",
+        "FWM 7",
     ]
 
 

@@ -96,10 +96,6 @@ def test_a_service_on_all_ports_keeps_a_client_together_on_all_of_them() -> None
         assert shown(director.templates()[0]) == "NONE 10.1.0.1:0 10.9.0.100:0 10.9.0.13:0"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="listing.c shows the server's configured port 0, ipvsadm -Lnc the packet's own port",
-)
 def test_a_connection_of_a_service_on_all_ports_is_listed_with_its_own_port() -> None:
     everything = service(f"{VIP}:0", persistent_s=300)
     with Director() as director:
@@ -126,10 +122,6 @@ def test_ftp_is_remembered_on_all_ports() -> None:
         assert [entry.port for entry in director.templates()] == [0]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="as in kernel IPVS, TCP to port 20 and to ports from 1024 on is a port-21 service's",
-)
 def test_passive_ftp_data_follows_its_control_connection() -> None:
     ftp = service(f"{VIP}:21", persistent_s=300)
     with Director() as director:
@@ -140,10 +132,7 @@ def test_passive_ftp_data_follows_its_control_connection() -> None:
 
 # ---- Port 0: the flow that looks like a template's key ----
 
-PORT_0 = "a client that sends from port 0 is taken for its own persistence template, and back"
 
-
-@pytest.mark.xfail(strict=True, reason=PORT_0)
 def test_a_client_that_sends_from_port_0_is_not_taken_for_its_template() -> None:
     with Director() as director:
         director.add_service(WEB, 1, 1)
@@ -155,7 +144,6 @@ def test_a_client_that_sends_from_port_0_is_not_taken_for_its_template() -> None
         assert director.counts(WEB)[2] == (1, 1)
 
 
-@pytest.mark.xfail(strict=True, reason=PORT_0)
 def test_a_connection_from_port_0_is_never_a_template_of_others() -> None:
     with Director() as director:
         director.add_service(WEB, 1, 1)

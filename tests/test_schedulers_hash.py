@@ -193,6 +193,20 @@ def test_sh_fallback_finds_another_server() -> None:
         assert set(table.slots()) == {1, 3}
 
 
+@settings(max_examples=30, deadline=None)
+@given(weights=st.lists(st.integers(0, 5), min_size=1, max_size=7))
+def test_sh_fallback_begins_at_twice_the_slot(weights: list[int]) -> None:
+    numbers = range(len(weights), 0, -1)
+    owners = [number for number in numbers for _ in range(max(1, weights[number - 1]))] * SLOTS
+    wanted = [
+        next((i for i in (owners[slot], *fallback) if weights[i - 1]), 0)
+        for slot in range(SLOTS)
+        for fallback in [[owners[(2 * slot + i) % SLOTS] for i in range(SLOTS)]]
+    ]
+    with Table("sh", *weights, flags=FALLBACK) as table:
+        assert table.slots() == wanted
+
+
 @pytest.mark.parametrize("scheduler", ["sh", "mh"])
 def test_fallback_finds_nobody_when_all_are_down(scheduler: str) -> None:
     with Table(scheduler, 1, 1, flags=FALLBACK) as table:

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONGEST_FRAME = 256 };
+enum { LONGEST_FRAME = 512 };
 
 /* A frame in the making; tests copy what they need into a block exactly as long. */
 struct made {
@@ -19,6 +19,8 @@ static const uint8_t client_mac[6] = {0x02, 0x00, 0x00, 0x00, 0x00, 0x01};
 static const uint8_t server_mac[6] = {0x02, 0x00, 0x0a, 0x09, 0x00, 0x0b};
 static const uint8_t vip[4] = {10, 9, 0, 100};
 static const uint8_t client_ip[4] = {10, 1, 0, 1};
+static const uint8_t vip6[16] = {0xfd, 0, 0, 9, [14] = 1, [15] = 0};
+static const uint8_t client_ip6[16] = {0xfd, 0, 0, 1, [15] = 1};
 
 static inline void put(struct made *made, const void *bytes, size_t length)
 {
@@ -47,15 +49,20 @@ static inline struct made ethernet(const uint8_t to[6], unsigned ethertype)
     return made;
 }
 
-static inline uint16_t header_checksum(const uint8_t *header, size_t length)
+/* Even lengths, and an odd one at the end. */
+static inline uint32_t sum_of_words(uint32_t sum, const uint8_t *bytes, size_t length)
 {
-    uint32_t sum = 0;
+    for (size_t i = 0; i < length; i++)
+        sum += i % 2 ? bytes[i] : (uint32_t)bytes[i] << 8;
+    return sum;
+}
 
-    for (size_t i = 0; i < length; i += 2)
-        sum += (uint32_t)(header[i] << 8 | header[i + 1]);
+static inline void write_checksum(uint8_t *at, uint32_t sum)
+{
     while (sum >> 16)
         sum = (sum & 0xffff) + (sum >> 16);
-    return (uint16_t)~sum;
+    at[0] = (uint8_t)(~sum >> 8);
+    at[1] = (uint8_t)~sum;
 }
 
 static inline void seal(struct made *made)
@@ -63,9 +70,7 @@ static inline void seal(struct made *made)
     uint8_t *ip = made->bytes + 14;
 
     ip[10] = ip[11] = 0;
-    uint16_t sum = header_checksum(ip, (size_t)(ip[0] & 0x0f) * 4);
-    ip[10] = (uint8_t)(sum >> 8);
-    ip[11] = (uint8_t)sum;
+    write_checksum(ip + 10, sum_of_words(0, ip, (size_t)(ip[0] & 0x0f) * 4));
 }
 
 /* Everything after the IPv4 header is put by the caller, who then calls finish(). */
@@ -161,23 +166,204 @@ static inline struct made later_fragment(void)
     return finish(made);
 }
 
-static inline struct made icmp_frame(void)
-{
-    struct made made = ipv4(1, 0, 0);
+/* ---- SCTP ---- */
 
-    put(&made, "\x08\0\xf7\xfe\0\0\0\1", 8);
+static inline struct made sctp_frame(unsigned client_port, unsigned chunk, unsigned bundled)
+{
+    struct made made = ipv4(132, 0, 0x4000);
+
+    put_ports(&made, client_port, 80);
+    put(&made, "\0\0\0\7\0\0\0\0", 8);
+    put8(&made, chunk);
+    put(&made, "\0\0\6\1\2\0\0", 7); /* two bytes, padded to four */
+    put8(&made, bundled);
+    put(&made, "\0\0\4", 3);
     return finish(made);
 }
 
-static inline struct made ipv6_frame(void)
+/* ---- ICMP ---- */
+
+static inline struct made icmp_message(unsigned type, const void *rest, size_t length)
+{
+    struct made made = ipv4(1, 0, 0);
+    size_t at = made.length;
+
+    put8(&made, type);
+    put(&made, "\0\0\0", 3);
+    put(&made, rest, length);
+    write_checksum(made.bytes + at + 2, sum_of_words(0, made.bytes + at, made.length - at));
+    return finish(made);
+}
+
+static inline struct made echo_frame(void)
+{
+    return icmp_message(8, "\0\1\0\2ping", 8);
+}
+
+/* About the VIP's answer to the connection of tcp_frame(client_port). */
+static inline struct made icmp_error(unsigned type, unsigned client_port)
+{
+    struct made quote = tcp_frame(client_port, 0x12);
+    uint8_t rest[4 + 28] = {0};
+    uint8_t *ip = rest + 4;
+
+    memcpy(ip, quote.bytes + 14, 28);
+    memcpy(ip + 12, vip, 4);
+    memcpy(ip + 16, client_ip, 4);
+    memcpy(ip + 20, quote.bytes + 36, 2);
+    memcpy(ip + 22, quote.bytes + 34, 2);
+    return icmp_message(type, rest, sizeof(rest));
+}
+
+/* ---- IPv6 ---- */
+
+static inline struct made ipv6(unsigned next)
 {
     struct made made = ethernet(director_mac, 0x86dd);
 
-    put(&made, "\x60\0\0\0\0\x14\x06\x40", 8);
-    for (int i = 0; i < 52; i++)
-        put8(&made, 0);
+    put(&made, "\x60\0\0\0\0\0", 6);
+    put8(&made, next);
+    put8(&made, 64);
+    put(&made, client_ip6, 16);
+    put(&made, vip6, 16);
     return made;
 }
+
+static inline struct made finish6(struct made made)
+{
+    size_t payload = made.length - 14 - 40;
+
+    made.bytes[18] = (uint8_t)(payload >> 8);
+    made.bytes[19] = (uint8_t)payload;
+    return made;
+}
+
+static inline struct made tcp6_frame(unsigned client_port, unsigned flags)
+{
+    struct made made = ipv6(6);
+
+    put_tcp(&made, client_port, flags, 0);
+    return finish6(made);
+}
+
+static inline struct made udp6_frame(unsigned client_port)
+{
+    struct made made = ipv6(17);
+
+    put_ports(&made, client_port, 80);
+    put(&made, "\0\x08\0\0", 4);
+    return finish6(made);
+}
+
+/* Behind a header of 16 bytes of this kind. */
+static inline struct made extended6_frame(unsigned extension)
+{
+    struct made made = ipv6(extension);
+
+    put(&made, "\6\1\1\4\0\0\0\0\1\6\0\0\0\0\0\0", 16);
+    put_tcp(&made, 1002, 0x02, 0);
+    return finish6(made);
+}
+
+/* Behind one of each kind, in the order of RFC 8200 section 4.1. */
+static inline struct made all_extensions6_frame(void)
+{
+    struct made made = ipv6(0);
+
+    put(&made, "\x3c\0\1\4\0\0\0\0", 8);
+    put(&made, "\x2b\0\1\4\0\0\0\0", 8);
+    put(&made, "\x2c\0\4\0\0\0\0\0", 8);
+    put(&made, "\x3c\0\0\0\0\0\0\7", 8); /* a fragment that is all of it */
+    put(&made, "\6\0\1\4\0\0\0\0", 8);
+    put_tcp(&made, 1003, 0x02, 0);
+    return finish6(made);
+}
+
+static inline struct made first_fragment6(void)
+{
+    struct made made = ipv6(44);
+
+    put(&made, "\x11\0\0\1\0\0\0\7", 8);
+    put_ports(&made, 1000, 80);
+    put(&made, "\0\x20\0\0", 4);
+    return finish6(made);
+}
+
+static inline struct made later_fragment6(void)
+{
+    struct made made = ipv6(44);
+
+    put(&made, "\x11\0\0\x08\0\0\0\7", 8);
+    put(&made, "more of it", 10);
+    return finish6(made);
+}
+
+static inline void seal_icmp6(struct made *made)
+{
+    uint8_t *ip = made->bytes + 14;
+    size_t length = made->length - 14 - 40;
+    uint32_t sum = sum_of_words((uint32_t)length + 58, ip + 8, 32);
+
+    ip[42] = ip[43] = 0;
+    write_checksum(ip + 42, sum_of_words(sum, ip + 40, length));
+}
+
+static inline struct made icmp6_message(unsigned type, const void *rest, size_t length)
+{
+    struct made made = ipv6(58);
+
+    put8(&made, type);
+    put(&made, "\0\0\0", 3);
+    put(&made, rest, length);
+    made = finish6(made);
+    seal_icmp6(&made);
+    return made;
+}
+
+static inline struct made echo6_frame(void)
+{
+    return icmp6_message(128, "\0\1\0\2pong", 8);
+}
+
+static inline struct made icmp6_error(unsigned type, unsigned client_port)
+{
+    struct made quote = tcp6_frame(client_port, 0x12);
+    uint8_t rest[4 + 60] = {0};
+    uint8_t *ip = rest + 4;
+
+    memcpy(ip, quote.bytes + 14, 60);
+    memcpy(ip + 8, vip6, 16);
+    memcpy(ip + 24, client_ip6, 16);
+    memcpy(ip + 40, quote.bytes + 56, 2);
+    memcpy(ip + 42, quote.bytes + 54, 2);
+    return icmp6_message(type, rest, sizeof(rest));
+}
+
+/* Who has the VIP? Sent to its solicited-node group. */
+static inline struct made solicitation_from(const uint8_t asker[16])
+{
+    static const uint8_t group_mac[6] = {0x33, 0x33, 0xff, 0, 1, 0};
+    static const uint8_t group[16] = {0xff, 2, [11] = 1, 0xff, 0, 1, 0};
+    struct made made = icmp6_message(135, "\0\0\0\0", 4);
+
+    memcpy(made.bytes, group_mac, 6);
+    made.bytes[14 + 7] = 255;
+    memcpy(made.bytes + 14 + 8, asker, 16);
+    memcpy(made.bytes + 14 + 24, group, 16);
+    put(&made, vip6, 16);
+    put(&made, "\1\1", 2);
+    put(&made, client_mac, 6);
+    made = finish6(made);
+    seal_icmp6(&made);
+    return made;
+}
+
+static inline struct made solicitation_frame(void)
+{
+    return solicitation_from(client_ip6);
+}
+
+/* ---- Others ---- */
 
 static inline struct made vlan_frame(void)
 {
@@ -207,7 +393,7 @@ static inline struct made arp_frame(unsigned operation, const uint8_t sender[4],
 }
 
 /* One of each, for tests that go over all of them. */
-enum { KINDS = 11 };
+enum { KINDS = 28 };
 
 static inline struct made frame_of_kind(int kind)
 {
@@ -223,15 +409,49 @@ static inline struct made frame_of_kind(int kind)
     case 4:
         return later_fragment();
     case 5:
-        return icmp_frame();
+        return echo_frame();
     case 6:
-        return ipv6_frame();
+        return icmp_error(3, 7777);
     case 7:
         return vlan_frame();
     case 8:
         return arp_frame(1, client_ip, vip);
     case 9:
         return arp_frame(2, vip, client_ip);
+    case 10:
+        return sctp_frame(1000, 1, 0);
+    case 11:
+        return sctp_frame(1001, 10, 6);
+    case 12:
+        return tcp6_frame(1000, 0x02);
+    case 13:
+        return udp6_frame(1001);
+    case 14:
+        return extended6_frame(0);
+    case 15:
+        return extended6_frame(43);
+    case 16:
+        return extended6_frame(60);
+    case 17:
+        return all_extensions6_frame();
+    case 18:
+        return first_fragment6();
+    case 19:
+        return later_fragment6();
+    case 20:
+        return echo6_frame();
+    case 21:
+        return icmp6_error(2, 7777);
+    case 22:
+        return solicitation_frame();
+    case 23:
+        return icmp_message(13, "\0\0\0\0", 4);
+    case 24:
+        return icmp6_message(133, "\0\0\0\0", 4);
+    case 25:
+        return finish(ipv4(47, 0, 0));
+    case 26:
+        return finish6(ipv6(59));
     default:
         return ethernet(director_mac, 0x88cc);
     }

@@ -1,4 +1,5 @@
-/* test_announce.c -- ARP for VIPs: what is answered, what is a conflict, what is neither. */
+/* test_announce.c -- ARP and neighbour discovery for VIPs: what is answered, what is a conflict,
+ * what is neither. */
 #include "announce.h"
 
 #include "world.h"
@@ -116,6 +117,100 @@ static void an_address_is_a_vip_until_its_last_service_is_gone(void)
     world_free(&world);
 }
 
+/* ---- Neighbour discovery ---- */
+
+static size_t advertise(struct world *world, struct made made, uint8_t out[ANNOUNCE_ROOM])
+{
+    uint8_t *block = exact(&made, made.length);
+    struct packet packet;
+    size_t length = 0;
+
+    if (packet_parse(block, made.length, &packet) == PACKET_ICMP)
+        length = announce_nd(out, &world->director.table, director_mac, block, &packet);
+    free(block);
+    return length;
+}
+
+static struct world world_with_a_vip6(void)
+{
+    struct world world = world_new(8);
+
+    add_service(&world, service6_on(PROTOCOL_TCP, 80, "rr"));
+    return world;
+}
+
+static void a_solicitation_for_a_vip_is_answered_with_our_address(void)
+{
+    struct world world = world_with_a_vip6();
+    uint8_t out[ANNOUNCE_ROOM];
+
+    CHECK(advertise(&world, solicitation_frame(), out) == ANNOUNCE_ROOM);
+    CHECK(memcmp(out, client_mac, MAC) == 0 && memcmp(out + 6, director_mac, MAC) == 0);
+    CHECK(memcmp(out + 12, "\x86\xdd\x60\0\0\0\0\x20\x3a\xff", 10) == 0);
+    CHECK(memcmp(out + 22, vip6, 16) == 0 && memcmp(out + 38, client_ip6, 16) == 0);
+    CHECK(out[54] == 136 && out[55] == 0 && out[58] == 0x60);
+    CHECK(memcmp(out + 62, vip6, 16) == 0);
+    CHECK(out[78] == 2 && out[79] == 1 && memcmp(out + 80, director_mac, MAC) == 0);
+    struct made answer = {.length = ANNOUNCE_ROOM};
+    memcpy(answer.bytes, out, ANNOUNCE_ROOM);
+    seal_icmp6(&answer);
+    CHECK(memcmp(answer.bytes, out, ANNOUNCE_ROOM) == 0);
+    world_free(&world);
+}
+
+/* RFC 4861 section 7.2.4. */
+static void who_tries_the_address_out_is_told_together_with_everybody(void)
+{
+    static const uint8_t unspecified[16];
+    static const uint8_t all_nodes[16] = {0xff, 2, [15] = 1};
+    struct world world = world_with_a_vip6();
+    uint8_t out[ANNOUNCE_ROOM];
+
+    CHECK(advertise(&world, solicitation_from(unspecified), out) == ANNOUNCE_ROOM);
+    CHECK(memcmp(out, "\x33\x33\0\0\0\1", 6) == 0);
+    CHECK(memcmp(out + 38, all_nodes, 16) == 0 && out[58] == 0x20);
+    world_free(&world);
+}
+
+/* RFC 4861 section 7.1.1. */
+static void what_is_no_valid_solicitation_for_a_vip_is_not_answered(void)
+{
+    struct world world = world_with_a_vip6();
+    struct made hops = solicitation_frame();
+    struct made code = solicitation_frame();
+    struct made sum = solicitation_frame();
+    struct made other = solicitation_frame();
+    uint8_t out[ANNOUNCE_ROOM];
+
+    hops.bytes[14 + 7] = 254;
+    CHECK(advertise(&world, hops, out) == 0);
+    code.bytes[54 + 1] = 1;
+    seal_icmp6(&code);
+    CHECK(advertise(&world, code, out) == 0);
+    sum.bytes[54 + 2] ^= 1;
+    CHECK(advertise(&world, sum, out) == 0);
+    other.bytes[54 + 8 + 15] ^= 1;
+    seal_icmp6(&other);
+    CHECK(advertise(&world, other, out) == 0);
+    world_free(&world);
+}
+
+static void a_solicitation_needs_no_option_but_its_whole_target(void)
+{
+    struct world world = world_with_a_vip6();
+    struct made whole = solicitation_frame();
+    uint8_t out[ANNOUNCE_ROOM];
+
+    for (size_t length = 54 + 8; length <= whole.length; length++) {
+        struct made made = whole;
+        made.length = length;
+        made = finish6(made);
+        seal_icmp6(&made);
+        CHECK((advertise(&world, made, out) > 0) == (length >= 54 + 24));
+    }
+    world_free(&world);
+}
+
 int main(void)
 {
     RUN(a_question_for_a_vip_is_answered_with_our_address);
@@ -124,4 +219,8 @@ int main(void)
     RUN(the_rest_is_left_as_it_came);
     RUN(a_cut_off_frame_is_malformed_at_every_length);
     RUN(an_address_is_a_vip_until_its_last_service_is_gone);
+    RUN(a_solicitation_for_a_vip_is_answered_with_our_address);
+    RUN(who_tries_the_address_out_is_told_together_with_everybody);
+    RUN(what_is_no_valid_solicitation_for_a_vip_is_not_answered);
+    RUN(a_solicitation_needs_no_option_but_its_whole_target);
 }

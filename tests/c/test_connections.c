@@ -34,7 +34,7 @@ static struct connection *find(struct world *world, uint16_t client_port)
 static void packet_at(struct world *world, struct connection *connection, uint8_t flags,
                       uint32_t tick)
 {
-    const struct packet packet = {.tcp_flags = flags};
+    const struct packet packet = {.flow.protocol = PROTOCOL_TCP, .tcp_flags = flags};
 
     connections_packet(&world->director.connections, &world->director.table, connection, &packet,
                        false, tick);
@@ -58,6 +58,12 @@ static uint32_t start_tick(void)
 static uint32_t ticks(uint64_t seconds)
 {
     return (uint32_t)((seconds * second_ns) >> TICK_SHIFT);
+}
+
+/* What a timer is set to: rounded up, and the tick that has begun does not count. */
+static uint32_t life(uint64_t seconds)
+{
+    return (uint32_t)((seconds * second_ns + (1 << TICK_SHIFT) - 1) >> TICK_SHIFT) + 1;
 }
 
 static void what_was_added_is_found_until_it_ends(void)
@@ -181,11 +187,11 @@ static void a_packet_restarts_the_timer_with_the_time_out_of_the_new_state(void)
 
     CHECK(connection->timeout_s == 3);
     packet_at(&world, connection, TCP_SYN, tick);
-    CHECK(connection->expires - tick == ticks(60) + 1);
+    CHECK(connection->expires - tick == life(60));
     packet_at(&world, connection, TCP_ACK, tick += 100);
-    CHECK(connection->expires - tick == ticks(900) + 1);
+    CHECK(connection->expires - tick == life(900));
     packet_at(&world, connection, TCP_RST, tick += 100); /* shorter: it moves in the wheel */
-    CHECK(connection->expires - tick == ticks(10) + 1);
+    CHECK(connection->expires - tick == life(10));
     check(&world);
     expire(&world, tick + ticks(10), UINT32_MAX);
     CHECK(find(&world, 1));
@@ -255,11 +261,11 @@ static void a_template_outlives_its_connections_in_steps_of_a_minute(void)
 
     tick += ticks(10) + LATE_TICKS;
     expire(&world, tick, UINT32_MAX);
-    CHECK(template->timeout_s == 60 && template->expires == tick + ticks(60) + 1);
+    CHECK(template->timeout_s == 60 && template->expires == tick + life(60));
     check(&world);
     connections_end(connections, table, connection, tick);
     connections_restart(connections, template, tick);
-    CHECK(template->expires == tick + ticks(60) + 1);
+    CHECK(template->expires == tick + life(60));
     tick += ticks(60) + LATE_TICKS;
     expire(&world, tick, UINT32_MAX);
     CHECK(connections->book->count == 0);
@@ -277,13 +283,99 @@ static void an_invalidated_template_is_not_found_but_lives_on(void)
                                  &world.director.table.servers[0], 300, start_tick());
 
     connections_invalidate(connections, template);
-    CHECK(connections_find(connections, &key) == NULL);
+    CHECK(connections_find_template(connections, &key) == NULL);
     CHECK(template->port == 0xffff && connections->book->count == 1);
     check(&world);
     expire(&world, start_tick() + ticks(300) + LATE_TICKS, UINT32_MAX);
     CHECK(connections->book->count == 0);
     check(&world);
     world_free(&world);
+}
+
+/* A client may send from port 0, which is what a template has. */
+static void a_template_and_a_connection_of_the_same_key_are_told_apart(void)
+{
+    struct world world = world_with_a_server(8);
+    struct connections *connections = &world.director.connections;
+    const struct flow key = flow_from(0, 80);
+    struct connection *template =
+        connections_add_template(connections, &world.director.table, &key,
+                                 &world.director.table.servers[0], 300, start_tick());
+
+    CHECK(connections_find(connections, &key) == NULL);
+    CHECK(connections_find_template(connections, &key) == template);
+    struct connection *connection = add_at(&world, 0, start_tick());
+    CHECK(connections_find(connections, &key) == connection);
+    CHECK(connections_find_template(connections, &key) == template);
+    check(&world);
+    world_free(&world);
+}
+
+/* ---- Connections of removed servers ---- */
+
+static bool sweep(struct world *world, uint32_t tick, uint32_t budget)
+{
+    return connections_sweep(&world->director.connections, &world->director.table, tick, budget);
+}
+
+static void delete_server(struct world *world)
+{
+    const struct dr_service web = service_on(PROTOCOL_TCP, 80, "rr");
+
+    CHECK(change(world, DR_DELETE_SERVER, web, server_number(1, 80, 1), start_ns) == 0);
+}
+
+static void a_sweep_ends_the_connections_of_removed_servers_from_the_next_tick_on(void)
+{
+    struct world world = world_with_a_server(SEVERAL);
+    struct connections *connections = &world.director.connections;
+    uint32_t tick = start_tick();
+
+    for (uint16_t port = 1; port <= SEVERAL; port++)
+        CHECK(add_at(&world, port, tick));
+    CHECK(!sweep(&world, tick + 1, UINT32_MAX)); /* nobody asked for it */
+    CHECK(connections->book->count == SEVERAL);
+    connections_sweep_begin(connections, tick + 1);
+    CHECK(!sweep(&world, tick + 2, UINT32_MAX)); /* its server is there */
+    CHECK(connections->book->count == SEVERAL);
+
+    delete_server(&world);
+    connections_sweep_begin(connections, tick + 2);
+    CHECK(!sweep(&world, tick + 2, UINT32_MAX));
+    CHECK(connections->book->count == SEVERAL);
+    CHECK(sweep(&world, tick + 3, 50));
+    CHECK(connections->book->count == SEVERAL - 50);
+    check(&world);
+    CHECK(!sweep(&world, tick + 3, SEVERAL));
+    CHECK(connections->book->count == 0 && world.director.table.servers[0].references == 0);
+    check(&world);
+    world_free(&world);
+}
+
+/* One that was never assured goes with its last connection; one that was lives on. */
+static void a_swept_connection_takes_its_template_along_unless_that_was_assured(void)
+{
+    for (int assured = 0; assured < 2; assured++) {
+        struct world world = world_with_a_server(8);
+        struct connections *connections = &world.director.connections;
+        struct table *table = &world.director.table;
+        const struct flow key = flow_from(0, 80);
+        struct connection *template = connections_add_template(
+            connections, table, &key, &table->servers[0], 300, start_tick());
+        uint32_t control = connections_index(connections, template);
+        for (uint16_t port = 1; port <= 3; port++) {
+            const struct flow flow = flow_from(port, 80);
+            struct connection *connection = connections_add(
+                connections, table, &flow, &table->servers[0], control, start_tick());
+            packet_at(&world, connection, assured ? TCP_ACK : TCP_SYN, start_tick());
+        }
+        delete_server(&world);
+        connections_sweep_begin(connections, start_tick());
+        CHECK(!sweep(&world, start_tick() + 1, UINT32_MAX));
+        CHECK(connections->book->count == (uint32_t)assured);
+        check(&world);
+        world_free(&world);
+    }
 }
 
 /* The tick counter is 32 bits wide and wraps after 2.3 years. */
@@ -316,5 +408,8 @@ int main(void)
     RUN(a_server_counts_a_connection_on_the_side_of_its_state);
     RUN(a_template_outlives_its_connections_in_steps_of_a_minute);
     RUN(an_invalidated_template_is_not_found_but_lives_on);
+    RUN(a_template_and_a_connection_of_the_same_key_are_told_apart);
+    RUN(a_sweep_ends_the_connections_of_removed_servers_from_the_next_tick_on);
+    RUN(a_swept_connection_takes_its_template_along_unless_that_was_assured);
     RUN(the_wrap_of_the_tick_counter_is_survived);
 }

@@ -7,13 +7,8 @@
 static struct world world_with_servers(void)
 {
     struct world world = world_new(64);
-    struct dr_service web = service_on(PROTOCOL_TCP, 80, "rr");
-    struct dr_service datagrams = service_on(PROTOCOL_UDP, 80, "wlc");
 
-    add_service(&world, web);
-    add_service(&world, datagrams);
-    add_server(&world, web, 1, 1);
-    add_server(&world, datagrams, 1, 1);
+    furnish(&world);
     return world;
 }
 
@@ -30,8 +25,16 @@ static enum dr_verdict verdict_of(struct made made)
 static void every_whole_frame_has_its_verdict(void)
 {
     static const enum dr_verdict verdicts[KINDS] = {
-        DR_FORWARDED, DR_FORWARDED,  DR_FORWARDED, DR_FRAGMENT,     DR_FRAGMENT, DR_OTHER_PROTOCOL,
-        DR_NOT_IP,    DR_WRONG_VLAN, DR_ANSWERED,  DR_ARP_CONFLICT, DR_NOT_IP,
+        [0] = DR_FORWARDED,       [1] = DR_FORWARDED,       [2] = DR_FORWARDED,
+        [3] = DR_FORWARDED,       [4] = DR_FRAGMENT_HELD,   [5] = DR_ECHO_ANSWERED,
+        [6] = DR_ICMP_FORWARDED,  [7] = DR_WRONG_VLAN,      [8] = DR_ANSWERED,
+        [9] = DR_ARP_CONFLICT,    [10] = DR_FORWARDED,      [11] = DR_NO_CONNECTION,
+        [12] = DR_FORWARDED,      [13] = DR_FORWARDED,      [14] = DR_FORWARDED,
+        [15] = DR_FORWARDED,      [16] = DR_FORWARDED,      [17] = DR_FORWARDED,
+        [18] = DR_FORWARDED,      [19] = DR_FRAGMENT_HELD,  [20] = DR_ECHO_ANSWERED,
+        [21] = DR_ICMP_FORWARDED, [22] = DR_ANSWERED,       [23] = DR_ICMP_OTHER,
+        [24] = DR_ICMP_OTHER,     [25] = DR_OTHER_PROTOCOL, [26] = DR_OTHER_PROTOCOL,
+        [27] = DR_NOT_IP,
     };
 
     for (int kind = 0; kind < KINDS; kind++)
@@ -50,13 +53,15 @@ static void every_cut_frame_is_refused_and_left_as_it_came(void)
             struct dr_frame cut = {.data = block, .length = length, .captured = length};
             struct dr_frame shortened = {
                 .data = block, .length = (uint32_t)made.length, .captured = length};
-            CHECK(!verdict_sends(forward(&world.director, &cut, start_ns)));
+            forward(&world.director, &cut, start_ns);
+            CHECK(!cut.send && cut.data == block);
             CHECK(forward(&world.director, &shortened, start_ns) == DR_TRUNCATED);
+            CHECK(!shortened.send);
             CHECK(length == 0 || memcmp(block, made.bytes, length) == 0);
             free(block);
         }
     }
-    CHECK(world.director.connections.book->count == 0);
+    CHECK(world.director.connections.book->count == 2);
     world_free(&world);
 }
 
@@ -64,12 +69,18 @@ static void only_the_two_addresses_of_a_forwarded_frame_change(void)
 {
     struct world world = world_with_servers();
 
-    for (int kind = 0; kind < 3; kind++) {
+    for (int kind = 0; kind < KINDS; kind++) {
         struct made made = frame_of_kind(kind);
         uint8_t *block = exact(&made, made.length);
         struct dr_frame frame = {
             .data = block, .length = (uint32_t)made.length, .captured = (uint32_t)made.length};
-        CHECK(forward(&world.director, &frame, start_ns) == DR_FORWARDED);
+        enum dr_verdict verdict = forward(&world.director, &frame, start_ns);
+        release_held(&world, start_ns);
+        if (verdict != DR_FORWARDED && verdict != DR_ICMP_FORWARDED) {
+            free(block);
+            continue;
+        }
+        CHECK(frame.send && frame.data == block && frame.length == made.length);
         CHECK(memcmp(block, server_mac, MAC) == 0);
         CHECK(memcmp(block + MAC, director_mac, MAC) == 0);
         CHECK(memcmp(block + 12, made.bytes + 12, made.length - 12) == 0);
@@ -96,7 +107,7 @@ static void whose_frame_it_is_decides_the_ethernet_header(void)
     CHECK(verdict_of(ours) == DR_OWN_FRAME);
     CHECK(verdict_of(theirs) == DR_NOT_FOR_US);
     CHECK(verdict_of(everybodys) == DR_NOT_FOR_US);
-    CHECK(verdict_of(arp) == DR_NOT_FOR_US);
+    CHECK(verdict_of(arp) == DR_ARP_OTHER);
     CHECK(verdict_of(unicast) == DR_ANSWERED);
 }
 
@@ -135,7 +146,7 @@ static void a_full_table_takes_no_new_connection_and_keeps_the_old_ones(void)
 {
     struct world world = world_with_servers();
 
-    for (uint16_t port = 1001; port <= 1064; port++) {
+    for (uint16_t port = 1003; port <= 1064; port++) {
         struct made made = tcp_frame(port, 0x02);
         CHECK(forward_made(&world, &made, start_ns) == DR_FORWARDED);
     }
@@ -180,8 +191,87 @@ static void a_server_without_a_mac_address_keeps_its_connection(void)
     CHECK(forward_made(&world, &made, start_ns) == DR_NO_MAC);
     know_mac(&world, 1);
     CHECK(forward_made(&world, &made, start_ns) == DR_FORWARDED);
-    CHECK(world.director.connections.book->created == 1);
+    CHECK(world.director.connections.book->created == 2 + 1);
     world_free(&world);
+}
+
+/* ---- Answers take the frame's place ---- */
+
+static struct dr_frame frame_around(uint8_t *block, const struct made *made)
+{
+    return (struct dr_frame){
+        .data = block, .length = (uint32_t)made->length, .captured = (uint32_t)made->length};
+}
+
+static void an_error_is_an_answer_in_a_buffer_of_our_own(void)
+{
+    struct world world = world_new(64);
+    struct made made = tcp_frame(1000, 0x02);
+    uint8_t *block = exact(&made, made.length);
+    struct dr_frame frame = frame_around(block, &made);
+
+    add_service(&world, service_on(PROTOCOL_TCP, 80, "rr"));
+    frame.gso_size = 100;
+    CHECK(forward(&world.director, &frame, start_ns) == DR_NO_SERVER);
+    CHECK(frame.send && frame.data != block && frame.gso_size == 0);
+    CHECK(frame.length == 14 + 20 + 8 + 40 && frame.captured == frame.length);
+    CHECK(memcmp(frame.data, client_mac, MAC) == 0);
+    CHECK(memcmp(frame.data + MAC, director_mac, MAC) == 0);
+    CHECK(memcmp(frame.data + 14 + 20, "\3\3", 2) == 0);
+    CHECK(memcmp(frame.data + 14 + 28, made.bytes + 14, 40) == 0);
+    CHECK(memcmp(block, made.bytes, made.length) == 0);
+    free(block);
+    world_free(&world);
+}
+
+/* The longest that can be quoted, and beyond: the buffer is as long as the longest answer. */
+static void an_error_quotes_no_more_than_it_may(void)
+{
+    for (int version = 4; version <= 6; version += 2) {
+        uint32_t most = version == 4 ? 14 + 576 : 14 + 1280;
+        uint32_t around = version == 4 ? 28 : 48;
+        for (uint32_t ip = 60; ip <= 1500; ip++) {
+            struct world world = world_new(64);
+            struct made made = version == 4 ? tcp_frame(1000, 0x02) : tcp6_frame(1000, 0x02);
+            uint8_t *block = calloc(1, 14 + ip);
+            CHECK(block);
+            made.bytes[version == 4 ? 16 : 18] = (uint8_t)((ip - (version == 4 ? 0 : 40)) >> 8);
+            made.bytes[version == 4 ? 17 : 19] = (uint8_t)(ip - (version == 4 ? 0 : 40));
+            if (version == 4)
+                seal(&made);
+            memcpy(block, made.bytes, made.length);
+            struct dr_frame frame = {.data = block, .length = 14 + ip, .captured = 14 + ip};
+            add_service(&world, version == 4 ? service_on(PROTOCOL_TCP, 80, "rr")
+                                             : service6_on(PROTOCOL_TCP, 80, "rr"));
+            CHECK(forward(&world.director, &frame, start_ns) == DR_NO_SERVER);
+            CHECK(frame.length == (14 + around + ip < most ? 14 + around + ip : most));
+            free(block);
+            world_free(&world);
+        }
+    }
+}
+
+/* ---- Fragments ---- */
+
+static void later_fragments_follow_the_first(void)
+{
+    for (int version = 4; version <= 6; version += 2) {
+        struct world world = world_with_servers();
+        struct made first = version == 4 ? first_fragment() : first_fragment6();
+        struct made later = version == 4 ? later_fragment() : later_fragment6();
+        CHECK(forward_made(&world, &later, start_ns) == DR_FRAGMENT_HELD);
+        CHECK(release_held(&world, start_ns) == 0);
+        CHECK(forward_made(&world, &later, start_ns) == DR_FRAGMENT_HELD);
+        world.director.stats->verdicts[DR_FRAGMENT_HELD] = 2; /* as the engine counts them */
+        CHECK(forward_made(&world, &first, start_ns) == DR_FORWARDED);
+        CHECK(release_held(&world, start_ns) == 2);
+        CHECK(world.director.stats->verdicts[DR_FRAGMENT_HELD] == 0);
+        CHECK(world.director.stats->verdicts[DR_FORWARDED] == 2);
+        CHECK(forward_made(&world, &later, start_ns) == DR_FORWARDED);
+        CHECK(release_held(&world, start_ns) == 0);
+        check_all(&world.director.connections, &world.director.table);
+        world_free(&world);
+    }
 }
 
 /* While the server of a reused flow is picked, the old connection still counts on its server. */
@@ -217,5 +307,8 @@ int main(void)
     RUN(a_full_table_takes_no_new_connection_and_keeps_the_old_ones);
     RUN(a_template_without_room_for_its_connection_is_no_harm);
     RUN(a_server_without_a_mac_address_keeps_its_connection);
+    RUN(an_error_is_an_answer_in_a_buffer_of_our_own);
+    RUN(an_error_quotes_no_more_than_it_may);
+    RUN(later_fragments_follow_the_first);
     RUN(a_reused_flow_is_scheduled_while_the_old_entry_counts);
 }

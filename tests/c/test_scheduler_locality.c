@@ -147,6 +147,20 @@ static void room_is_made_of_what_was_unused_for_six_minutes(void)
     world_free(&world);
 }
 
+static void no_more_room_is_made_than_there_is_need_for(void)
+{
+    struct world world = world_of("lblc");
+    struct locality *locality = memory_of(&world);
+
+    for (uint32_t d = 0; d < 17884; d++)
+        connect_to(&world, d, start_s);
+    connect_to(&world, 0, start_s + 360);
+    CHECK(locality->count <= 17884 - 2000); /* (17884 - 16384) * 4 / 3 */
+    CHECK(locality->count > 17884 - 2000 - 200);
+    check(locality);
+    world_free(&world);
+}
+
 static void what_was_forgotten_is_room_again(void)
 {
     struct world world = world_of("lblcr");
@@ -201,6 +215,7 @@ int main(void)
     RUN(a_set_grows_by_what_its_servers_cannot_take);
     RUN(no_more_destinations_than_fit_are_remembered);
     RUN(room_is_made_of_what_was_unused_for_six_minutes);
+    RUN(no_more_room_is_made_than_there_is_need_for);
     RUN(what_was_forgotten_is_room_again);
     RUN(a_jump_of_the_clock_forgets_everything_and_goes_on);
     RUN(without_room_for_a_member_picks_go_on);

@@ -1,4 +1,4 @@
-/* test_states.c -- the kernel's input-only table, cell by cell, and what follows from a state. */
+/* test_states.c -- the kernel's input-only tables, and what follows from a state. */
 #include "states.h"
 
 #include <string.h>
@@ -19,10 +19,17 @@ static enum dr_tcp_state named(const char *word)
     return DR_TCP_NONE;
 }
 
+static uint8_t after(int state, int flags, bool secure)
+{
+    const struct packet packet = {.flow.protocol = PROTOCOL_TCP, .tcp_flags = (uint8_t)flags};
+
+    return state_after((uint8_t)state, &packet, secure);
+}
+
 static void row_is(uint8_t flags, bool secure, const char *row)
 {
     for (int state = 0; state < DR_TCP_STATES; state++)
-        CHECK(state_after((enum dr_tcp_state)state, flags, secure) == named(row + state * 3));
+        CHECK(after(state, flags, secure) == named(row + state * 3));
 }
 
 static void each_cell_is_the_kernels(void)
@@ -52,8 +59,7 @@ static void reset_goes_before_syn_before_fin_before_ack(void)
                            : flags & TCP_ACK ? TCP_ACK
                                              : 0;
         for (int state = 0; state < DR_TCP_STATES; state++)
-            CHECK(state_after((enum dr_tcp_state)state, (uint8_t)flags, false) ==
-                  state_after((enum dr_tcp_state)state, decisive, false));
+            CHECK(after(state, flags, false) == after(state, decisive, false));
     }
 }
 
@@ -62,7 +68,7 @@ static void half_open_and_established_connections_are_active(void)
     for (int state = 0; state < DR_TCP_STATES; state++) {
         bool active = state == DR_TCP_ESTABLISHED || state == DR_TCP_SYN_SENT ||
                       state == DR_TCP_SYN_RECV || state == DR_TCP_SYNACK;
-        CHECK(state_is_active((enum dr_tcp_state)state) == active);
+        CHECK(state_is_active(PROTOCOL_TCP, (uint8_t)state) == active);
     }
 }
 
@@ -72,7 +78,58 @@ static void two_time_outs_are_settable_and_the_others_the_kernels(void)
     const struct dr_timeouts timeouts = {.tcp_s = 7, .tcp_fin_s = 8, .udp_s = 9};
 
     for (int state = 0; state < DR_TCP_STATES; state++)
-        CHECK(state_timeout_s((enum dr_tcp_state)state, &timeouts) == seconds[state]);
+        CHECK(state_timeout_s(PROTOCOL_TCP, (uint8_t)state, &timeouts) == seconds[state]);
+    CHECK(state_timeout_s(PROTOCOL_UDP, 0, &timeouts) == 9);
+}
+
+static void a_datagram_has_no_state(void)
+{
+    const struct packet packet = {.flow.protocol = PROTOCOL_UDP, .tcp_flags = 0xff};
+
+    CHECK(state_after(0, &packet, false) == 0);
+    CHECK(!state_is_active(PROTOCOL_UDP, 0) && !state_is_established(PROTOCOL_UDP, 0));
+}
+
+/* ---- SCTP: the cells are test_sctp.py's, by frames; here what follows from a state ---- */
+
+static void chunks_that_mean_nothing_are_data(void)
+{
+    for (int chunk = 0; chunk < 256; chunk++) {
+        const struct packet packet = {.flow.protocol = PROTOCOL_SCTP, .sctp_chunk = (uint8_t)chunk};
+        bool has_event = (chunk >= 1 && chunk <= 2) || (chunk >= 6 && chunk <= 11) || chunk == 14;
+        for (int state = 0; state < DR_SCTP_STATES; state++) {
+            uint8_t next = state_after((uint8_t)state, &packet, false);
+            CHECK(next < DR_SCTP_STATES);
+            if (has_event)
+                continue;
+            bool establishes = state == DR_SCTP_NONE || state == DR_SCTP_C_WAIT;
+            CHECK(next == (establishes ? DR_SCTP_ESTABLISHED : state));
+        }
+    }
+}
+
+static void an_abort_behind_a_cookie_is_an_abort(void)
+{
+    const struct packet cookie = {
+        .flow.protocol = PROTOCOL_SCTP, .sctp_chunk = 10, .sctp_abort_follows = true};
+
+    for (int state = 0; state < DR_SCTP_STATES; state++)
+        CHECK(state_after((uint8_t)state, &cookie, false) ==
+              (state == DR_SCTP_C_WAIT ? DR_SCTP_REJECTED : DR_SCTP_CLOSED));
+}
+
+static void only_an_established_association_is_active(void)
+{
+    static const uint32_t seconds[DR_SCTP_STATES] = {2,  4,   61, 61, 61, 61, 61,
+                                                     61, 900, 61, 61, 61, 4,  61};
+    const struct dr_timeouts timeouts = {.tcp_s = 7, .tcp_fin_s = 8, .udp_s = 9};
+
+    for (int state = 0; state < DR_SCTP_STATES; state++) {
+        bool established = state == DR_SCTP_ESTABLISHED;
+        CHECK(state_is_active(PROTOCOL_SCTP, (uint8_t)state) == established);
+        CHECK(state_is_established(PROTOCOL_SCTP, (uint8_t)state) == established);
+        CHECK(state_timeout_s(PROTOCOL_SCTP, (uint8_t)state, &timeouts) == seconds[state]);
+    }
 }
 
 int main(void)
@@ -82,4 +139,8 @@ int main(void)
     RUN(reset_goes_before_syn_before_fin_before_ack);
     RUN(half_open_and_established_connections_are_active);
     RUN(two_time_outs_are_settable_and_the_others_the_kernels);
+    RUN(a_datagram_has_no_state);
+    RUN(chunks_that_mean_nothing_are_data);
+    RUN(an_abort_behind_a_cookie_is_an_abort);
+    RUN(only_an_established_association_is_active);
 }

@@ -2,8 +2,10 @@
 #ifndef WORLD_H
 #define WORLD_H
 
+#include "changes.h"
 #include "director.h"
 #include "forward.h"
+#include "fragments.h"
 #include "frames.h"
 #include "schedulers/schedulers.h"
 #include "state.h"
@@ -27,6 +29,8 @@ static inline struct world world_with(struct dr_limits limits)
     CHECK(world.region);
     CHECK(state_map(&world.director, world.region, world.size, &limits, start_ns) == STATE_FRESH);
     CHECK(table_open(&world.director.table) == 0);
+    world.director.fragments = fragments_new();
+    CHECK(world.director.fragments);
     memcpy(world.director.identity.mac, director_mac, MAC);
     world.director.identity.mtu = 1500;
     world.director.tuning.conn_reuse_mode = 1;
@@ -36,12 +40,13 @@ static inline struct world world_with(struct dr_limits limits)
 static inline struct world world_new(uint32_t connections)
 {
     return world_with(
-        (struct dr_limits){.services = 4, .servers = 8, .connections = connections, .seed = 7});
+        (struct dr_limits){.services = 8, .servers = 8, .connections = connections, .seed = 7});
 }
 
 static inline void world_free(struct world *world)
 {
     table_close(&world->director.table);
+    fragments_free(world->director.fragments);
     free(world->region);
 }
 
@@ -62,6 +67,14 @@ static inline struct dr_service service_on(uint8_t protocol, uint16_t port, cons
 
     map_address(service.address, vip);
     memset(service.mask, 0xff, ADDRESS);
+    return service;
+}
+
+static inline struct dr_service service6_on(uint8_t protocol, uint16_t port, const char *scheduler)
+{
+    struct dr_service service = service_on(protocol, port, scheduler);
+
+    memcpy(service.address, vip6, ADDRESS);
     return service;
 }
 
@@ -129,6 +142,35 @@ static inline enum dr_verdict forward_made(struct world *world, const struct mad
 
     free(block);
     return verdict;
+}
+
+/* Every kind of service, with server 1, and a connection from port 7777 over IPv4 and IPv6. */
+static inline void furnish(struct world *world)
+{
+    static const uint8_t protocols[] = {PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_SCTP};
+    struct made known = tcp_frame(7777, 0x02);
+    struct made known6 = tcp6_frame(7777, 0x02);
+
+    for (size_t i = 0; i < sizeof(protocols); i++) {
+        struct dr_service service = service_on(protocols[i], 80, "rr");
+        struct dr_service service6 = service6_on(protocols[i], 80, "wlc");
+        add_service(world, service);
+        add_service(world, service6);
+        add_server(world, service, 1, 1);
+        add_server(world, service6, 1, 1);
+    }
+    CHECK(forward_made(world, &known, start_ns) == DR_FORWARDED);
+    CHECK(forward_made(world, &known6, start_ns) == DR_FORWARDED);
+}
+
+/* Sends what had waited for the last frame; how many there were. */
+static inline int release_held(struct world *world, uint64_t now_ns)
+{
+    int count = 0;
+
+    while (forward_held(&world->director, now_ns))
+        count++;
+    return count;
 }
 
 static inline struct flow flow_from(uint16_t client_port, uint16_t port)

@@ -1,12 +1,13 @@
 /* fuzz_sequence.c -- bytes as a story: frames, changes of the table and jumps of the clock, on a
  * state so small that everything runs full. After each step the tables must agree. */
 #include "dr.h"
+#include "expect.h"
 #include "invariants.h"
 #include "world.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct dr_limits limits = {.services = 3, .servers = 4, .connections = 12, .seed = 7};
+static const struct dr_limits limits = {.services = 4, .servers = 4, .connections = 12, .seed = 7};
 
 /* The engine, and a second view of its region to look at the tables with. */
 struct story {
@@ -15,6 +16,7 @@ struct story {
     void *region;
     uint64_t now_ns;
     uint64_t frames;
+    bool decrements;
     const uint8_t *data;
     size_t left;
 };
@@ -27,15 +29,33 @@ static uint8_t next(struct story *story)
     return *story->data++;
 }
 
+enum which { OVER_UDP = 4, OVER_SCTP = 8, OVER_IPV6 = 16, BY_MARK = 32 };
+
+/* The name of a mark's service is the mark, as an address. */
+static void name_by_mark(struct dr_service *service, bool is_ipv6)
+{
+    memset(service->address, 0, ADDRESS);
+    if (!is_ipv6)
+        service->address[10] = service->address[11] = 0xff;
+    service->address[15] = 7;
+    service->protocol = PROTOCOL_ANY;
+    service->port = 0;
+}
+
 static struct dr_service any_service(struct story *story)
 {
     static const uint16_t ports[] = {80, 0, 21, 65535};
     uint8_t which = next(story);
     uint8_t how = next(story);
     uint8_t scheduler = next(story);
-    struct dr_service service =
-        service_on(which & 4 ? PROTOCOL_UDP : PROTOCOL_TCP, ports[which % 4], "rr");
+    uint8_t protocol = which & OVER_SCTP  ? PROTOCOL_SCTP
+                       : which & OVER_UDP ? PROTOCOL_UDP
+                                          : PROTOCOL_TCP;
+    struct dr_service service = which & OVER_IPV6 ? service6_on(protocol, ports[which % 4], "rr")
+                                                  : service_on(protocol, ports[which % 4], "rr");
 
+    if (which & BY_MARK)
+        name_by_mark(&service, which & OVER_IPV6);
     service.scheduler = scheduler_of(scheduler) ? scheduler : scheduler % 4;
     if (how & 4)
         service.flags |= DR_PERSISTENT;
@@ -70,23 +90,61 @@ static void change_the_table(struct story *story)
     dr_apply(story->engine, changes, 2, story->now_ns);
 }
 
-static struct made any_packet(struct story *story)
+enum where { TO_UDP = 8, TO_SCTP = 16, TO_IPV6 = 32, FIRST_FRAGMENT = 64, LATER_FRAGMENT = 128 };
+
+static void write_ports(uint8_t *ports, uint8_t who, uint8_t where)
 {
     static const uint16_t client_ports[] = {1000, 1001, 0, 20, 65535};
-    static const uint16_t ports[] = {80, 81, 21, 65535};
+    static const uint16_t server_ports[] = {80, 81, 21, 65535};
+
+    write16(ports, client_ports[who % 5]);
+    write16(ports + 2, server_ports[where % 4]);
+}
+
+static struct made any_packet6(uint8_t who, uint8_t where, uint8_t what)
+{
+    struct made made = where & FIRST_FRAGMENT   ? first_fragment6()
+                       : where & LATER_FRAGMENT ? later_fragment6()
+                       : where & TO_UDP         ? udp6_frame(0)
+                                                : tcp6_frame(0, what);
+
+    made.bytes[14 + 8 + 15] = who >> 5;
+    if (where & FIRST_FRAGMENT)
+        write_ports(made.bytes + 14 + 48, who, where);
+    else if (!(where & LATER_FRAGMENT))
+        write_ports(made.bytes + 14 + 40, who, where);
+    return made;
+}
+
+static struct made any_packet(struct story *story)
+{
     uint8_t who = next(story);
     uint8_t where = next(story);
-    struct made made = where & 8 ? udp_frame(0) : tcp_frame(0, next(story));
-    uint16_t client_port = client_ports[who % 5];
-    uint16_t port = ports[where % 4];
+    uint8_t what = next(story);
 
+    if (where & TO_IPV6)
+        return any_packet6(who, where, what);
+    struct made made = where & TO_UDP    ? udp_frame(0)
+                       : where & TO_SCTP ? sctp_frame(0, what & 15, what >> 4)
+                                         : tcp_frame(0, what);
+    if (where & FIRST_FRAGMENT)
+        made.bytes[14 + 6] = 0x20;
+    else if (where & LATER_FRAGMENT)
+        made.bytes[14 + 7] = 1;
+    made.bytes[14 + 8] = what;
     made.bytes[14 + 15] = who >> 5;
-    made.bytes[34] = (uint8_t)(client_port >> 8);
-    made.bytes[35] = (uint8_t)client_port;
-    made.bytes[36] = (uint8_t)(port >> 8);
-    made.bytes[37] = (uint8_t)port;
+    write_ports(made.bytes + 14 + 20, who, where);
     seal(&made);
     return made;
+}
+
+static struct made any_error(struct story *story)
+{
+    static const uint16_t client_ports[] = {1000, 1001, 0, 20};
+    uint8_t which = next(story);
+    uint16_t client_port = client_ports[which % 4];
+
+    return which & 4 ? icmp6_error(which >> 3, client_port) : icmp_error(which >> 3, client_port);
 }
 
 static struct made any_bytes(struct story *story)
@@ -98,6 +156,30 @@ static struct made any_bytes(struct story *story)
     return made;
 }
 
+static void check_counters(struct story *story)
+{
+    struct dr_stats stats;
+    uint64_t sum = 0;
+
+    dr_read_stats(story->engine, &stats);
+    for (int verdict = 0; verdict < DR_VERDICTS; verdict++)
+        sum += stats.verdicts[verdict];
+    CHECK(stats.frames == sum && stats.frames == story->frames);
+    CHECK(stats.created - stats.expired == stats.connections);
+}
+
+static void send_held(struct story *story)
+{
+    struct dr_frame held;
+    int count = 0;
+
+    while (dr_forward_held(story->engine, &held, story->now_ns)) {
+        CHECK(held.length > 0 && held.captured == held.length);
+        CHECK(++count <= 256);
+        check_counters(story);
+    }
+}
+
 static void send(struct story *story, struct made made)
 {
     uint8_t *block = exact(&made, made.length);
@@ -106,11 +188,9 @@ static void send(struct story *story, struct made made)
     enum dr_verdict verdict = dr_forward(story->engine, &frame, story->now_ns);
 
     story->frames++;
-    if (!verdict_sends(verdict))
-        CHECK(memcmp(block, made.bytes, made.length) == 0);
-    else if (verdict == DR_FORWARDED)
-        CHECK(memcmp(block + 12, made.bytes + 12, made.length - 12) == 0);
+    expect(made.bytes, block, made.length, &frame, verdict, story->decrements);
     free(block);
+    send_held(story);
     check_timers(&story->view.connections, tick_of(story->now_ns));
 }
 
@@ -137,18 +217,56 @@ static void set_the_timeouts(struct story *story)
 static void tune(struct story *story)
 {
     uint8_t bits = next(story);
-    const struct dr_tuning tuning = {.conn_reuse_mode = bits & 3,
-                                     .expire_nodest_conn = bits >> 2 & 1,
-                                     .expire_quiescent_template = bits >> 3 & 1,
-                                     .sloppy_tcp = bits >> 4 & 1,
-                                     .secure_tcp = bits >> 5 & 3};
+    uint8_t more = next(story);
+    const struct dr_tuning tuning = {
+        .conn_reuse_mode = bits & 3,
+        .expire_nodest_conn = bits >> 2 & 1,
+        .expire_quiescent_template = bits >> 3 & 1,
+        .sloppy_tcp = bits >> 4 & 1,
+        .secure_tcp = bits >> 5 & 3,
+        .sloppy_sctp = bits >> 7,
+        .decrement_ttl = more & 1,
+        .icmp_ratelimit = (uint16_t)((more >> 1) * 100),
+    };
 
     dr_set_tuning(story->engine, &tuning);
+    story->decrements = tuning.decrement_ttl;
+}
+
+static void set_the_marks(struct story *story)
+{
+    struct dr_mark marks[3];
+    size_t count = next(story) % 4;
+
+    for (size_t i = 0; i < count; i++) {
+        uint8_t which = next(story);
+        uint8_t port = next(story);
+        marks[i] = (struct dr_mark){
+            .prefix = which & 1 ? 128 : 120,
+            .protocol = which & 2 ? PROTOCOL_ANY : PROTOCOL_TCP,
+            .first_port = port,
+            .last_port = which & 4 ? 65535 : port,
+            .mark = which & 8 ? 7 : 8,
+        };
+        if (which & 16)
+            memcpy(marks[i].address, vip6, ADDRESS);
+        else
+            map_address(marks[i].address, vip);
+    }
+    CHECK(dr_set_marks(story->engine, marks, count) == 0);
+}
+
+static void set_the_identity(struct story *story)
+{
+    struct dr_identity identity = {.mtu = next(story) & 1 ? 1500 : 60};
+
+    memcpy(identity.mac, director_mac, MAC);
+    dr_set_identity(story->engine, &identity);
 }
 
 static void go_on(struct story *story)
 {
-    switch (next(story) % 9) {
+    switch (next(story) % 12) {
     case 0:
         change_the_table(story);
         break;
@@ -164,22 +282,19 @@ static void go_on(struct story *story)
     case 8:
         tune(story);
         break;
+    case 9:
+        set_the_marks(story);
+        break;
+    case 10:
+        set_the_identity(story);
+        break;
+    case 11:
+        send(story, any_error(story));
+        break;
     default:
         send(story, any_packet(story));
         break;
     }
-}
-
-static void check_counters(struct story *story)
-{
-    struct dr_stats stats;
-    uint64_t sum = 0;
-
-    dr_read_stats(story->engine, &stats);
-    for (int verdict = 0; verdict < DR_VERDICTS; verdict++)
-        sum += stats.verdicts[verdict];
-    CHECK(stats.frames == sum && stats.frames == story->frames);
-    CHECK(stats.created - stats.expired == stats.connections);
 }
 
 static void begin(struct story *story)

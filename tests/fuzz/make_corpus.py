@@ -13,9 +13,11 @@ from frames import FRAMES  # noqa: E402 -- the tests' directory is no package
 ADD_SERVICE, EDIT_SERVICE, DELETE_SERVICE, ADD_SERVER, EDIT_SERVER, DELETE_SERVER = range(6)
 RR, WRR, LC, WLC = range(4)
 PERSISTENT, SHORT, NETWORK, ONE_PACKET = 4, 8, 16, 32
-REUSE, NO_SERVER, QUIESCENT, SLOPPY, SECURE = 1, 4, 8, 16, 64
+REUSE, NO_SERVER, QUIESCENT, SLOPPY, SECURE, SLOPPY_SCTP = 1, 4, 8, 16, 64, 128
+DECREMENT = 1
 WEB, ALL_PORTS, FTP, LAST_PORT = range(4)
-OVER_UDP = 4
+OVER_UDP, OVER_SCTP, OVER_IPV6, BY_MARK = 4, 8, 16, 32
+TO_UDP, TO_SCTP, TO_IPV6, FIRST, LATER = 8, 16, 32, 64, 128
 SYN, ACK, FIN, RST = 2, 16, 1, 4
 JUMPS_S = {0: 0, 0.3: 2, 1: 3, 3: 4, 10: 5, 60: 6, 120: 7, 300: 8, 900: 9, 1100: 11, 86400: 13}
 CLIENT_PORTS = {1000: 0, 1001: 1, 0: 2, 20: 3, 65535: 4}
@@ -40,12 +42,20 @@ def wait(seconds: float) -> bytes:
     return bytes([1, JUMPS_S[seconds]])
 
 
-def tcp(flags: int, *, client: int = 0, port: int = 1000, to: int = 0) -> bytes:
+def tcp(flags: int, *, client: int = 1, port: int = 1000, to: int = 0) -> bytes:
     return bytes([4, client << 5 | CLIENT_PORTS[port], to, flags])
 
 
-def udp(*, client: int = 0, port: int = 1000, to: int = 0) -> bytes:
-    return bytes([4, client << 5 | CLIENT_PORTS[port], to | 8])
+def udp(*, client: int = 1, port: int = 1000, to: int = 0) -> bytes:
+    return bytes([4, client << 5 | CLIENT_PORTS[port], to | TO_UDP, 64])
+
+
+def sctp(chunk: int, *, bundled: int = 0, client: int = 1, port: int = 1000) -> bytes:
+    return bytes([4, client << 5 | CLIENT_PORTS[port], TO_SCTP, bundled << 4 | chunk])
+
+
+def error(kind: int, *, port: int = 1000, ipv6: bool = False) -> bytes:
+    return bytes([11, kind << 3 | ipv6 << 2 | CLIENT_PORTS[port]])
 
 
 def servers(service: int = WEB, how: int = RR, weights: tuple[int, ...] = (1, 2)) -> bytes:
@@ -55,8 +65,16 @@ def servers(service: int = WEB, how: int = RR, weights: tuple[int, ...] = (1, 2)
     )
 
 
-def tune(bits: int) -> bytes:
-    return bytes([8, bits])
+def tune(bits: int, more: int = 0) -> bytes:
+    return bytes([8, bits, more])
+
+
+def marks(*each: tuple[int, int]) -> bytes:
+    return bytes([9, len(each)]) + b"".join(bytes(one) for one in each)
+
+
+def mtu(*, large: bool) -> bytes:
+    return bytes([10, large])
 
 
 MANY = b"".join(tcp(SYN, client=client, port=port) for client in range(8) for port in (1000, 1001))
@@ -147,7 +165,57 @@ STORIES = {
     "sloppy": servers() + tune(SLOPPY) + tcp(ACK) + tcp(FIN, client=1) + tcp(RST, client=2),
     "secure": servers(how=LC) + tune(SECURE) + MANY + tcp(ACK) + wait(60) + MANY,
     "time_outs": servers() + bytes([2, 1, 1, 1]) + tcp(SYN) + tcp(ACK) + wait(1) + tcp(ACK),
-    "odd_frames": servers() + b"".join(bytes([3, kind, 14, 0x45, 1]) for kind in range(11)),
+    "odd_frames": servers() + b"".join(bytes([3, kind, 14, 0x45, 1]) for kind in range(28)),
+    "odd_bytes": servers() + b"".join(bytes([3, kind, 40, 0xFF, 3]) for kind in range(28)),
+    "sctp": servers(WEB | OVER_SCTP, WLC)
+    + sctp(1)
+    + sctp(10)
+    + sctp(11, bundled=6)
+    + sctp(1)
+    + wait(60)
+    + tune(SLOPPY_SCTP)
+    + sctp(0, client=2)
+    + sctp(7)
+    + sctp(14),
+    "ipv6": servers(WEB | OVER_IPV6, RR | PERSISTENT | NETWORK)
+    + tcp(SYN, to=TO_IPV6)
+    + tcp(ACK, to=TO_IPV6)
+    + tcp(SYN, to=TO_IPV6, client=2)
+    + error(2, ipv6=True)
+    + wait(900),
+    "errors": servers() + tcp(SYN) + error(3) + error(4) + error(11) + error(5) + tcp(ACK),
+    "fragments": servers(WEB | OVER_UDP)
+    + udp(to=FIRST)
+    + udp(to=LATER)
+    + udp(to=LATER, client=2)
+    + udp(to=LATER, client=2)
+    + udp(to=FIRST, client=2)
+    + wait(60)
+    + udp(to=LATER, client=2),
+    "fragments6": servers(WEB | OVER_UDP | OVER_IPV6)
+    + udp(to=TO_IPV6 | LATER)
+    + udp(to=TO_IPV6 | FIRST)
+    + udp(to=TO_IPV6 | LATER)
+    + change(DELETE_SERVER, service=WEB | OVER_UDP | OVER_IPV6, server=2)
+    + udp(to=TO_IPV6 | LATER),
+    "fragments_without_their_first": servers(WEB | OVER_UDP)
+    + b"".join(udp(to=LATER, client=client) for client in range(8)) * 33
+    + wait(60)
+    + udp(to=LATER),
+    "no_server": change(ADD_SERVICE) + tune(REUSE, 0) + tcp(SYN) + tcp(SYN, to=1) + tcp(ACK),
+    "marks": marks((31, 80), (8 | 4, 0))
+    + servers(WEB | BY_MARK, RR | PERSISTENT)
+    + servers(WEB | BY_MARK | OVER_IPV6, RR)
+    + servers(WEB, WLC)
+    + MANY
+    + marks((1, 80))
+    + tcp(SYN, to=1)
+    + marks()
+    + MANY,
+    "too_big": servers() + mtu(large=False) + tcp(SYN) + udp() + mtu(large=True) + tcp(ACK),
+    "time_to_live": servers(WEB | OVER_UDP)
+    + tune(REUSE, DECREMENT)
+    + b"".join(bytes([4, 32, TO_UDP | part, ttl]) for part in (0, 64, 128) for ttl in (0, 1, 2)),
 }
 
 

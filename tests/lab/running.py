@@ -98,17 +98,24 @@ class Running:
         found = [server for row in rows for server in row.servers]
         return sorted(found, key=lambda row: row.server.address.packed)
 
+    def verdict(self, name: str) -> int:
+        """How many frames ended so."""
+        return self.client.stats().verdicts[name]
+
     def weights(self) -> dict[str, int]:
         """The last byte of each server's address, and its weight."""
         return {f".{row.server.address.packed[-1]}": row.server.weight for row in self.servers()}
 
 
 @contextmanager
-def running(lab: Lab, directory: Path, text: str, *options: str) -> Iterator[Running]:
-    """A director that has started; it is stopped whatever happens."""
+def running(
+    lab: Lab, directory: Path, text: str, *options: str, servers: int = 0
+) -> Iterator[Running]:
+    """A director that has started, with so many servers up; it is stopped whatever happens."""
     director = Running(lab, directory, *options)
     try:
         director.start(text)
+        wait_until(lambda: len(director.servers()) >= servers, f"{servers} servers are up")
         yield director
     finally:
         director.stop()

@@ -42,7 +42,7 @@ class Held:
 
 def test_the_tutorials_file_works_unchanged(lab: Lab, tmp_path: Path) -> None:
     before = lab.counters("director")
-    with running(lab, tmp_path, TUTORIAL) as director:
+    with running(lab, tmp_path, TUTORIAL, servers=2) as director:
         assert ask(lab, 6) == ALTERNATING * 3
         after = lab.counters("director")
         assert director.stop() == 0
@@ -57,7 +57,7 @@ def test_the_demonstration_shows_the_tutorials_file() -> None:
 
 
 def test_a_stopped_server_is_taken_out_and_comes_back(own_lab: Lab, tmp_path: Path) -> None:
-    with running(own_lab, tmp_path, CONFIG) as director:
+    with running(own_lab, tmp_path, CONFIG, servers=2) as director:
         own_lab.stop_web("vm2")
         wait_until(lambda: director.weights() == {".63": 1}, "vm2 is out", limit_s=2)
         assert ask(own_lab, 4) == ["This is VM3"] * 4
@@ -69,7 +69,7 @@ def test_a_stopped_server_is_taken_out_and_comes_back(own_lab: Lab, tmp_path: Pa
 
 def test_a_quiescent_server_keeps_its_connections(own_lab: Lab, tmp_path: Path) -> None:
     text = CONFIG.replace("checkinterval", "quiescent=yes\ncheckinterval")
-    with running(own_lab, tmp_path, text) as director:
+    with running(own_lab, tmp_path, text, servers=2) as director:
         own_lab.stop_web("vm2")
         wait_until(lambda: director.weights() == {".62": 0, ".63": 1}, "vm2 is quiescent")
         assert ask(own_lab, 3) == ["This is VM3"] * 3
@@ -97,7 +97,7 @@ def test_a_server_that_never_passed_gets_no_traffic(own_lab: Lab, tmp_path: Path
 
 def test_weights_are_honoured(lab: Lab, tmp_path: Path) -> None:
     text = CONFIG.replace("10.10.10.62:80 gate", "10.10.10.62:80 gate 3")
-    with running(lab, tmp_path, text):
+    with running(lab, tmp_path, text, servers=2):
         assert ask(lab, 8).count("This is VM2") == 6
 
 
@@ -195,7 +195,7 @@ def test_a_moved_mac_is_followed_within_two_seconds(own_lab: Lab, tmp_path: Path
             index = netlink.link_lookup(ifname="eth0")[0]
             netlink.link("set", index=index, address="02:00:00:00:aa:62")
 
-    with running(own_lab, tmp_path, CONFIG) as director:
+    with running(own_lab, tmp_path, CONFIG, servers=2) as director:
         own_lab.namespace("vm2").run(move)
 
         def moved() -> bool:

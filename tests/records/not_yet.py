@@ -8,36 +8,40 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from .ipvsadm_command import Command, UsageError, Verb, parse
+from .ipvsadm_command import Command, parse
+from .ipvsadm_options import UsageError, Verb
 from .world import TUNING, World
 
 Step = dict[str, Any]
 
+SCHEDULERS = (
+    *("rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf"),
+    *("sh", "dh", "mh", "lblc", "lblcr", "twos"),
+)
 HARMLESS = {"pmtu_disc"}
 """Sysctls that change nothing in direct routing."""
+DEFAULTS = {"sync_version": "1", "sync_threshold": "3 50", "sync_ports": "1"}
+"""Of sysctls that are not 0 by default."""
 _ETHERTYPE, _IPV6, _IPV4 = slice(24, 28), "86dd", "0800"
 
 
 @lru_cache(maxsize=1)
 def _known() -> Callable[[str], bool]:
     with World() as world:
-        names = ("rr wrr lc wlc sed nq fo ovf sh dh mh lblc lblcr twos").split()
-        known = {name for name in names if world.knows_scheduler(name)}
+        known = {name for name in SCHEDULERS if world.knows_scheduler(name)}
     return known.__contains__
 
 
 @dataclass(slots=True)
 class Look:
-    """A step, with what is known of the steps before it."""
+    """A step, with its command line understood."""
 
     step: Step
     command: Command | None = None
-    services: set[str] = field(default_factory=set)
-    """``tcp 10.9.0.100:80`` of every service so far."""
 
     @property
     def do(self) -> str:
@@ -46,14 +50,6 @@ class Look:
     @property
     def sent(self) -> list[str]:
         return list(self.step["sent"]) if self.do == "frames" else []
-
-
-def _services_of(command: Command) -> str:
-    name = command.service
-    if name is None:
-        return ""
-    host = f"[{name.address}]" if name.version == 6 else str(name.address)
-    return f"{name.protocol} {host}:{name.port}"
 
 
 # ---- Needs ----
@@ -91,27 +87,6 @@ def _scheduler(look: Look) -> str | None:
     return None if _known()(command.scheduler) else f"scheduler {command.scheduler}"
 
 
-def _fwmark(look: Look) -> str | None:
-    command = look.command
-    marked = command is not None and command.service and command.service.protocol == "fwmark"
-    return "fwmark" if marked or "meta mark set" in look.do else None
-
-
-def _ipv6(look: Look) -> str | None:
-    command = look.command
-    if command is not None and command.service and command.service.version == 6:
-        return "IPv6"
-    if any(frame[_ETHERTYPE] == _IPV6 for frame in look.sent) or "ip -6" in look.do:
-        return "IPv6"
-    return "IPv6" if look.step.get("dst", "").startswith("[") else None
-
-
-def _sctp(look: Look) -> str | None:
-    command = look.command
-    named = command is not None and command.service and command.service.protocol == "sctp"
-    return "SCTP" if named or look.step.get("proto") == "sctp" else None
-
-
 def _method(look: Look) -> str | None:
     command = look.command
     if command is None or command.method == "gate":
@@ -144,8 +119,7 @@ def _sysctl(look: Look) -> str | None:
     found = re.fullmatch(r"sysctl -w net\.ipv4\.vs\.(\w+)=(.*)", look.do)
     if found is None or found[1] in TUNING | HARMLESS:
         return None
-    default = {"schedule_icmp": "0", "sync_version": "1"}.get(found[1])
-    return None if found[2] == default else f"sysctl {found[1]}"
+    return None if found[2] == DEFAULTS.get(found[1], "0") else f"sysctl {found[1]}"
 
 
 def _proc(look: Look) -> str | None:
@@ -158,31 +132,8 @@ def _fragments(look: Look) -> str | None:
     return "fragments" if any(pieces) else None
 
 
-def _icmp(look: Look) -> str | None:
-    icmp = any(f[_ETHERTYPE] == _IPV4 and f[46:48] == "01" for f in look.sent)
-    return "ICMP" if icmp else None
-
-
-def _too_big(look: Look) -> str | None:
-    if " mtu " in look.do:
-        return "routes with a smaller MTU"
-    answers = look.step["got"] if look.do == "frames" else []
-    big = any(answer.get("is", "").startswith("icmp 3/4") for answer in answers)
-    return "ICMP fragmentation needed" if big else None
-
-
-def _no_server(look: Look) -> str | None:
-    if look.do != "packets" or f"{look.step['proto']} {look.step['dst']}" not in look.services:
-        return None
-    refused = ("client gets icmp 3/3", "client gets icmp6 1/4")
-    at = look.step["cols"].index("got")
-    if any(str(row[at]).startswith(refused) for row in look.step["rows"]):
-        return "ICMP port unreachable when there is no server"
-    return None
-
-
-def _rp_filter(look: Look) -> str | None:
-    return "reverse path filter" if re.search(r"rp_filter=[12]$", look.do) else None
+def _route_mtu(look: Look) -> str | None:
+    return "routes with a smaller MTU" if " mtu " in look.do else None
 
 
 def _live(look: Look) -> str | None:
@@ -193,9 +144,6 @@ NEEDS = (
     _shell,
     _texts,
     _scheduler,
-    _fwmark,
-    _ipv6,
-    _sctp,
     _method,
     _engine,
     _rates,
@@ -204,10 +152,7 @@ NEEDS = (
     _sysctl,
     _proc,
     _fragments,
-    _icmp,
-    _too_big,
-    _no_server,
-    _rp_filter,
+    _route_mtu,
     _live,
 )
 
@@ -216,9 +161,8 @@ NEEDS = (
 
 
 def _looks(steps: list[Step]) -> Iterator[Look]:
-    services: set[str] = set()
     for step in steps:
-        look = Look(step, services=services)
+        look = Look(step)
         words = shlex.split(step["do"]) if step["do"].startswith("ipvsadm") else []
         if words and not _shell(look):
             try:
@@ -226,8 +170,6 @@ def _looks(steps: list[Step]) -> Iterator[Look]:
             except UsageError:
                 look.command = None
         yield look
-        if look.command is not None and look.command.verb is Verb.ADD_SERVICE:
-            services.add(_services_of(look.command))
 
 
 def missing(steps: list[Step]) -> list[str]:

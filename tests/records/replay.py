@@ -12,6 +12,7 @@ from typing import Any
 from . import compare, deviations
 from .compare import Entry, Found, Lingering, Table, near, same
 from .deviations import Case
+from .load import Load
 from .wire import DIRECTOR_MAC, endpoint, outcome_of, place, sctp, tcp, udp
 from .world import MTU, World
 
@@ -59,9 +60,9 @@ class _Replay:
         self._connections = compare.Connections()
         self._ended: set[tuple[str, str]] = set()
         self._lots: set[str] = set()
-        self._so_far: Counter[str] = Counter()
         self._drawn: Counter[str] = Counter()
-        self._clients = 0
+        self._load = Load(world)
+        self._strict = False
         self._plays: dict[str, Callable[[Step], Found]] = {
             "packets": self._packets,
             "frames": self._frames,
@@ -70,7 +71,7 @@ class _Replay:
             "life-start": self._life_start,
             "life": self._life,
             "again": self._again,
-            "sent": self._load,
+            "sent": self._load.send,
         }
 
     def play(self, number: int, step: Step) -> Found:
@@ -88,16 +89,23 @@ class _Replay:
         elif do.startswith("ipvsadm"):
             yield from self._ipvsadm(step)
         elif found := re.fullmatch(r"sysctl -w net\.([\w.]+)=(.*)", do):
-            self._world.set_sysctl(found[1].removeprefix("ipv4.vs."), found[2])
+            self._set(found[1], found[2])
+        elif do.startswith("nft "):
+            self._world.add_marks(do)
         else:
             yield "a step this runner does not know", "", do
+
+    def _set(self, name: str, value: str) -> None:
+        self._world.set_sysctl(name.removeprefix("ipv4.vs."), value)
+        if name.endswith(".rp_filter"):
+            self._strict = value != "0"
 
     # ---- The clock ----
 
     def _go_to(self, seconds: float) -> None:
         """Not past the end of an entry that the kernel, late, still has (deviations.LATE)."""
         late = self._late_entries()
-        while self._world.seconds < seconds:
+        while self._world.seconds < seconds - 1e-6:
             if late and late & compare.entries(self._world.ending_lines(2 * TICK_S)).keys():
                 return
             self._world.go_to(min(self._world.seconds + TICK_S, seconds))
@@ -142,49 +150,14 @@ class _Replay:
             if "t" in cells and cells["t"] > step["t"]:
                 self._go_to(cells["t"])
             flags, source = cells.get("flags", ""), cells["src"]
+            if deviations.is_withheld(cells["got"], source):
+                continue
             what = f"{step['proto']} {flags or '(no flags)'} {source} -> {step['dst']}"
             frame = build(flags, source, step["dst"])
             yield from self._send(frame, cells["got"], what, source, step["dst"])
         if self._drawn:
             theirs = Counter(row[step["cols"].index("got")] for row in step["rows"])
             yield from compare.alike(theirs, self._drawn)
-
-    def _load(self, step: Step) -> Found:
-        """Load of which only the totals are recorded."""
-        if "ip_bytes_each" in step:
-            self._datagrams(step["packets"], step["ip_bytes_each"])
-            return
-        names = ("connections_so_far", "packets_so_far", "ip_bytes_so_far")
-        connections, packets, total = (step[name] - self._so_far[name] for name in names)
-        self._so_far.update({name: step[name] - self._so_far[name] for name in names})
-        walk = ("S", "A", "PA+18", "A")
-        sizes = 44 + 40 + 58 + 40
-        yield from same("load", (connections * len(walk), connections * sizes), (packets, total))
-        for _ in range(connections):
-            source = self._client()
-            for flags in walk:
-                self._world.forward(tcp(flags, source, self._target()))
-
-    def _datagrams(self, count: int, size: int) -> None:
-        """As many clients as there are servers, in turn, so that each server has one."""
-        servers = len(self._world.services()[0].servers)
-        frames = [
-            udp(f"10.1.0.{number + 1}:5000", self._target(), bytes(size - 28))
-            for number in range(servers)
-        ]
-        for number in range(count):
-            self._world.forward(frames[number % servers])
-
-    def _client(self) -> str:
-        """Somebody new."""
-        self._clients += 1
-        return f"10.2.{self._clients >> 8}.{self._clients & 255}:{10000 + self._clients}"
-
-    def _target(self) -> str:
-        """The first service."""
-        key = self._world.services()[0].service.key
-        host = f"[{key.address}]" if key.address.version == 6 else str(key.address)
-        return f"{host}:{key.port}"
 
     # ---- States ----
 
@@ -201,10 +174,10 @@ class _Replay:
 
     def _send_flags(self, step: Step) -> None:
         for flags in step["flags"].split():
-            self._world.forward(tcp(flags, step["src"], self._target()))
+            self._world.forward(tcp(flags, step["src"], self._world.target()))
 
     def _cell(self, step: Step) -> Found:
-        source, target = self._client(), self._target()
+        source, target = self._load.client(), self._world.target()
         for flags in step["path"].split():
             self._world.forward(tcp(flags, source, target))
         what = f"{step['state']} + {step['flags']}"
@@ -229,7 +202,7 @@ class _Replay:
             what = f"packet {number} ({event})"
             counts = self._world.counts()
             build = sctp if "chunk_type" in cells else tcp
-            frame = build(event, step["src"], self._target())
+            frame = build(event, step["src"], self._world.target())
             yield from self._send(frame, cells["got"], f"{what}: outcome", step["src"])
             if "active_change" not in cells:
                 continue  # of SCTP neither state nor counts were looked at
@@ -265,7 +238,7 @@ class _Replay:
     def _again(self, step: Step) -> Found:
         """Its first packets were sent before the wait that leads here."""
         yield from self._entry_is("before", *step["before"], step["src"])
-        self._world.forward(tcp(step["then"], step["src"], self._target()))
+        self._world.forward(tcp(step["then"], step["src"], self._world.target()))
         yield from self._entry_is("after", *step["after"], step["src"])
 
     # ---- Frames ----
@@ -284,7 +257,7 @@ class _Replay:
         expected = outcome_of(tuple(recorded), "").text
         outcome = self._world.forward(frame)
         what = f"frame {number}"
-        if deviations.allows(Case(expected, outcome, frame)):
+        if deviations.allows(Case(expected, outcome, frame, strict=self._strict)):
             return
         if outcome.text != expected:
             yield what, expected, f"{outcome.text} ({outcome.verdict})"
@@ -305,14 +278,21 @@ class _Replay:
         if result.status != step.get("rc", 0):
             yield "exit status", step.get("rc", 0), f"{result.status} {result.error}"
         elif "sorted" in step:
-            theirs, ours = compare.entries(step["sorted"]), compare.entries(result.out[2:])
-            yield from self._connections.differences(theirs, ours, self._ended)
+            yield from self._compare_connections(step["sorted"], result.out[2:])
+        elif step.get("out", ())[:1] == ["IPVS connection entries"]:
+            yield from same("head", step["out"][:2], list(result.out[:2]))
+            yield from self._compare_connections(step["out"][2:], result.out[2:])
         elif "out" in step:
             table = Table(self._spared(), frozenset(self._lots))
             yield from table.differences(step["out"], result.out)
-        if before:
+        if self._world.ends_orphans:
             ours = compare.entries(self._world.connection_lines())
-            self._ended |= {compare.server_of(entry) for entry in before.keys() - ours.keys()}
+            gone = before.keys() - ours.keys() | compare.entries(self._world.orphan_lines()).keys()
+            self._ended |= {compare.server_of(entry) for entry in gone}
+
+    def _compare_connections(self, theirs: Sequence[str], ours: Sequence[str]) -> Found:
+        wanted, got = compare.entries(theirs), compare.entries(ours)
+        yield from self._connections.differences(wanted, got, self._ended)
 
     def _note_lots(self, words: list[str]) -> None:
         if words[0] == "-A" and deviations.LOTS.intersection(words):
@@ -322,7 +302,9 @@ class _Replay:
         """What the kernel had at this time and we may do without, by the nearest listing."""
         lines = [step["sorted"] for step in self._at_this_time() if "sorted" in step]
         ours = compare.entries(self._world.connection_lines())
-        return tuple(compare.missing(compare.entries(lines[-1] if lines else ()), ours, self._ended))
+        return tuple(
+            compare.missing(compare.entries(lines[-1] if lines else ()), ours, self._ended)
+        )
 
 
 _REMOVING = {"-d", "-D", "-C"}

@@ -11,9 +11,7 @@ from .not_yet import missing
 from .replay import differences
 
 
-def test_the_core_does_what_the_kernel_did(
-    recording: Path, request: pytest.FixtureRequest
-) -> None:
+def test_the_core_does_what_the_kernel_did(recording: Path, request: pytest.FixtureRequest) -> None:
     record = json.loads(recording.read_text())
     needs = missing(record["steps"])
     if needs and not request.config.getoption("--records-all"):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from types import TracebackType
 
 from dr_forwarder.dataplane import Engine, Limits
@@ -20,6 +21,7 @@ from dr_forwarder.table import (
     Change,
     Connection,
     Key,
+    Mark,
     Operation,
     Server,
     Service,
@@ -28,8 +30,9 @@ from dr_forwarder.table import (
     Tuning,
 )
 
-from .ipvsadm_command import Command, ServiceName, UsageError, Verb, parse, refusal
-from .wire import DIRECTOR_MAC, Outcome, outcome_of, server_mac
+from .ipvsadm_command import Command, ServiceName, parse, refusal
+from .ipvsadm_options import UsageError, Verb
+from .wire import DIRECTOR_ADDRESS, DIRECTOR_MAC, Outcome, outcome_of, server_mac
 
 SECOND_NS = 10**9
 MTU = 9000
@@ -46,11 +49,8 @@ _FLAGS = {
     "mh-port": ServiceFlag.SCHEDULER_2,
     "flag-3": ServiceFlag.SCHEDULER_3,
 }
-_VIEWS = {
-    "stats": listing.View.STATS,
-    "thresholds": listing.View.THRESHOLDS,
-    "persistent-conn": listing.View.PERSISTENT,
-}
+_VIEWS = {view.value: view for view in listing.View if view is not listing.View.PLAIN}
+_MARK = re.compile(r"p (?:ip daddr (\S+)|(tcp|udp) dport (\d+)) meta mark set (\d+)")
 _OPERATIONS = {
     Verb.ADD_SERVICE: Operation.ADD_SERVICE,
     Verb.EDIT_SERVICE: Operation.EDIT_SERVICE,
@@ -72,6 +72,8 @@ class Result:
 
 def key_of(name: ServiceName) -> Key:
     """How the core names a service."""
+    if name.protocol == "fwmark":
+        return Key("fwm", (IPv6Address if name.version == 6 else IPv4Address)(name.mark), 0)
     assert name.address is not None
     return Key(name.protocol, name.address, name.port)
 
@@ -108,8 +110,11 @@ class World:
         self.now_ns = 0
         limits = Limits(services=256, servers=1024, connections=65536)
         self._engine = Engine(limits=limits, now_ns=0)
-        self._engine.identify(mac=DIRECTOR_MAC, mtu=mtu)
-        self._tuning = Tuning()
+        self._engine.identify(mac=DIRECTOR_MAC, mtu=mtu, hosts=[IPv4Address(DIRECTOR_ADDRESS)])
+        self._marks: list[Mark] = []
+        # As the recorded director: a router, with ICMP rate limits off.
+        self._tuning = Tuning(decrement_ttl=1, icmp_ratelimit=0)
+        self._engine.set_tuning(self._tuning)
 
     def __enter__(self) -> World:
         return self
@@ -141,9 +146,10 @@ class World:
     # ---- Frames ----
 
     def forward(self, frame: bytes) -> Outcome:
-        """What the core does with one frame. A verdict that sends nothing leaves it as it came."""
+        """What the core does with one frame, and with fragments that waited for it."""
         decision = self._engine.forward(frame, now_ns=self.now_ns)
-        sent = (decision.frame,) if decision.frame != frame else ()
+        held = tuple(self._engine.held(now_ns=self.now_ns))
+        sent = (decision.frame, *held) if decision.sent else held
         return outcome_of(sent, decision.verdict)
 
     # ---- Settings ----
@@ -153,6 +159,16 @@ class World:
         if name in TUNING:
             self._tuning = dataclasses.replace(self._tuning, **{name: int(value)})
             self._engine.set_tuning(self._tuning)
+
+    def add_marks(self, line: str) -> None:
+        """An nft command line that sets marks; of nft's rules the last that fits counts."""
+        for network, protocol, port, mark in _MARK.findall(line):
+            if network:
+                rule = Mark(int(mark), IPv4Network(network))
+            else:
+                rule = Mark(int(mark), IPv4Network("0.0.0.0/0"), protocol, int(port), int(port))
+            self._marks.insert(0, rule)
+        self._engine.set_marks(self._marks)
 
     # ---- ipvsadm ----
 
@@ -241,6 +257,20 @@ class World:
         rows = [row for row in self.connections() if row.left_s <= seconds]
         return _lines(listing.connections(rows))[2:]
 
+    @property
+    def ends_orphans(self) -> bool:
+        """Whether the connections of a removed server are ended, sooner or later."""
+        return bool(self._tuning.expire_nodest_conn)
+
+    def orphan_lines(self) -> tuple[str, ...]:
+        """Those of entries whose server was removed."""
+        return _lines(listing.connections(row for row in self.connections() if row.removed))[2:]
+
+    def target(self) -> str:
+        """Address and port of the first service."""
+        key = self.services()[0].service.key
+        return f"{_host(key.address)}:{key.port}"
+
     def counts(self) -> tuple[int, int]:
         """Active and inactive connections, over all servers."""
         servers = [server for row in self.services() for server in row.servers]
@@ -265,7 +295,8 @@ def _saved(rows: tuple[ServiceRow, ...]) -> Iterator[str]:
             words.append("-o")
         yield " ".join(words)
         for server in sorted((each.server for each in row.servers), key=lambda each: each.name):
-            yield f"-a -{letter} {_host(key.address)}:{key.port} -r {server.name} -g -w {server.weight}"
+            name = f"{_host(key.address)}:{key.port}"
+            yield f"-a -{letter} {name} -r {server.name} -g -w {server.weight}"
 
 
 def _host(address: IPv4Address | IPv6Address) -> str:

@@ -1,0 +1,146 @@
+/* test_icmp.c -- kinds, checksums, and how often an error may be sent; the answers as such are
+ * test_icmp.py's. */
+#include "icmp.h"
+
+#include "world.h"
+
+static enum icmp_kind kind_of(struct made made)
+{
+    struct packet packet;
+
+    CHECK(packet_parse(made.bytes, made.length, &packet) == PACKET_ICMP);
+    return icmp_kind(made.bytes, &packet);
+}
+
+static void every_type_has_its_kind(void)
+{
+    for (int type = 0; type < 256; type++) {
+        enum icmp_kind kind = kind_of(icmp_message((unsigned)type, "\0\0\0\0", 4));
+        enum icmp_kind kind6 = kind_of(icmp6_message((unsigned)type, "\0\0\0\0", 4));
+        bool is_error = type == 3 || type == 4 || type == 11;
+        bool is_error6 = type >= 1 && type <= 3;
+        CHECK(kind == (type == 8 ? ICMP_ECHO : is_error ? ICMP_ERROR : ICMP_NOTHING));
+        CHECK(kind6 == (type == 128   ? ICMP_ECHO
+                        : type == 135 ? ICMP_SOLICITATION
+                        : is_error6   ? ICMP_ERROR
+                                      : ICMP_NOTHING));
+    }
+}
+
+static bool concerns(struct made made)
+{
+    struct packet packet;
+    struct flow flow;
+    uint8_t *block = exact(&made, made.length);
+    bool found = packet_parse(block, made.length, &packet) == PACKET_ICMP &&
+                 icmp_concerns(block, &packet, &flow);
+
+    free(block);
+    return found;
+}
+
+static void every_wrong_bit_in_an_error_is_noticed(void)
+{
+    struct made error = icmp_error(3, 7777);
+    struct made error6 = icmp6_error(2, 7777);
+
+    CHECK(concerns(error) && concerns(error6));
+    for (size_t bit = 34 * 8; bit < error.length * 8; bit++) {
+        struct made made = error;
+        made.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        CHECK(!concerns(made));
+    }
+    for (size_t bit = (14 + 8) * 8; bit < error6.length * 8; bit++) {
+        struct made made = error6;
+        made.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        CHECK(!concerns(made));
+    }
+}
+
+static void padding_is_no_part_of_a_message(void)
+{
+    struct made made = icmp_error(3, 7777);
+
+    put(&made, "padding", 7);
+    CHECK(concerns(made));
+}
+
+/* ---- How often ---- */
+
+enum { ONE_S = 1000 };
+
+static const uint64_t now_ms = 5000000000;
+
+static void name_client(uint8_t client[ADDRESS], uint32_t number)
+{
+    memset(client, 0, ADDRESS);
+    memcpy(client + 12, &number, sizeof(number));
+}
+
+static int allowed(struct icmp_limiter *limiter, uint32_t client, int tries, uint64_t at_ms)
+{
+    uint8_t name[ADDRESS];
+    int count = 0;
+
+    name_client(name, client);
+    for (int i = 0; i < tries; i++)
+        count += icmp_may_send(limiter, name, ONE_S, at_ms);
+    return count;
+}
+
+static void a_client_gets_six_at_once_and_then_one_a_second(void)
+{
+    struct icmp_limiter limiter = {0};
+
+    CHECK(allowed(&limiter, 1, 20, now_ms) == 6);
+    CHECK(allowed(&limiter, 1, 20, now_ms + 999) == 0);
+    CHECK(allowed(&limiter, 1, 20, now_ms + 1000) == 1);
+    CHECK(allowed(&limiter, 1, 20, now_ms + 3500) == 2);
+    CHECK(allowed(&limiter, 1, 20, now_ms + 4000) == 1);
+    CHECK(allowed(&limiter, 1, 20, now_ms + 100000) == 6);
+}
+
+static void asking_often_does_not_put_it_off(void)
+{
+    struct icmp_limiter limiter = {0};
+    int count = allowed(&limiter, 1, 6, now_ms);
+
+    for (uint64_t passed = 1; passed <= 10000; passed++)
+        count += allowed(&limiter, 1, 1, now_ms + passed);
+    CHECK(count == 6 + 10);
+}
+
+static void all_clients_together_get_fifty_at_once_and_then_a_thousand_a_second(void)
+{
+    struct icmp_limiter limiter = {0};
+    int count = 0;
+
+    for (uint32_t client = 0; client < 200; client++)
+        count += allowed(&limiter, client, 1, now_ms);
+    CHECK(count == 50);
+    CHECK(allowed(&limiter, 1000, 5, now_ms + 3) == 3);
+    count = 0;
+    for (uint32_t client = 2000; client < 2200; client++)
+        count += allowed(&limiter, client, 1, now_ms + 100);
+    CHECK(count == 50);
+}
+
+static void without_a_limit_there_is_none(void)
+{
+    struct icmp_limiter limiter = {0};
+    uint8_t client[ADDRESS] = {0};
+
+    for (int i = 0; i < 1000; i++)
+        CHECK(icmp_may_send(&limiter, client, 0, now_ms));
+}
+
+int main(void)
+{
+    RUN(every_type_has_its_kind);
+    RUN(every_wrong_bit_in_an_error_is_noticed);
+    RUN(padding_is_no_part_of_a_message);
+    RUN(a_client_gets_six_at_once_and_then_one_a_second);
+    RUN(asking_often_does_not_put_it_off);
+    RUN(all_clients_together_get_fifty_at_once_and_then_a_thousand_a_second);
+    RUN(without_a_limit_there_is_none);
+}
