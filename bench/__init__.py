@@ -1,0 +1,1 @@
+"""What the director costs: see README.md beside this file."""

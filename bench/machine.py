@@ -1,0 +1,42 @@
+"""Machine: where and when something was measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+_STEAL = 8  # proc_stat(5): the eighth figure of the line "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What figures depend on besides the program."""
+
+    processor: str
+    cpus: int
+    kernel: str
+    date: str
+
+
+def describe() -> Machine:
+    """This machine, today."""
+    names = (
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    )
+    return Machine(
+        processor=next(names, platform.machine()),
+        cpus=len(os.sched_getaffinity(0)),
+        kernel=platform.release(),
+        date=date.today().isoformat(),
+    )
+
+
+def stolen() -> tuple[int, int]:
+    """Ticks that the hypervisor gave to others, and ticks in all, so far."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return ticks[_STEAL - 1], sum(ticks)
