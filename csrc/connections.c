@@ -36,13 +36,31 @@ static uint32_t hash_flow(uint64_t seed, const uint8_t client[ADDRESS],
     return (uint32_t)hash;
 }
 
-static uint32_t *bucket_of_flow(const struct connections *connections, const struct flow *flow)
+uint32_t connections_hash(const struct connections *connections, const struct flow *flow)
 {
     uint32_t ports = (uint32_t)flow->client_port << 16 | flow->port;
-    uint32_t hash =
-        hash_flow(connections->book->seed, flow->client, flow->address, ports, flow->protocol);
 
+    return hash_flow(connections->book->seed, flow->client, flow->address, ports, flow->protocol);
+}
+
+static uint32_t *bucket_of(const struct connections *connections, uint32_t hash)
+{
     return &connections->buckets[hash & connections->bucket_mask];
+}
+
+static uint32_t *bucket_of_flow(const struct connections *connections, const struct flow *flow)
+{
+    return bucket_of(connections, connections_hash(connections, flow));
+}
+
+void connections_fetch_bucket(const struct connections *connections, uint32_t hash)
+{
+    __builtin_prefetch(bucket_of(connections, hash));
+}
+
+void connections_fetch_entry(const struct connections *connections, uint32_t hash)
+{
+    __builtin_prefetch(&connections->entries[*bucket_of(connections, hash)], 1);
 }
 
 static struct flow flow_of(const struct connection *connection)
@@ -67,9 +85,9 @@ static bool is_flow(const struct connection *connection, const struct flow *flow
 }
 
 static struct connection *find(const struct connections *connections, const struct flow *flow,
-                               uint8_t template_flag)
+                               uint32_t hash, uint8_t template_flag)
 {
-    uint32_t index = *bucket_of_flow(connections, flow);
+    uint32_t index = *bucket_of(connections, hash);
 
     while (index != NO_CONNECTION) {
         struct connection *entry = &connections->entries[index];
@@ -82,13 +100,19 @@ static struct connection *find(const struct connections *connections, const stru
 
 struct connection *connections_find(const struct connections *connections, const struct flow *flow)
 {
-    return find(connections, flow, 0);
+    return connections_find_hashed(connections, flow, connections_hash(connections, flow));
+}
+
+struct connection *connections_find_hashed(const struct connections *connections,
+                                           const struct flow *flow, uint32_t hash)
+{
+    return find(connections, flow, hash, 0);
 }
 
 struct connection *connections_find_template(const struct connections *connections,
                                              const struct flow *key)
 {
-    return find(connections, key, CONNECTION_TEMPLATE);
+    return find(connections, key, connections_hash(connections, key), CONNECTION_TEMPLATE);
 }
 
 static void hash_link(struct connections *connections, struct connection *connection)

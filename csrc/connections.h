@@ -79,8 +79,16 @@ static inline uint32_t seconds_of(uint32_t tick)
 uint32_t connections_buckets(uint32_t room);
 void connections_init(struct connections *connections, uint64_t seed, uint64_t now_ns);
 
+uint32_t connections_hash(const struct connections *connections, const struct flow *flow);
+
+/* Start to bring a flow's bucket, and then its first entry, into the cache. */
+void connections_fetch_bucket(const struct connections *connections, uint32_t hash);
+void connections_fetch_entry(const struct connections *connections, uint32_t hash);
+
 /* Templates and connections share the hash but never a name: a client may well use port 0. */
 struct connection *connections_find(const struct connections *connections, const struct flow *flow);
+struct connection *connections_find_hashed(const struct connections *connections,
+                                           const struct flow *flow, uint32_t hash);
 struct connection *connections_find_template(const struct connections *connections,
                                              const struct flow *key);
 

@@ -94,14 +94,19 @@ static int batch(struct dr_engine *engine, uint64_t now_ns)
     struct director *director = &engine->director;
     struct dr_stats *stats = engine->director.stats;
     struct dr_frame frames[BATCH];
+    struct look looks[BATCH];
     enum dr_verdict verdicts[BATCH];
 
     engine->is_behind = tidy(director, now_ns, EXPIRE_BUDGET, SWEEP_BUDGET);
     int received = ops->receive(engine->io, frames, BATCH);
+    for (int i = 0; i < received; i++)
+        forward_look(director, &frames[i], &looks[i]);
+    for (int i = 0; i < received; i++)
+        forward_fetch(director, &looks[i]);
     for (int i = 0; i < received; i++) {
         stats->frames++;
         stats->bytes += frames[i].length;
-        verdicts[i] = forward(director, &frames[i], now_ns);
+        verdicts[i] = forward_decide(director, &frames[i], &looks[i], now_ns);
         if (frames[i].send)
             ops->send(engine->io, &frames[i]);
         send_held(engine, now_ns);

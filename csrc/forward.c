@@ -265,33 +265,58 @@ static enum dr_verdict forward_icmp(struct director *director, struct dr_frame *
 
 /* ---- All of it ---- */
 
+void forward_look(const struct director *director, const struct dr_frame *frame, struct look *look)
+{
+    look->admitted = admit(&director->identity, frame);
+    if (look->admitted != DR_FORWARDED)
+        return;
+    look->kind = packet_parse(frame->data, frame->length, &look->packet);
+    if (look->kind != PACKET_TRANSPORT)
+        return;
+    look->packet.hash = connections_hash(&director->connections, &look->packet.flow);
+    connections_fetch_bucket(&director->connections, look->packet.hash);
+}
+
+void forward_fetch(const struct director *director, const struct look *look)
+{
+    if (look->admitted == DR_FORWARDED && look->kind == PACKET_TRANSPORT)
+        connections_fetch_entry(&director->connections, look->packet.hash);
+}
+
 enum dr_verdict forward(struct director *director, struct dr_frame *frame, uint64_t now_ns)
 {
+    struct look look;
+
+    forward_look(director, frame, &look);
+    return forward_decide(director, frame, &look, now_ns);
+}
+
+enum dr_verdict forward_decide(struct director *director, struct dr_frame *frame,
+                               const struct look *look, uint64_t now_ns)
+{
     const struct dr_identity *identity = &director->identity;
-    enum dr_verdict verdict = admit(identity, frame);
+    const struct packet *packet = &look->packet;
+    enum packet_kind kind = look->kind;
 
-    if (verdict != DR_FORWARDED)
-        return verdict;
-
-    struct packet packet;
-    enum packet_kind kind = packet_parse(frame->data, frame->length, &packet);
+    if (look->admitted != DR_FORWARDED)
+        return look->admitted;
     if (kind == PACKET_ARP)
         return is_to_us(identity, frame) || is_broadcast(frame)
                    ? announce_arp(&director->table, identity->mac, frame)
                    : DR_ARP_OTHER;
     if (kind == PACKET_ICMP && is_solicited_node(frame) &&
-        icmp_kind(frame->data, &packet) == ICMP_SOLICITATION)
-        return solicitation(director, frame, &packet);
+        icmp_kind(frame->data, packet) == ICMP_SOLICITATION)
+        return solicitation(director, frame, packet);
     if (!is_to_us(identity, frame))
         return DR_NOT_FOR_US;
 
     switch (kind) {
     case PACKET_TRANSPORT:
-        return forward_transport(director, frame, &packet, now_ns);
+        return forward_transport(director, frame, packet, now_ns);
     case PACKET_ICMP:
-        return forward_icmp(director, frame, &packet, now_ns);
+        return forward_icmp(director, frame, packet, now_ns);
     case PACKET_LATER_FRAGMENT:
-        return forward_fragment(director, frame, &packet, now_ns);
+        return forward_fragment(director, frame, packet, now_ns);
     case PACKET_ARP:
         return DR_ARP_OTHER;
     case PACKET_TAGGED:

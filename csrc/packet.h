@@ -46,6 +46,7 @@ struct flow {
 
 struct packet {
     struct flow flow;
+    uint32_t hash;        /* of the flow, by the connection table; not of the packet's bytes */
     uint32_t ip_length;   /* bytes above Ethernet, padding not counted */
     uint32_t fragment_id; /* of a fragment */
     uint16_t transport;   /* where the transport header begins, from the frame's beginning */

@@ -192,7 +192,7 @@ enum dr_verdict schedule_way(struct director *director, const struct packet *pac
                              struct way *way)
 {
     struct connections *connections = &director->connections;
-    struct connection *old = connections_find(connections, &packet->flow);
+    struct connection *old = connections_find_hashed(connections, &packet->flow, packet->hash);
 
     if (!old)
         return begin(director, packet, tick, way);
