@@ -118,7 +118,7 @@ struct dr_tuning {
     uint8_t expire_quiescent_template; /* persistence ends with weight 0 */
     uint8_t sloppy_tcp;                /* begin in mid-stream too */
     uint8_t sloppy_sctp;
-    uint8_t secure_tcp;      /* 2 and 3: a half-open connection weighs nothing */
+    uint8_t secure_tcp;      /* 2 and 3: the states of kernel IPVS under attack */
     uint8_t decrement_ttl;   /* as a router does, and kernel IPVS; without, only MACs change */
     uint16_t icmp_ratelimit; /* ms between two errors to one client, 1000 by default; 0: none */
 };

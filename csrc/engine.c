@@ -83,9 +83,15 @@ static void send_held(struct dr_engine *engine, uint64_t now_ns)
 {
     struct dr_frame *held;
 
-    while ((held = forward_held(&engine->director, now_ns)))
-        if (held->send)
-            engine->io->ops->send(engine->io, held);
+    while ((held = forward_held(&engine->director, now_ns))) {
+        if (!held->send)
+            continue;
+        engine->io->ops->send(engine->io, held);
+        if (held->failed) {
+            engine->director.stats->verdicts[DR_FORWARDED]--;
+            engine->director.stats->verdicts[DR_SEND_FAILED]++;
+        }
+    }
 }
 
 static int batch(struct dr_engine *engine, uint64_t now_ns)

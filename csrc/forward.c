@@ -63,10 +63,9 @@ static uint8_t *answer_room(struct director *director)
 static void send_error(struct director *director, struct dr_frame *frame,
                        const struct packet *packet, enum icmp_error error, uint64_t now_ns)
 {
-    bool is_limited = error != ICMP_TOO_BIG;
-    uint32_t ratelimit_ms = director->tuning.icmp_ratelimit;
+    uint32_t ratelimit_ms = error == ICMP_TOO_BIG ? 0 : director->tuning.icmp_ratelimit;
 
-    if (is_limited &&
+    if (packet->is_later_fragment ||
         !icmp_may_send(&director->limiter, packet->flow.client, ratelimit_ms, now_ns / 1000000))
         return;
     size_t length = icmp_write_error(answer_room(director), frame->data, packet,
@@ -84,8 +83,10 @@ static bool fits(const struct director *director, const struct dr_frame *frame,
 
     if (packet->ip_length <= mtu)
         return true;
-    uint32_t headers = packet->transport - ETHERNET_HEADER;
-    return frame->gso_size != 0 && headers + frame->gso_size <= mtu;
+    if (frame->gso_size == 0)
+        return false;
+    uint32_t headers = packet->transport - ETHERNET_HEADER + packet_header(frame->data, packet);
+    return headers + frame->gso_size <= mtu;
 }
 
 /* Takes one off the time to live; false when it ends here. */
@@ -99,7 +100,7 @@ static bool age(uint8_t *ip, const struct packet *packet)
     if (packet->version == 4) {
         /* RFC 1624: the field above the protocol became 0x0100 less. */
         uint32_t sum = (uint32_t)read16(ip + 10) + 0x0100;
-        write16(ip + 10, (uint16_t)(sum + (sum >> 16)));
+        write16(ip + 10, (uint16_t)(sum + (sum >= 0xffff))); /* never the other zero, 0xffff */
     }
     return true;
 }
@@ -178,7 +179,7 @@ static enum dr_verdict forward_fragment(struct director *director, struct dr_fra
 {
     uint32_t now_s = seconds_of(tick_of(now_ns));
 
-    if (!table_has_vip(&director->table, packet->flow.address))
+    if (!table_serves(&director->table, packet->flow.address))
         return DR_NOT_A_VIP;
     uint32_t slot = fragments_find(director->fragments, packet, now_s);
     if (slot == NO_SLOT) {

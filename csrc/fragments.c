@@ -110,14 +110,25 @@ uint32_t fragments_find(const struct fragments *fragments, const struct packet *
     return NO_SLOT;
 }
 
+static struct held *free_place(struct fragments *fragments, uint32_t now_s)
+{
+    for (uint32_t i = 0; i < HELD; i++) {
+        uint32_t place = (fragments->next_held + i) % HELD;
+        if (fragments->held[place].until_s <= now_s) {
+            fragments->next_held = (place + 1) % HELD;
+            return &fragments->held[place];
+        }
+    }
+    return NULL;
+}
+
 bool fragments_hold(struct fragments *fragments, const struct dr_frame *frame,
                     const struct packet *packet, uint32_t now_s)
 {
-    struct held *held = &fragments->held[fragments->next_held];
+    struct held *held = frame->length <= HELD_BYTES ? free_place(fragments, now_s) : NULL;
 
-    if (frame->length > HELD_BYTES || held->until_s > now_s)
+    if (!held)
         return false;
-    fragments->next_held = (fragments->next_held + 1) % HELD;
     held->key = key_of(packet);
     held->frame = *frame;
     held->frame.data = held->bytes + HEADROOM;

@@ -104,12 +104,10 @@ void icmp_answer_echo(uint8_t *frame, const struct packet *packet, const uint8_t
         swap(ip + 8, ip + 24, ADDRESS);
         ip[7] = HOP_LIMIT;
     }
-    /* RFC 1624: only the type has changed. */
-    uint8_t reply = packet->version == 4 ? ECHO_REPLY : ECHO_REPLY6;
-    uint32_t sum = (uint16_t)~read16(message + 2);
-    sum += (uint16_t)~(message[0] << 8) + (uint32_t)(reply << 8);
-    message[0] = reply;
-    write16(message + 2, checksum_end(sum));
+    /* RFC 1624: only the type has changed, 8 to 0 or 128 to 129, and the sum by as much. */
+    uint32_t sum = read16(message + 2) + (packet->version == 4 ? 0x0800u : 0xfeffu);
+    message[0] = packet->version == 4 ? ECHO_REPLY : ECHO_REPLY6;
+    write16(message + 2, (uint16_t)((sum & 0xffff) + (sum >> 16)));
 }
 
 /* ---- Errors of our own ---- */
@@ -217,7 +215,7 @@ static uint32_t hash_client(const uint8_t client[ADDRESS])
 
 static uint32_t refill(uint32_t credit, uint64_t gained, uint32_t most)
 {
-    return gained > most - credit ? most : credit + (uint32_t)gained;
+    return credit >= most || gained > most - credit ? most : credit + (uint32_t)gained;
 }
 
 bool icmp_may_send(struct icmp_limiter *limiter, const uint8_t client[ADDRESS],

@@ -20,6 +20,7 @@ enum {
     SCTP_COOKIE_ECHO = 10,
     SCTP_COOKIE_ACK = 11,
     ICMP_HEADER = 8,
+    NEIGHBOUR_SOLICITATION = 135,
     PORTS = 4,
     DO_NOT_FRAGMENT = 0x4000,
     MORE_FRAGMENTS = 0x2000,
@@ -89,17 +90,23 @@ static bool is_martian4(const uint8_t *source)
            memcmp(source, broadcast, sizeof(broadcast)) == 0;
 }
 
-/* RFC 4291: multicast and loopback are nobody's either; :: is that of a neighbour solicitation
- * while an address is being tried out (RFC 4862 section 5.4.2). */
-static bool is_martian6(const uint8_t *source, uint8_t protocol)
+/* RFC 4291: multicast and loopback are nobody's either. A mapped IPv4 address is none on a wire
+ * (section 2.5.5.2 is about programs), and would be taken for IPv4 here. */
+static bool is_martian6(const uint8_t *source, const uint8_t *destination)
 {
-    static const uint8_t zeros[15];
+    static const uint8_t loopback[ADDRESS] = {[15] = 1};
 
-    if (source[0] == 0xff)
-        return true;
-    if (memcmp(source, zeros, sizeof(zeros)) != 0)
-        return false;
-    return source[15] == 1 || (source[15] == 0 && protocol != PROTOCOL_ICMPV6);
+    return source[0] == 0xff || is_same_address(source, loopback) || is_ipv4(source) ||
+           is_ipv4(destination);
+}
+
+/* :: is the source of one thing only: a solicitation for an address that is being tried out
+ * (RFC 4862 section 5.4.2). */
+static bool is_from_nobody(const uint8_t *source)
+{
+    static const uint8_t nobody[ADDRESS];
+
+    return is_same_address(source, nobody);
 }
 
 /* ---- Transport ---- */
@@ -205,6 +212,7 @@ static enum packet_kind parse_ipv4(const uint8_t *ip, size_t left, struct packet
     packet->transport = (uint16_t)(ETHERNET_HEADER + header);
     packet->may_not_fragment = fragment & DO_NOT_FRAGMENT;
     packet->is_fragment = fragment & (FRAGMENT_OFFSET | MORE_FRAGMENTS);
+    packet->is_later_fragment = fragment & FRAGMENT_OFFSET;
     packet->fragment_id = read16(ip + 4);
     packet->flow.protocol = ip[9];
     map_ipv4(packet->flow.client, ip + 12);
@@ -263,6 +271,8 @@ static enum packet_kind parse_ipv6(const uint8_t *ip, size_t left, struct packet
         total = left;
     if (left < total)
         return PACKET_MALFORMED;
+    if (is_martian6(ip + 8, ip + 24))
+        return PACKET_MARTIAN;
 
     uint8_t next = ip[6];
     uint16_t offset = 0;
@@ -275,13 +285,15 @@ static enum packet_kind parse_ipv6(const uint8_t *ip, size_t left, struct packet
     size_t at = walk_extensions(ip, IPV6_HEADER, total, &next, packet, &offset);
     if (at == 0)
         return PACKET_MALFORMED;
-    if (is_martian6(ip + 8, next))
-        return PACKET_MARTIAN;
     packet->flow.protocol = next;
     packet->transport = (uint16_t)(ETHERNET_HEADER + at);
-    if (offset & 0xfff8)
+    packet->is_later_fragment = offset & 0xfff8;
+    if (packet->is_later_fragment)
         return PACKET_LATER_FRAGMENT;
-    return parse_transport(ip + at, total - at, packet);
+    enum packet_kind kind = parse_transport(ip + at, total - at, packet);
+    if (is_from_nobody(ip + 8) && (kind != PACKET_ICMP || ip[at] != NEIGHBOUR_SOLICITATION))
+        return PACKET_MARTIAN;
+    return kind;
 }
 
 enum packet_kind packet_parse(const uint8_t *frame, size_t length, struct packet *packet)
@@ -342,7 +354,7 @@ static bool parse_quoted6(const uint8_t *ip, size_t length, struct flow *flow)
         return false;
     uint8_t next = ip[6];
     size_t at = walk_extensions(ip, IPV6_HEADER, length, &next, &ignored, &offset);
-    if (at == 0 || offset & 0xfff8)
+    if (at == 0 || offset & 0xfff8 || is_martian6(ip + 24, ip + 8))
         return false;
     flow->protocol = next;
     memcpy(flow->address, ip + 8, ADDRESS);
@@ -353,6 +365,20 @@ static bool parse_quoted6(const uint8_t *ip, size_t length, struct flow *flow)
 bool packet_parse_quoted(const uint8_t *quote, size_t length, uint8_t version, struct flow *flow)
 {
     return version == 4 ? parse_quoted4(quote, length, flow) : parse_quoted6(quote, length, flow);
+}
+
+uint32_t packet_header(const uint8_t *frame, const struct packet *packet)
+{
+    switch (packet->flow.protocol) {
+    case PROTOCOL_TCP:
+        return (uint32_t)(frame[packet->transport + 12] >> 4) * 4;
+    case PROTOCOL_UDP:
+        return UDP_HEADER;
+    case PROTOCOL_SCTP:
+        return SCTP_HEADER;
+    default:
+        return 0;
+    }
 }
 
 void packet_rewrite(uint8_t *frame, const uint8_t to[MAC], const uint8_t from[MAC])

@@ -55,7 +55,8 @@ struct packet {
     uint8_t sctp_chunk;      /* type of the first chunk */
     bool sctp_abort_follows; /* a cookie chunk, and an ABORT bundled behind it */
     bool is_fragment;
-    bool may_not_fragment; /* IPv4 with DF, or IPv6 */
+    bool is_later_fragment; /* not the first */
+    bool may_not_fragment;  /* IPv4 with DF, or IPv6 */
 };
 
 enum packet_kind {
@@ -78,6 +79,9 @@ enum packet_kind packet_parse(const uint8_t *frame, size_t length, struct packet
  * addresses and ports are turned round. `quote` begins with its IP header. False: too little of it,
  * or a fragment without ports. */
 bool packet_parse_quoted(const uint8_t *quote, size_t length, uint8_t version, struct flow *flow);
+
+/* Bytes of the transport header. */
+uint32_t packet_header(const uint8_t *frame, const struct packet *packet);
 
 void packet_rewrite(uint8_t *frame, const uint8_t to[MAC], const uint8_t from[MAC]);
 

@@ -27,7 +27,7 @@ static const uint8_t input_only[EVENTS][DR_TCP_STATES] = {
     [EVENT_RST] = {CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, CL},
 };
 
-/* A SYN does not make the connection count as active; only what follows it does. */
+/* A SYN leads to SYNACK, which only the client's ACK turns into an established connection. */
 static const uint8_t secure_syn[DR_TCP_STATES] = {SA, ES, ES, SR, SA, SA, SA, SA, SA, SA, SA};
 
 static const uint16_t timeouts_s[DR_TCP_STATES] = {

@@ -207,14 +207,22 @@ struct service *table_find(const struct table *table, const struct flow *flow)
     return service;
 }
 
-bool table_has_vip(const struct table *table, const uint8_t address[ADDRESS])
+static bool has_mark(const struct table *table, const uint8_t address[ADDRESS], uint8_t prefix)
 {
-    if (has_service(table, address))
-        return true;
     for (size_t i = 0; i < table->mark_count; i++)
-        if (has_prefix(&table->marks[i], address))
+        if (table->marks[i].prefix >= prefix && has_prefix(&table->marks[i], address))
             return true;
     return false;
+}
+
+bool table_has_vip(const struct table *table, const uint8_t address[ADDRESS])
+{
+    return has_service(table, address) || has_mark(table, address, 128);
+}
+
+bool table_serves(const struct table *table, const uint8_t address[ADDRESS])
+{
+    return has_service(table, address) || has_mark(table, address, 0);
 }
 
 uint32_t table_count_services(const struct table *table)

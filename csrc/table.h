@@ -84,7 +84,10 @@ bool service_is(const struct service *service, uint8_t protocol, const uint8_t a
                 uint16_t port);
 
 struct service *table_find(const struct table *table, const struct flow *flow);
+/* An address that is ours to announce: of a service, or the one address of a mark. A network of
+ * addresses that a mark names is routed to us, and may hold anybody. */
 bool table_has_vip(const struct table *table, const uint8_t address[ADDRESS]);
+bool table_serves(const struct table *table, const uint8_t address[ADDRESS]);
 
 uint32_t table_count_services(const struct table *table);
 uint32_t table_count_servers(const struct table *table);

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from .checks import target
 from .director import Director
@@ -69,6 +70,12 @@ def application(director: Director) -> web.Application:
         "timeouts": director.timeouts,
     }
 
+    @web.middleware
+    async def once_ready(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not director.ready:
+            raise web.HTTPServiceUnavailable(text="the director is starting")
+        return await handler(request)
+
     async def look(request: web.Request) -> web.Response:
         view = views[request.match_info["what"]]
         return web.json_response(jsonable(view()))
@@ -76,7 +83,7 @@ def application(director: Director) -> web.Application:
     async def health(request: web.Request) -> web.Response:
         return web.json_response(_health(director))
 
-    app = web.Application()
+    app = web.Application(middlewares=[once_ready])
     app.router.add_get("/v1/{what:" + "|".join(views) + "}", look)
     app.router.add_get("/v1/health", health)
     return app

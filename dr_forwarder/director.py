@@ -361,6 +361,11 @@ class Director:
 
     # ---- Looks ----
 
+    @property
+    def ready(self) -> bool:
+        """True once the table has been filled for the first time; before, there is none to see."""
+        return self._published
+
     def services(self) -> tuple[ServiceRow, ...]:
         """The table as it is in the core now."""
         return self._core.services()

@@ -88,6 +88,7 @@ class FakeDirector:
 
     table: tuple[ServiceRow, ...] = SERVICES
     config: Config = CONFIG
+    ready: bool = True
 
     def services(self) -> tuple[ServiceRow, ...]:
         return self.table
@@ -318,3 +319,8 @@ def test_what_is_no_director_is_not_taken_for_one(
                 await asyncio.to_thread(client.services)
 
     asyncio.run(scenario())
+
+
+def test_a_director_that_is_starting_says_so(tmp_path: Path) -> None:
+    with pytest.raises(NotRunning, match="503"):
+        while_serving(tmp_path, Client(tmp_path).services, FakeDirector(ready=False))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from director import (
     CLIENT,
     CLIENT6,
     LATE_S,
+    MTU,
     VIP,
     VIP6,
     VIRTUAL_MAC,
@@ -159,6 +160,18 @@ def test_the_quick_builder_builds_what_scapy_builds(flags: str) -> None:
         ether / packet / segment / b"data"
     )
     assert udp(f"{CLIENT}:1000", f"{VIP}:53", b"data") == bytes(ether / packet / datagram / b"data")
+
+
+def test_no_client_has_an_address_of_ours(director: Director) -> None:
+    hosts = [ip_address(f"10.9.0.{n}") for n in range(2, 9)] + [ip_address("fd00:9::2")]
+    director.engine.identify(mac=VIRTUAL_MAC, mtu=MTU, hosts=hosts)
+    for host in (*map(str, hosts[:-1]), VIP):
+        assert director.tcp("S", f"{host}:1000") == "martian"
+    for host in (str(hosts[-1]), VIP6):
+        assert director.tcp("S", f"[{host}]:1000", f"[{VIP6}]:80") == "martian"
+    assert director.tcp("S", "10.9.0.10:1000") in (1, 2)
+    director.engine.identify(mac=VIRTUAL_MAC, mtu=MTU)
+    assert director.tcp("S", "10.9.0.2:1000") in (1, 2)
 
 
 # ---- Any bytes ----

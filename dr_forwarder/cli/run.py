@@ -113,6 +113,7 @@ class _Runner:
         self._path = path
         self._read = read
         self._reloads: set[asyncio.Task[None]] = set()
+        self._one_at_a_time = asyncio.Lock()
 
     async def run(self) -> Stats:
         loop = asyncio.get_running_loop()
@@ -128,12 +129,16 @@ class _Runner:
         task.add_done_callback(self._reloads.discard)
 
     async def _reload(self) -> None:
-        try:
-            config = await asyncio.to_thread(self._read)
-            await self._director.reload(config)
-        except (ConfigError, SetupError) as error:
-            _log.error("%s", error)
-            _log.error("Not reloaded: the director goes on as it was")
-            return
-        _report(config)
-        _log.info("Reloaded %s", self._path)
+        async with self._one_at_a_time:
+            if not self._director.ready:
+                _log.error("Not reloaded: the director is still starting")
+                return
+            try:
+                config = await asyncio.to_thread(self._read)
+                await self._director.reload(config)
+            except (ConfigError, SetupError) as error:
+                _log.error("%s", error)
+                _log.error("Not reloaded: the director goes on as it was")
+                return
+            _report(config)
+            _log.info("Reloaded %s", self._path)

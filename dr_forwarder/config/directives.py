@@ -284,7 +284,7 @@ DIRECTOR: tuple[Directive, ...] = (
     _tuning("expire_quiescent_template", "1: persistence ends when a server's weight is 0."),
     _tuning("sloppy_tcp", "1: TCP connections may begin in mid-stream."),
     _tuning("sloppy_sctp", "1: SCTP associations may begin in mid-stream."),
-    _tuning("secure_tcp", "2 or 3: half-open connections do not count as active.", high=3),
+    _tuning("secure_tcp", "2 or 3: the TCP states of kernel IPVS under attack.", high=3),
     _tuning("decrement_ttl", "1: take one off the time to live, as kernel IPVS does."),
     _tuning(
         "icmp_ratelimit", "Milliseconds between two ICMP errors to a client.", 1000, high=65535

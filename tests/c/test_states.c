@@ -90,7 +90,35 @@ static void a_datagram_has_no_state(void)
     CHECK(!state_is_active(PROTOCOL_UDP, 0) && !state_is_established(PROTOCOL_UDP, 0));
 }
 
-/* ---- SCTP: the cells are test_sctp.py's, by frames; here what follows from a state ---- */
+/* ---- SCTP ---- */
+
+static const char sctp_letters[DR_SCTP_STATES][3] = {
+    "NO", "I1", "IN", "CS", "CR", "CW", "CO", "CE", "ES", "SS", "SR", "SA", "RJ", "CL",
+};
+
+static void sctp_row_is(uint8_t chunk, const char *row)
+{
+    const struct packet packet = {.flow.protocol = PROTOCOL_SCTP, .sctp_chunk = chunk};
+
+    for (int state = 0; state < DR_SCTP_STATES; state++)
+        CHECK(memcmp(sctp_letters[state_after((uint8_t)state, &packet, false)], row + state * 3,
+                     2) == 0);
+}
+
+static void each_cell_of_sctp_is_the_kernels(void)
+{
+    /*              NO I1 IN CS CR CW CO CE ES SS SR SA RJ CL */
+    sctp_row_is(0, "ES I1 IN CS CR ES CO CE ES SS SR SA RJ CL");
+    sctp_row_is(1, "I1 IN IN IN IN IN CO CE ES SS SR SA IN IN");
+    sctp_row_is(2, "CE CE CE CE CE CE CO CE ES SS SR SA RJ CL");
+    sctp_row_is(10, "ES ES ES ES ES ES CO CE ES SS SR SA RJ CL");
+    sctp_row_is(11, "ES I1 IN ES ES CW ES ES ES SS SR SA RJ CL");
+    sctp_row_is(7, "SR I1 IN CS CR CW CO CE SR SS SR SA RJ CL");
+    sctp_row_is(8, "CL IN IN CS CR CW CO CE CL CL SR CL RJ CL");
+    sctp_row_is(14, "CL CL CL CL CL CW CO CE ES SS CL CL RJ CL");
+    sctp_row_is(9, "CL I1 IN CS CR CW CO CE ES SS SR SA RJ CL");
+    sctp_row_is(6, "CL CL CL CL CL RJ CL CL CL CL CL CL CL CL");
+}
 
 static void chunks_that_mean_nothing_are_data(void)
 {
@@ -140,6 +168,7 @@ int main(void)
     RUN(half_open_and_established_connections_are_active);
     RUN(two_time_outs_are_settable_and_the_others_the_kernels);
     RUN(a_datagram_has_no_state);
+    RUN(each_cell_of_sctp_is_the_kernels);
     RUN(chunks_that_mean_nothing_are_data);
     RUN(an_abort_behind_a_cookie_is_an_abort);
     RUN(only_an_established_association_is_active);
