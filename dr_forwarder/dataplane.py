@@ -15,52 +15,27 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from . import border
 from ._dataplane import ffi, lib
+from .border import VERDICTS
 from .config.model import Address
 from .errors import DataplaneError
 from .table import (
     Change,
     Connection,
-    Counters,
-    Key,
     Mark,
     Operation,
-    Server,
-    ServerRow,
-    Service,
-    ServiceFlag,
     ServiceRow,
     Stats,
     Tuning,
 )
 
-_PROTOCOLS = {"fwm": 0, "tcp": 6, "udp": 17, "sctp": 132}
-_PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}
-_MAPPED = bytes(10) + b"\xff\xff"
 _CHUNK = 4096
 _STOP_LIMIT_S = 5
-
-VERDICTS: tuple[str, ...] = tuple(
-    name.removeprefix("DR_").lower()
-    for _, name in sorted(ffi.typeof("enum dr_verdict").elements.items())
-    if name != "DR_VERDICTS"
-)
-"""The name of every verdict, in the core's order."""
-
-_TCP_STATES = tuple(
-    name.removeprefix("DR_TCP_")
-    for _, name in sorted(ffi.typeof("enum dr_tcp_state").elements.items())
-    if name != "DR_TCP_STATES"
-)
-_SCTP_STATES = (
-    *("NONE", "INIT1", "INIT", "C-SENT", "C-REPLIED", "C-WAIT", "COOKIE", "C-ECHOED"),
-    *("ESTABLISHED", "S-SENT", "S-RECEIVED", "S-ACK-SENT", "REJECTED", "CLOSED"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,111 +57,9 @@ class Decision:
     sent: bool
 
 
-def packed(address: Address) -> bytes:
-    """Sixteen bytes; IPv4 is mapped (RFC 4291 section 2.5.5.2)."""
-    return address.packed if isinstance(address, IPv6Address) else _MAPPED + address.packed
-
-
-def unpacked(raw: bytes) -> Address:
-    """The address of sixteen bytes."""
-    return IPv4Address(raw[12:]) if raw[:12] == _MAPPED else IPv6Address(raw)
-
-
 def _check(result: int, what: str) -> None:
     if result < 0:
         raise DataplaneError(-result, f"{what}: {os.strerror(-result)}")
-
-
-def _packed_mask(mask: Address) -> bytes:
-    return mask.packed if isinstance(mask, IPv6Address) else b"\xff" * 12 + mask.packed
-
-
-def _scheduler(name: str) -> int:
-    number = int(lib.dr_scheduler_find(name.encode()))
-    return 0xFF if number < 0 else number  # the core answers ENOENT
-
-
-def _fill_service(out: Any, service: Service) -> None:
-    out.address = packed(service.key.address)
-    out.mask = _packed_mask(service.mask)
-    out.port = service.key.port
-    out.protocol = _PROTOCOLS[service.key.protocol]
-    out.scheduler = _scheduler(service.scheduler)
-    out.flags = service.flags.value
-    if service.persistent_s is not None:
-        out.flags |= lib.DR_PERSISTENT
-    out.persistent_s = service.persistent_s or 0
-
-
-def _fill_server(out: Any, server: Server) -> None:
-    out.address = packed(server.address)
-    out.port = server.port
-    out.weight = server.weight
-    out.upper = server.upper
-    out.lower = server.lower
-
-
-def _service(raw: Any) -> Service:
-    address = unpacked(bytes(raw.address))
-    mask = bytes(raw.mask)
-    return Service(
-        key=Key(_PROTOCOL_NAMES[raw.protocol], address, raw.port),
-        scheduler=ffi.string(lib.dr_scheduler_name(raw.scheduler)).decode(),
-        persistent_s=raw.persistent_s if raw.flags & lib.DR_PERSISTENT else None,
-        mask=IPv4Address(mask[12:]) if address.version == 4 else IPv6Address(mask),
-        flags=ServiceFlag(raw.flags & ~lib.DR_PERSISTENT),
-    )
-
-
-def _counters(raw: Any) -> Counters:
-    return Counters(raw.connections, raw.packets, raw.bytes)
-
-
-def _server_row(raw: Any) -> ServerRow:
-    mac = bytes(raw.mac)
-    config = raw.server
-    return ServerRow(
-        server=Server(
-            unpacked(bytes(config.address)),
-            config.port,
-            config.weight,
-            config.upper,
-            config.lower,
-        ),
-        active=raw.active,
-        inactive=raw.inactive,
-        persistent=raw.persistent,
-        counters=_counters(getattr(raw, "in")),
-        mac=mac if any(mac) else None,
-        overloaded=bool(raw.overloaded),
-    )
-
-
-def _state_name(raw: Any) -> str:
-    if raw.is_template:
-        return "ASSURED" if raw.state else "NONE"
-    match _PROTOCOL_NAMES[raw.protocol]:
-        case "udp":
-            return "UDP"
-        case "sctp":
-            return _SCTP_STATES[raw.state]
-    return str(_TCP_STATES[raw.state])
-
-
-def _connection(raw: Any) -> Connection:
-    return Connection(
-        protocol=_PROTOCOL_NAMES[raw.protocol],
-        client=unpacked(bytes(raw.client)),
-        client_port=raw.client_port,
-        address=unpacked(bytes(raw.address)),
-        port=raw.port,
-        server=unpacked(bytes(raw.server)),
-        server_port=raw.server_port,
-        state=_state_name(raw),
-        left_s=raw.left_ms / 1000,
-        template=bool(raw.is_template),
-        removed=bool(raw.removed),
-    )
 
 
 def _boot_id() -> int:
@@ -398,7 +271,7 @@ class Engine:
         raw.mac = mac
         raw.mtu = mtu
         for i, address in enumerate(hosts[: len(raw.hosts)]):
-            raw.hosts[i] = packed(address)
+            raw.hosts[i] = border.packed(address)
             raw.host_count = i + 1
         lib.dr_set_identity(self._engine, raw)
 
@@ -411,9 +284,9 @@ class Engine:
         """Sets what is marked, as a firewall would: the first that fits counts."""
         raw = ffi.new("struct dr_mark[]", len(marks))
         for out, mark in zip(raw, marks, strict=True):
-            out.address = packed(mark.network.network_address)
+            out.address = border.packed(mark.network.network_address)
             out.prefix = mark.network.prefixlen + 128 - mark.network.max_prefixlen
-            out.protocol = 0 if mark.protocol is None else _PROTOCOLS[mark.protocol]
+            out.protocol = 0 if mark.protocol is None else border.PROTOCOLS[mark.protocol]
             out.first_port, out.last_port = mark.first_port, mark.last_port
             out.mark = mark.mark
         _check(lib.dr_set_marks(self._engine, raw, len(marks)), "firewall marks")
@@ -442,9 +315,9 @@ class Engine:
     def _fill(out: Any, change: Change) -> None:
         out.operation = change.operation.value
         if change.service is not None:
-            _fill_service(out.service, change.service)
+            border.fill_service(out.service, change.service)
         if change.server is not None:
-            _fill_server(out.server, change.server)
+            border.fill_server(out.server, change.server)
         if change.operation is Operation.SET_MAC:
             out.mac = change.mac or bytes(6)
 
@@ -476,9 +349,9 @@ class Engine:
         rows = ffi.new("struct dr_server_row[]", raw.servers)
         count = int(lib.dr_read_servers(self._engine, raw.slot, rows, raw.servers))
         return ServiceRow(
-            service=_service(raw.service),
-            servers=tuple(_server_row(rows[i]) for i in range(count)),
-            counters=_counters(getattr(raw, "in")),
+            service=border.service(raw.service),
+            servers=tuple(border.server_row(rows[i]) for i in range(count)),
+            counters=border.counters(getattr(raw, "in")),
         )
 
     def connections(self, *, now_ns: int | None = None) -> Iterator[Connection]:
@@ -489,6 +362,6 @@ class Engine:
             now = time.monotonic_ns() if now_ns is None else now_ns
             count = int(lib.dr_read_connections(self._engine, cursor, now, rows, _CHUNK))
             for i in range(count):
-                yield _connection(rows[i])
+                yield border.connection(rows[i])
             if cursor[0] == 0:
                 return

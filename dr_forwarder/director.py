@@ -8,29 +8,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from ipaddress import IPv6Address
 from pathlib import Path
 
 from pyroute2 import AsyncIPRoute
 
 from . import nd, plan
-from .addresses import Identity, frame_filter, identity, refuse_local
+from .addresses import frame_filter
 from .checks import Result, Target, target
 from .checks.scheduler import Checker
 from .config.model import Address, Config, Real, Virtual
 from .dataplane import Engine, Limits
 from .errors import SetupError
 from .health import Health
-from .interfaces import (
-    Interface,
-    OnLink,
-    interfaces,
-    is_blackholed,
-    is_forwarding,
-    on_link,
-)
 from .prober import Prober
 from .sockets import (
     attach_filter,
@@ -39,6 +30,7 @@ from .sockets import (
     open_sockets,
     receive_mac,
 )
+from .survey import Place, survey
 from .table import Connection, Key, Operation, ServiceRow, Stats
 
 _log = logging.getLogger(__name__)
@@ -50,85 +42,6 @@ _SMALLEST_SLOT = 2048
 _SETTLE_S = 1.0
 """How long the first results of all checks are waited for, so that servers are added in the
 file's order; a check that takes longer joins later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a configuration can run on this host; looked up before anything is done."""
-
-    interface: Interface
-    identity: Identity
-    vips: tuple[Address, ...]
-    sources: Mapping[Address, Address]
-    """Every real and fallback server, with the address the host has towards it."""
-
-
-async def survey(netlink: AsyncIPRoute, config: Config) -> Place:
-    """Looks whether this configuration can work here; raises SetupError with the cure."""
-    present = await interfaces(netlink)
-    vips = _vips(config)
-    refuse_local(vips, present.values())
-    ways = {address: await on_link(netlink, address) for address in _servers(config)}
-    interface = _interface(config, present, ways)
-    wanted = config.settings
-    blackholed = [await is_blackholed(netlink, vip) for vip in vips]
-    return Place(
-        interface=interface,
-        identity=identity(
-            wanted.mac,
-            interface,
-            virtual_router_id=wanted.virtual_router_id,
-            is_forwarding=any(
-                is_forwarding(interface.name, version=vip.version)
-                for vip, hole in zip(vips, blackholed, strict=True)
-                if not hole
-            ),
-        ),
-        vips=vips,
-        sources={address: way.source for address, way in ways.items()},
-    )
-
-
-def _vips(config: Config) -> tuple[Address, ...]:
-    """Those of services and of marks; of a network of VIPs the core answers for each address."""
-    found = [virtual.address for virtual in config.virtuals]
-    found += [mark.single for mark in config.marks]
-    return tuple(dict.fromkeys(address for address in found if address is not None))
-
-
-def _servers(config: Config) -> tuple[Address, ...]:
-    reals = (real.address for virtual in config.virtuals for real in virtual.real)
-    fallbacks = (virtual.fallback.address for virtual in config.virtuals if virtual.fallback)
-    return tuple(dict.fromkeys([*reals, *fallbacks]))
-
-
-def _interface(
-    config: Config, present: Mapping[str, Interface], ways: Mapping[Address, OnLink]
-) -> Interface:
-    """The configured one, or the one that all servers are on; it must reach every server."""
-    names = {interface.index: name for name, interface in present.items()}
-    name = config.settings.interface
-    if name is None:
-        used = {names[way.interface_index] for way in ways.values()}
-        if not used:
-            raise SetupError("no real server says which interface to use: --interface NAME")
-        if len(used) != 1:
-            raise SetupError(
-                f"the real servers are on {len(used)} interfaces ({', '.join(sorted(used))}):"
-                " say which one the clients come in by: --interface NAME"
-            )
-        name = used.pop()
-    if name not in present:
-        raise SetupError(f"there is no interface {name!r}; there are: {', '.join(sorted(present))}")
-    if not present[name].up:
-        raise SetupError(f"interface {name} is down; run: ip link set {name} up")
-    for address, way in ways.items():
-        if way.interface_index != present[name].index:
-            raise SetupError(
-                f"real server {address} is reached through {names[way.interface_index]}, not"
-                f" {name}; one interface for clients and real servers is all that is supported yet"
-            )
-    return present[name]
 
 
 class Director:

@@ -1,0 +1,152 @@
+"""Border: what the core's structs are as frozen data, and the other way round. No I/O, no engine.
+
+With `dataplane` the only importer of the extension; no cdata leaves the two.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from ._dataplane import ffi, lib
+from .config.model import Address
+from .table import (
+    Connection,
+    Counters,
+    Key,
+    Server,
+    ServerRow,
+    Service,
+    ServiceFlag,
+)
+
+PROTOCOLS = {"fwm": 0, "tcp": 6, "udp": 17, "sctp": 132}
+_PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
+_MAPPED = bytes(10) + b"\xff\xff"
+_NO_SCHEDULER = 0xFF
+"""The core answers ENOENT to it."""
+
+
+def _elements(enum: str, prefix: str, count: str) -> tuple[str, ...]:
+    """The names of a C enum in its order, without the last one that counts them."""
+    elements = ffi.typeof(f"enum {enum}").elements
+    names = (name for _, name in sorted(elements.items()) if name != count)
+    return tuple(name.removeprefix(prefix) for name in names)
+
+
+VERDICTS = tuple(name.lower() for name in _elements("dr_verdict", "DR_", "DR_VERDICTS"))
+"""The name of every verdict, in the core's order."""
+
+_TCP_STATES = _elements("dr_tcp_state", "DR_TCP_", "DR_TCP_STATES")
+_SCTP_STATES = (
+    *("NONE", "INIT1", "INIT", "C-SENT", "C-REPLIED", "C-WAIT", "COOKIE", "C-ECHOED"),
+    *("ESTABLISHED", "S-SENT", "S-RECEIVED", "S-ACK-SENT", "REJECTED", "CLOSED"),
+)
+
+
+def packed(address: Address) -> bytes:
+    """Sixteen bytes; IPv4 is mapped (RFC 4291 section 2.5.5.2)."""
+    return address.packed if isinstance(address, IPv6Address) else _MAPPED + address.packed
+
+
+def unpacked(raw: bytes) -> Address:
+    """The address of sixteen bytes."""
+    return IPv4Address(raw[12:]) if raw[:12] == _MAPPED else IPv6Address(raw)
+
+
+def _packed_mask(mask: Address) -> bytes:
+    return mask.packed if isinstance(mask, IPv6Address) else b"\xff" * 12 + mask.packed
+
+
+def _scheduler(name: str) -> int:
+    number = int(lib.dr_scheduler_find(name.encode()))
+    return _NO_SCHEDULER if number < 0 else number
+
+
+def fill_service(out: Any, service: Service) -> None:
+    """Writes a ``struct dr_service``."""
+    out.address = packed(service.key.address)
+    out.mask = _packed_mask(service.mask)
+    out.port = service.key.port
+    out.protocol = PROTOCOLS[service.key.protocol]
+    out.scheduler = _scheduler(service.scheduler)
+    out.flags = service.flags.value
+    if service.persistent_s is not None:
+        out.flags |= lib.DR_PERSISTENT
+    out.persistent_s = service.persistent_s or 0
+
+
+def fill_server(out: Any, server: Server) -> None:
+    """Writes a ``struct dr_server``."""
+    out.address = packed(server.address)
+    out.port = server.port
+    out.weight = server.weight
+    out.upper = server.upper
+    out.lower = server.lower
+
+
+def service(raw: Any) -> Service:
+    """Reads a ``struct dr_service``."""
+    address = unpacked(bytes(raw.address))
+    mask = bytes(raw.mask)
+    return Service(
+        key=Key(_PROTOCOL_NAMES[raw.protocol], address, raw.port),
+        scheduler=ffi.string(lib.dr_scheduler_name(raw.scheduler)).decode(),
+        persistent_s=raw.persistent_s if raw.flags & lib.DR_PERSISTENT else None,
+        mask=IPv4Address(mask[12:]) if address.version == 4 else IPv6Address(mask),
+        flags=ServiceFlag(raw.flags & ~lib.DR_PERSISTENT),
+    )
+
+
+def counters(raw: Any) -> Counters:
+    """Reads a ``struct dr_counters``."""
+    return Counters(raw.connections, raw.packets, raw.bytes)
+
+
+def server_row(raw: Any) -> ServerRow:
+    """Reads a ``struct dr_server_row``."""
+    mac = bytes(raw.mac)
+    config = raw.server
+    return ServerRow(
+        server=Server(
+            unpacked(bytes(config.address)),
+            config.port,
+            config.weight,
+            config.upper,
+            config.lower,
+        ),
+        active=raw.active,
+        inactive=raw.inactive,
+        persistent=raw.persistent,
+        counters=counters(getattr(raw, "in")),
+        mac=mac if any(mac) else None,
+        overloaded=bool(raw.overloaded),
+    )
+
+
+def _state_name(raw: Any) -> str:
+    if raw.is_template:
+        return "ASSURED" if raw.state else "NONE"
+    match _PROTOCOL_NAMES[raw.protocol]:
+        case "udp":
+            return "UDP"
+        case "sctp":
+            return _SCTP_STATES[raw.state]
+    return str(_TCP_STATES[raw.state])
+
+
+def connection(raw: Any) -> Connection:
+    """Reads a ``struct dr_connection_row``."""
+    return Connection(
+        protocol=_PROTOCOL_NAMES[raw.protocol],
+        client=unpacked(bytes(raw.client)),
+        client_port=raw.client_port,
+        address=unpacked(bytes(raw.address)),
+        port=raw.port,
+        server=unpacked(bytes(raw.server)),
+        server_port=raw.server_port,
+        state=_state_name(raw),
+        left_s=raw.left_ms / 1000,
+        template=bool(raw.is_template),
+        removed=bool(raw.removed),
+    )

@@ -1,0 +1,99 @@
+"""Survey: whether and where a configuration can run on this host. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pyroute2 import AsyncIPRoute
+
+from .addresses import Identity, identity, refuse_local
+from .config.model import Address, Config
+from .errors import SetupError
+from .interfaces import (
+    Interface,
+    OnLink,
+    interfaces,
+    is_blackholed,
+    is_forwarding,
+    on_link,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a configuration can run on this host; looked up before anything is done."""
+
+    interface: Interface
+    identity: Identity
+    vips: tuple[Address, ...]
+    sources: Mapping[Address, Address]
+    """Every real and fallback server, with the address the host has towards it."""
+
+
+async def survey(netlink: AsyncIPRoute, config: Config) -> Place:
+    """Looks whether this configuration can work here; raises SetupError with the cure."""
+    present = await interfaces(netlink)
+    vips = _vips(config)
+    refuse_local(vips, present.values())
+    ways = {address: await on_link(netlink, address) for address in _servers(config)}
+    interface = _interface(config, present, ways)
+    wanted = config.settings
+    blackholed = [await is_blackholed(netlink, vip) for vip in vips]
+    return Place(
+        interface=interface,
+        identity=identity(
+            wanted.mac,
+            interface,
+            virtual_router_id=wanted.virtual_router_id,
+            is_forwarding=any(
+                is_forwarding(interface.name, version=vip.version)
+                for vip, hole in zip(vips, blackholed, strict=True)
+                if not hole
+            ),
+        ),
+        vips=vips,
+        sources={address: way.source for address, way in ways.items()},
+    )
+
+
+def _vips(config: Config) -> tuple[Address, ...]:
+    """Those of services and of marks; of a network of VIPs the core answers for each address."""
+    found = [virtual.address for virtual in config.virtuals]
+    found += [mark.single for mark in config.marks]
+    return tuple(dict.fromkeys(address for address in found if address is not None))
+
+
+def _servers(config: Config) -> tuple[Address, ...]:
+    reals = (real.address for virtual in config.virtuals for real in virtual.real)
+    fallbacks = (virtual.fallback.address for virtual in config.virtuals if virtual.fallback)
+    return tuple(dict.fromkeys([*reals, *fallbacks]))
+
+
+def _interface(
+    config: Config, present: Mapping[str, Interface], ways: Mapping[Address, OnLink]
+) -> Interface:
+    """The configured one, or the one that all servers are on; it must reach every server."""
+    names = {interface.index: name for name, interface in present.items()}
+    name = config.settings.interface
+    if name is None:
+        used = {names[way.interface_index] for way in ways.values()}
+        if not used:
+            raise SetupError("no real server says which interface to use: --interface NAME")
+        if len(used) != 1:
+            raise SetupError(
+                f"the real servers are on {len(used)} interfaces ({', '.join(sorted(used))}):"
+                " say which one the clients come in by: --interface NAME"
+            )
+        name = used.pop()
+    if name not in present:
+        raise SetupError(f"there is no interface {name!r}; there are: {', '.join(sorted(present))}")
+    if not present[name].up:
+        raise SetupError(f"interface {name} is down; run: ip link set {name} up")
+    for address, way in ways.items():
+        if way.interface_index != present[name].index:
+            raise SetupError(
+                f"real server {address} is reached through {names[way.interface_index]}, not"
+                f" {name}; one interface for clients and real servers is all that is supported yet"
+            )
+    return present[name]
