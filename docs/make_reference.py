@@ -1,0 +1,98 @@
+"""Prints docs/reference.md from the tables that the program itself uses: `make docs` writes it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from dr_forwarder.config.directives import DIRECTIVES, DIRECTOR, MARK, REAL, Directive, Level
+from dr_forwarder.config.support import NOT_YET, SCHEDULERS
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from records.deviations import FRAMES, OUTCOMES  # noqa: E402 - the path comes first
+
+_LEVELS = {Level.GLOBAL: "global", Level.VIRTUAL: "virtual", Level.BOTH: "both"}
+
+
+def reference() -> str:
+    """The whole page."""
+    return "\n".join(_page()) + "\n"
+
+
+def _page() -> Iterator[str]:
+    yield "# Reference"
+    yield ""
+    yield "Made from the program's own tables by `make docs`; a test holds it against them."
+    yield ""
+    yield "## ldirectord's directives"
+    yield ""
+    yield "*both*: global, and for one virtual service, which then overrules it."
+    yield ""
+    yield from _table(
+        ("directive", "level", "default", "what it does"),
+        ((f"`{row.name}`", _LEVELS[row.level], _default(row), row.help) for row in DIRECTIVES),
+    )
+    for title, rows in (
+        ("The native form: `[director]`", DIRECTOR),
+        ("`[[virtual.real]]`", REAL),
+        ("`[[mark]]`", MARK),
+    ):
+        yield f"## {title}"
+        yield ""
+        yield from _table(
+            ("key", "default", "what it does"),
+            ((f"`{row.name}`", _default(row), row.help) for row in rows),
+        )
+    yield "## Schedulers"
+    yield ""
+    yield "In kernel IPVS's order, to the pick: " + ", ".join(f"`{name}`" for name in SCHEDULERS)
+    yield ""
+    yield "## Accepted, and not done yet"
+    yield ""
+    yield from _table(("what", "instead"), ((f"`{a}`", b) for a, b in NOT_YET.items()))
+    yield "## Verdicts"
+    yield ""
+    yield "Every frame ends in exactly one of them; `dr-forwarder list --verdicts` counts."
+    yield ""
+    yield from _table(("verdict", "meaning"), _verdicts())
+    yield "## Where it differs from kernel IPVS on purpose"
+    yield ""
+    yield "Everything else is compared with recordings of the kernel and must be equal."
+    yield ""
+    yield from (f"- {_sentence(rule.reason)}" for rule in (*OUTCOMES, *FRAMES))
+
+
+def _default(row: Directive) -> str:
+    match row.default:
+        case None | "" | ():
+            return ""
+        case bool():
+            return "yes" if row.default else "no"
+    return f"`{row.default}`"
+
+
+def _verdicts() -> Iterator[tuple[str, str]]:
+    header = (ROOT / "csrc" / "dr.h").read_text()
+    enum = header[header.index("enum dr_verdict {") : header.index("DR_VERDICTS,")]
+    for name, meaning in re.findall(r"DR_(\w+),\s*/\* (.+?) \*/", enum):
+        yield f"`{name.lower()}`", meaning
+
+
+def _sentence(reason: str) -> str:
+    return reason[0].upper() + reason[1:]
+
+
+def _table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield "| " + " | ".join(titles) + " |"
+    yield "| " + " | ".join("---" for _ in titles) + " |"
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+    yield ""
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
