@@ -52,10 +52,12 @@ class Running:
         self._log_file = directory / "log"
         self._options = options
         self.process: subprocess.Popen[str] | None = None
+        self.prefix: tuple[str, ...] = ()
+        """A program to start it with, and that program's arguments."""
 
     def start(self, text: str) -> None:
         self.config.write_text(text)
-        argv = [sys.executable, "-m", "dr_forwarder", "run", str(self.config)]
+        argv = [*self.prefix, sys.executable, "-m", "dr_forwarder", "run", str(self.config)]
         argv += ["--state-dir", str(self.state_dir), *self._options]
         with self._log_file.open("a") as log:
             self.process = self.lab.popen("director", argv, stderr=log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -129,6 +130,25 @@ def test_udp_is_forwarded(lab: Lab, tmp_path: Path) -> None:
         server.sendto(b"answer to " + question, who)
         assert client.recv(100) == b"answer to question"
         assert [c.state for c in director.client.connections()] == ["UDP"]
+
+
+def test_cap_net_raw_is_enough(lab: Lab, tmp_path: Path) -> None:
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("setpriv, which takes the other capabilities away, is not installed")
+    director = Running(lab, tmp_path)
+    director.prefix = (
+        *(setpriv, "--bounding-set=-all,+net_raw", "--inh-caps=-all,+net_raw"),
+        "--no-new-privs",
+    )
+    try:
+        director.start(CONFIG)
+        assert director.process is not None
+        status = Path(f"/proc/{director.process.pid}/status").read_text()
+        assert "CapEff:\t0000000000002000" in status
+        assert ask(lab, 4) == ALTERNATING * 2
+    finally:
+        director.stop()
 
 
 # ---- Changes while running ----
