@@ -36,6 +36,8 @@ NOT_YET: Final[Mapping[str, str]] = MappingProxyType(
         },
         "autoreload": "the file is not watched yet: send SIGHUP to read it again",
         "callback": "callback is not run yet",
+        "cleanstop=no": "cleanstop=no cannot be had: nothing is forwarded while no director runs;"
+        " the connections are kept for the next start",
         "emailalert": _MAIL,
         "emailalertfreq": _MAIL,
         "emailalertfrom": _MAIL,
@@ -111,6 +113,8 @@ def _used(config: Config) -> Iterator[tuple[str, int]]:
     yield from ((name, line) for name, line in config.lines if name not in off)
     for virtual in config.virtuals:
         yield from virtual.lines
+        if not virtual.clean_stop:
+            yield "cleanstop=no", virtual.line_of("cleanstop") or config.line_of("cleanstop")
         yield f"checktype={virtual.check.type.value}", virtual.line_of("checktype")
         if virtual.check.type in (CheckType.NEGOTIATE, CheckType.COMBINED):
             yield f"service={virtual.check.service}", virtual.line_of("service")
