@@ -264,11 +264,11 @@ def test_the_cure_for_it_is_that_of_ipv6(own_lab: Lab, tmp_path: Path) -> None:
 # ---- The kernel of the director ----
 
 
-def test_the_interfaces_own_mac_works_with_forwarding_off(lab: Lab, tmp_path: Path) -> None:
-    before = lab.counters("director")["TcpOutRsts"]
-    with running(lab, tmp_path, BOTH, "--mac", "nic", servers=4):
-        assert ask(lab, 4, VIP6) == ask(lab, 4, VIP4) == ALTERNATING * 2
-    assert lab.counters("director")["TcpOutRsts"] == before
+def test_the_interfaces_own_mac_works_with_forwarding_off(own_lab: Lab, tmp_path: Path) -> None:
+    before = own_lab.counters("director")["TcpOutRsts"]
+    with running(own_lab, tmp_path, BOTH, "--mac", "nic", servers=4):
+        assert ask(own_lab, 4, VIP6) == ask(own_lab, 4, VIP4) == ALTERNATING * 2
+    assert own_lab.counters("director")["TcpOutRsts"] == before
 
 
 def test_the_virtual_mac_works_with_forwarding_on(own_lab: Lab, tmp_path: Path) -> None:
