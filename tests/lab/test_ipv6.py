@@ -99,11 +99,13 @@ def connect(lab: Lab, vip: Address, port: int = 80) -> int:
 # ---- Traffic ----
 
 
-def test_answers_alternate_and_the_directors_kernel_keeps_quiet(lab: Lab, tmp_path: Path) -> None:
-    before = quiet(lab)
-    with running(lab, tmp_path, CONFIG, servers=2) as director:
-        assert ask(lab, 6) == ALTERNATING * 3
-        assert quiet(lab) == before
+def test_answers_alternate_and_the_directors_kernel_keeps_quiet(
+    own_lab: Lab, tmp_path: Path
+) -> None:
+    before = quiet(own_lab)
+    with running(own_lab, tmp_path, CONFIG, servers=2) as director:
+        assert ask(own_lab, 6) == ALTERNATING * 3
+        assert quiet(own_lab) == before
         assert director.stop() == 0
 
 
@@ -268,7 +270,7 @@ def test_the_interfaces_own_mac_works_with_forwarding_off(own_lab: Lab, tmp_path
     before = own_lab.counters("director")["TcpOutRsts"]
     with running(own_lab, tmp_path, BOTH, "--mac", "nic", servers=4):
         assert ask(own_lab, 4, VIP6) == ask(own_lab, 4, VIP4) == ALTERNATING * 2
-    assert own_lab.counters("director")["TcpOutRsts"] == before
+        assert own_lab.counters("director")["TcpOutRsts"] == before
 
 
 def test_the_virtual_mac_works_with_forwarding_on(own_lab: Lab, tmp_path: Path) -> None:
