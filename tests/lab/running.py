@@ -29,6 +29,8 @@ virtual=10.10.10.60:80
         request="test.html"
         receive="foo"
 """
+# Where the kernel's counters are compared: a check that is given up ends in a RST, which is no fault.
+UNCHECKED = CONFIG.replace("        service=http\n", "        checktype=on\n")
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, limit_s: float = LIMIT_S) -> float:

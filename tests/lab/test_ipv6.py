@@ -103,7 +103,7 @@ def test_answers_alternate_and_the_directors_kernel_keeps_quiet(
     own_lab: Lab, tmp_path: Path
 ) -> None:
     before = quiet(own_lab)
-    with running(own_lab, tmp_path, CONFIG, servers=2) as director:
+    with running(own_lab, tmp_path, UNCHECKED, servers=4) as director:
         assert ask(own_lab, 6) == ALTERNATING * 3
         assert quiet(own_lab) == before
         assert director.stop() == 0
@@ -268,7 +268,7 @@ def test_the_cure_for_it_is_that_of_ipv6(own_lab: Lab, tmp_path: Path) -> None:
 
 def test_the_interfaces_own_mac_works_with_forwarding_off(own_lab: Lab, tmp_path: Path) -> None:
     before = own_lab.counters("director")["TcpOutRsts"]
-    with running(own_lab, tmp_path, BOTH, "--mac", "nic", servers=4):
+    with running(own_lab, tmp_path, UNCHECKED, "--mac", "nic", servers=4):
         assert ask(own_lab, 4, VIP6) == ask(own_lab, 4, VIP4) == ALTERNATING * 2
         assert own_lab.counters("director")["TcpOutRsts"] == before
 
@@ -276,7 +276,7 @@ def test_the_interfaces_own_mac_works_with_forwarding_off(own_lab: Lab, tmp_path
 def test_the_virtual_mac_works_with_forwarding_on(own_lab: Lab, tmp_path: Path) -> None:
     own_lab.namespace("director").sysctl("net.ipv6.conf.all.forwarding", 1)
     before = quiet(own_lab)
-    with running(own_lab, tmp_path, CONFIG, servers=2):
+    with running(own_lab, tmp_path, UNCHECKED, servers=4):
         assert ask(own_lab, 4) == ALTERNATING * 2
         assert quiet(own_lab) == before
 
