@@ -29,7 +29,7 @@ virtual=10.10.10.60:80
         request="test.html"
         receive="foo"
 """
-# Where the kernel's counters are compared: a check that is given up ends in a RST, which is no fault.
+# Where the kernel's counters are compared: a check that is given up ends in a RST.
 UNCHECKED = CONFIG.replace("        service=http\n", "        checktype=on\n")
 
 
