@@ -296,12 +296,16 @@ static int edit_server(struct table *table, struct service *service, struct serv
     return result;
 }
 
-static int set_mac(struct table *table, const uint8_t address[ADDRESS], const uint8_t mac[MAC])
+static int set_mac(struct table *table, const struct dr_change *change)
 {
+    const uint8_t *address = change->server.address;
+
     for (uint32_t slot = 0; slot < table->server_room; slot++) {
         struct server *server = &table->servers[slot];
-        if (server->use != SLOT_FREE && memcmp(server->config.address, address, ADDRESS) == 0)
-            memcpy(server->mac, mac, MAC);
+        if (server->use == SLOT_FREE || memcmp(server->config.address, address, ADDRESS) != 0)
+            continue;
+        memcpy(server->mac, change->mac, MAC);
+        server->mtu = change->mtu;
     }
     return 0;
 }
@@ -311,7 +315,7 @@ int table_change(struct table *table, const struct dr_change *change, uint32_t n
     const struct dr_service *name = &change->service;
 
     if (change->operation == DR_SET_MAC)
-        return set_mac(table, change->server.address, change->mac);
+        return set_mac(table, change);
     if (change->operation == DR_ADD_SERVICE)
         return add_service(table, name, now_s);
 

@@ -118,6 +118,7 @@ struct dr_tuning {
     uint8_t expire_quiescent_template; /* persistence ends with weight 0 */
     uint8_t sloppy_tcp;                /* begin in mid-stream too */
     uint8_t sloppy_sctp;
+    uint8_t schedule_icmp;   /* an ICMP error may begin a connection */
     uint8_t secure_tcp;      /* 2 and 3: the states of kernel IPVS under attack */
     uint8_t decrement_ttl;   /* as a router does, and kernel IPVS; without, only MACs change */
     uint16_t icmp_ratelimit; /* ms between two errors to one client, 1000 by default; 0: none */
@@ -160,7 +161,7 @@ enum dr_operation {
     DR_ADD_SERVER,     /* -ESRCH (service), -EEXIST, -ENOSPC, -ERANGE, -EINVAL (too many) */
     DR_EDIT_SERVER,    /* -ESRCH (service), -ENOENT, -ERANGE */
     DR_DELETE_SERVER,  /* -ESRCH (service), -ENOENT */
-    DR_SET_MAC,        /* of every server with server.address; all zero = not known */
+    DR_SET_MAC,        /* of every server with server.address; all zero = not known; and mtu */
 };
 
 /* One change of the table. `service` names (and for add and edit, describes) a service. */
@@ -170,6 +171,7 @@ struct dr_change {
     struct dr_service service;
     struct dr_server server;
     uint8_t mac[6];
+    uint32_t mtu; /* of the way there, bytes above Ethernet; 0: the interface's */
 };
 
 struct dr_counters {
@@ -193,6 +195,7 @@ struct dr_server_row {
     uint32_t inactive;
     uint32_t persistent; /* templates */
     uint8_t mac[6];
+    uint32_t mtu; /* of the way there; 0: the interface's */
     uint8_t overloaded;
 };
 

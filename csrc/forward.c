@@ -61,7 +61,8 @@ static uint8_t *answer_room(struct director *director)
 
 /* RFC 1122 section 3.2.2: no error about an ICMP error, nor about a fragment but the first. */
 static void send_error(struct director *director, struct dr_frame *frame,
-                       const struct packet *packet, enum icmp_error error, uint64_t now_ns)
+                       const struct packet *packet, enum icmp_error error, uint32_t mtu,
+                       uint64_t now_ns)
 {
     uint32_t ratelimit_ms = error == ICMP_TOO_BIG ? 0 : director->tuning.icmp_ratelimit;
 
@@ -69,18 +70,15 @@ static void send_error(struct director *director, struct dr_frame *frame,
         !icmp_may_send(&director->limiter, packet->flow.client, ratelimit_ms, now_ns / 1000000))
         return;
     size_t length = icmp_write_error(answer_room(director), frame->data, packet,
-                                     director->identity.mac, error, director->identity.mtu);
+                                     director->identity.mac, error, mtu);
     answer(director, frame, length);
 }
 
 /* ---- The way out ---- */
 
 /* Joined segments leave as they came and are cut again by the interface, or the kernel for it. */
-static bool fits(const struct director *director, const struct dr_frame *frame,
-                 const struct packet *packet)
+static bool fits(const struct dr_frame *frame, const struct packet *packet, uint32_t mtu)
 {
-    uint32_t mtu = director->identity.mtu;
-
     if (packet->ip_length <= mtu)
         return true;
     if (frame->gso_size == 0)
@@ -105,6 +103,13 @@ static bool age(uint8_t *ip, const struct packet *packet)
     return true;
 }
 
+static uint32_t way_mtu(const struct director *director, const struct server *server)
+{
+    uint32_t mtu = director->identity.mtu;
+
+    return server->mtu != 0 && server->mtu < mtu ? server->mtu : mtu;
+}
+
 static void to_server(struct director *director, struct dr_frame *frame,
                       const struct server *server)
 {
@@ -118,17 +123,18 @@ static enum dr_verdict deliver(struct director *director, struct dr_frame *frame
                                enum dr_verdict verdict, uint64_t now_ns)
 {
     bool is_icmp_error = verdict == DR_ICMP_FORWARDED;
+    uint32_t mtu = way_mtu(director, server);
 
     if (!server_has_mac(server))
         return DR_NO_MAC;
     if (director->tuning.decrement_ttl && !age(frame->data + ETHERNET_HEADER, packet)) {
         if (!is_icmp_error)
-            send_error(director, frame, packet, ICMP_TIME_EXCEEDED, now_ns);
+            send_error(director, frame, packet, ICMP_TIME_EXCEEDED, 0, now_ns);
         return DR_TTL_EXCEEDED;
     }
-    if (!is_icmp_error && !fits(director, frame, packet)) {
+    if (!is_icmp_error && !fits(frame, packet, mtu)) {
         if (packet->may_not_fragment)
-            send_error(director, frame, packet, ICMP_TOO_BIG, now_ns);
+            send_error(director, frame, packet, ICMP_TOO_BIG, mtu, now_ns);
         return DR_OVERSIZE;
     }
     to_server(director, frame, server);
@@ -155,7 +161,7 @@ static enum dr_verdict forward_transport(struct director *director, struct dr_fr
     enum dr_verdict verdict = schedule_way(director, packet, tick, &way);
 
     if (verdict == DR_NO_SERVER)
-        send_error(director, frame, packet, ICMP_PORT_UNREACHABLE, now_ns);
+        send_error(director, frame, packet, ICMP_PORT_UNREACHABLE, 0, now_ns);
     if (verdict != DR_FORWARDED)
         return verdict;
     count(director, way.server, packet->ip_length);
@@ -224,14 +230,12 @@ static enum dr_verdict forward_icmp_error(struct director *director, struct dr_f
 
     if (!icmp_concerns(frame->data, packet, &flow))
         return DR_ICMP_OTHER;
-    const struct connection *connection = connections_find(&director->connections, &flow);
-    if (!connection)
-        return DR_NO_CONNECTION;
-    struct server *server = &director->table.servers[connection->server];
-    if (server->use != SLOT_LISTED)
-        return DR_SERVER_REMOVED;
-    count(director, server, packet->ip_length);
-    return deliver(director, frame, packet, server, DR_ICMP_FORWARDED, now_ns);
+    struct way way = {0};
+    enum dr_verdict verdict = schedule_related(director, &flow, tick_of(now_ns), &way);
+    if (verdict != DR_FORWARDED)
+        return verdict;
+    count(director, way.server, packet->ip_length);
+    return deliver(director, frame, packet, way.server, DR_ICMP_FORWARDED, now_ns);
 }
 
 static enum dr_verdict solicitation(struct director *director, struct dr_frame *frame,

@@ -87,6 +87,15 @@ static void swap(uint8_t *a, uint8_t *b, size_t length)
     memcpy(b, kept, length);
 }
 
+/* A checksum of zero is 0xffff over nothing but zeros, and 0 over anything else. */
+static uint16_t zero_of(const uint8_t *message, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (message[i] != 0 && i != 2 && i != 3)
+            return 0;
+    return 0xffff;
+}
+
 void icmp_answer_echo(uint8_t *frame, const struct packet *packet, const uint8_t mac[MAC])
 {
     uint8_t *ip = frame + IP;
@@ -107,7 +116,10 @@ void icmp_answer_echo(uint8_t *frame, const struct packet *packet, const uint8_t
     /* RFC 1624: only the type has changed, 8 to 0 or 128 to 129, and the sum by as much. */
     uint32_t sum = read16(message + 2) + (packet->version == 4 ? 0x0800u : 0xfeffu);
     message[0] = packet->version == 4 ? ECHO_REPLY : ECHO_REPLY6;
-    write16(message + 2, (uint16_t)((sum & 0xffff) + (sum >> 16)));
+    sum = (sum & 0xffff) + (sum >> 16);
+    if (sum == 0xffff) /* one of the two zeros: all of the message says which */
+        sum = zero_of(message, message_length(packet));
+    write16(message + 2, (uint16_t)sum);
 }
 
 /* ---- Errors of our own ---- */

@@ -49,6 +49,7 @@ static struct dr_server_row server_row(const struct server *server, uint32_t slo
     };
 
     memcpy(row.mac, server->mac, MAC);
+    row.mtu = server->mtu;
     return row;
 }
 

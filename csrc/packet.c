@@ -337,7 +337,7 @@ static bool parse_quoted4(const uint8_t *ip, size_t length, struct flow *flow)
     if (length < IPV4_HEADER || ip[0] >> 4 != 4)
         return false;
     size_t header = (size_t)(ip[0] & 0x0f) * 4;
-    if (header < IPV4_HEADER || length < header || read16(ip + 6) & FRAGMENT_OFFSET)
+    if (header < IPV4_HEADER || length < header)
         return false;
     flow->protocol = ip[9];
     map_ipv4(flow->address, ip + 12);

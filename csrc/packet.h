@@ -77,7 +77,7 @@ enum packet_kind packet_parse(const uint8_t *frame, size_t length, struct packet
 
 /* The flow of the packet that an ICMP error quotes: it went from the VIP to the client, so its
  * addresses and ports are turned round. `quote` begins with its IP header. False: too little of it,
- * or a fragment without ports. */
+ * or a later fragment of IPv6. Of IPv4 the kernel reads ports out of any fragment, and so do we. */
 bool packet_parse_quoted(const uint8_t *quote, size_t length, uint8_t version, struct flow *flow);
 
 /* Bytes of the transport header. */

@@ -139,17 +139,16 @@ static bool is_ours(const struct director *director, const uint8_t address[ADDRE
 }
 
 /* A flow without a connection: find its service, pick a server, remember it. */
-static enum dr_verdict begin(struct director *director, const struct packet *packet, uint32_t tick,
-                             struct way *way)
+static enum dr_verdict begin(struct director *director, const struct flow *flow, bool may_begin,
+                             uint32_t tick, struct way *way)
 {
-    const struct flow *flow = &packet->flow;
     struct service *service = table_find(&director->table, flow);
 
     if (is_ours(director, flow->client))
         return DR_MARTIAN;
     if (!service)
         return table_has_vip(&director->table, flow->address) ? DR_NO_SERVICE : DR_NOT_A_VIP;
-    if (!may_begin(director, packet) || flow->client_port == FTP_DATA)
+    if (!may_begin || flow->client_port == FTP_DATA)
         return DR_NO_CONNECTION;
     if (!takes_port(service, flow->port))
         return DR_NO_SERVICE;
@@ -187,7 +186,12 @@ static bool is_reused(const struct director *director, const struct connection *
            is_over(director, connection);
 }
 
-/* The way of a packet, by its connection, old or new. */
+static enum dr_verdict begin_with(struct director *director, const struct packet *packet,
+                                  uint32_t tick, struct way *way)
+{
+    return begin(director, &packet->flow, may_begin(director, packet), tick, way);
+}
+
 enum dr_verdict schedule_way(struct director *director, const struct packet *packet, uint32_t tick,
                              struct way *way)
 {
@@ -195,9 +199,9 @@ enum dr_verdict schedule_way(struct director *director, const struct packet *pac
     struct connection *old = connections_find_hashed(connections, &packet->flow, packet->hash);
 
     if (!old)
-        return begin(director, packet, tick, way);
+        return begin_with(director, packet, tick, way);
     if (is_reused(director, old, packet)) {
-        enum dr_verdict verdict = begin(director, packet, tick, way);
+        enum dr_verdict verdict = begin_with(director, packet, tick, way);
         /* Only now: while the server was picked, the old connection still counted on its own. */
         connections_end(connections, &director->table, old, tick);
         return verdict;
@@ -210,5 +214,19 @@ enum dr_verdict schedule_way(struct director *director, const struct packet *pac
         return DR_SERVER_REMOVED;
     connections_end(connections, &director->table, old, tick);
     *way = (struct way){0};
-    return begin(director, packet, tick, way);
+    return begin_with(director, packet, tick, way);
+}
+
+enum dr_verdict schedule_related(struct director *director, const struct flow *flow, uint32_t tick,
+                                 struct way *way)
+{
+    struct connection *connection = connections_find(&director->connections, flow);
+
+    if (!connection && !director->tuning.schedule_icmp)
+        return DR_NO_CONNECTION;
+    if (!connection)
+        return begin(director, flow, true, tick, way);
+    way->connection = connection;
+    way->server = &director->table.servers[connection->server];
+    return way->server->use == SLOT_LISTED ? DR_FORWARDED : DR_SERVER_REMOVED;
 }

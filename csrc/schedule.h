@@ -15,4 +15,9 @@ struct way {
 enum dr_verdict schedule_way(struct director *director, const struct packet *packet, uint32_t tick,
                              struct way *way);
 
+/* The same for an ICMP error about this flow, whose connection it leaves as it is. With
+ * schedule_icmp it may begin one, of no state yet, that ends within seconds unless used. */
+enum dr_verdict schedule_related(struct director *director, const struct flow *flow, uint32_t tick,
+                                 struct way *way);
+
 #endif

@@ -22,6 +22,7 @@ enum slot_use { SLOT_FREE, SLOT_LISTED, SLOT_REMOVED };
 struct server {
     struct dr_server config;
     uint8_t mac[MAC];
+    uint32_t mtu;       /* of the way there; 0: the interface's */
     uint8_t use;        /* enum slot_use */
     uint8_t overloaded; /* at its upper threshold, and not yet below the lower */
     uint32_t service;

@@ -120,6 +120,7 @@ def server_row(raw: Any) -> ServerRow:
         persistent=raw.persistent,
         counters=counters(getattr(raw, "in")),
         mac=mac if any(mac) else None,
+        mtu=raw.mtu,
         overloaded=bool(raw.overloaded),
     )
 

@@ -320,6 +320,7 @@ class Engine:
             border.fill_server(out.server, change.server)
         if change.operation is Operation.SET_MAC:
             out.mac = change.mac or bytes(6)
+            out.mtu = change.mtu
 
     # ---- Looks ----
 

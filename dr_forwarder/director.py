@@ -261,7 +261,7 @@ class Director:
             return
         current = self._core.services()
         goal = plan.wanted(self.config, self.health, current)
-        changes = plan.changes(current, goal, self._macs)
+        changes = plan.changes(current, goal, self._macs, self._place.mtus)
         fallbacks = plan.fallbacks(self.config) | self._old_fallbacks
         for change, code in zip(changes, self._core.apply(changes), strict=True):
             text = plan.describe(change, fallbacks)

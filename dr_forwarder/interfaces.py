@@ -43,6 +43,8 @@ class OnLink:
     interface_index: int
     source: Address
     """What the host calls itself towards that address."""
+    mtu: int = 0
+    """Of this route, bytes; 0: it sets none."""
 
 
 async def interfaces(netlink: AsyncIPRoute) -> Mapping[str, Interface]:
@@ -100,7 +102,9 @@ async def on_link(netlink: AsyncIPRoute, address: Address) -> OnLink:
         raise SetupError(f"real server {address} is no unicast address of a neighbour")
     source = route.get("prefsrc")
     unspecified = IPv4Address(0) if address.version == 4 else IPv6Address(0)
-    return OnLink(route.get("oif"), ip_address(source) if source else unspecified)
+    metrics = route.get("metrics")
+    mtu = metrics.get("mtu") if metrics else None
+    return OnLink(route.get("oif"), ip_address(source) if source else unspecified, mtu or 0)
 
 
 async def is_blackholed(netlink: AsyncIPRoute, address: Address) -> bool:

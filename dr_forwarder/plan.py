@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from types import MappingProxyType
 
 from .config import flags
 from .config.flags import NO_FLAGS, ServiceFlag
@@ -125,9 +126,15 @@ def _weight(
 
 
 def changes(
-    current: Sequence[ServiceRow], goal: Sequence[Wanted], macs: Mapping[Address, bytes]
+    current: Sequence[ServiceRow],
+    goal: Sequence[Wanted],
+    macs: Mapping[Address, bytes],
+    mtus: Mapping[Address, int] = MappingProxyType({}),
 ) -> tuple[Change, ...]:
-    """The changes that lead from the table as it is to the table as it should be."""
+    """The changes that lead from the table as it is to the table as it should be.
+
+    ``mtus`` are of ways that take less than the interface.
+    """
     present = {row.service.key: row for row in current}
     keys = {target.service.key for target in goal}
     steps = [
@@ -137,7 +144,7 @@ def changes(
     ]
     for target in goal:
         steps += _service_changes(present.get(target.service.key), target)
-    steps += _mac_changes(current, goal, macs)
+    steps += _mac_changes(current, goal, macs, mtus)
     return tuple(steps)
 
 
@@ -160,13 +167,16 @@ def _service_changes(row: ServiceRow | None, target: Wanted) -> Iterator[Change]
 
 
 def _mac_changes(
-    current: Sequence[ServiceRow], goal: Sequence[Wanted], macs: Mapping[Address, bytes]
+    current: Sequence[ServiceRow],
+    goal: Sequence[Wanted],
+    macs: Mapping[Address, bytes],
+    mtus: Mapping[Address, int],
 ) -> Iterator[Change]:
     """A MAC is told for every server that does not have it yet; once an address is enough."""
-    known: dict[Address, set[bytes | None]] = {}
+    known: dict[Address, set[tuple[bytes | None, int]]] = {}
     for row in current:
         for each in row.servers:
-            known.setdefault(each.server.address, set()).add(each.mac)
+            known.setdefault(each.server.address, set()).add((each.mac, each.mtu))
     told: set[Address] = set()
     for target in goal:
         present = _addresses(current, target.service.key)
@@ -174,10 +184,11 @@ def _mac_changes(
             mac = macs.get(server.address)
             if mac is None or server.address in told:
                 continue
-            if known.get(server.address) == {mac} and server.address in present:
+            mtu = mtus.get(server.address, 0)
+            if known.get(server.address) == {(mac, mtu)} and server.address in present:
                 continue
             told.add(server.address)
-            yield Change(Operation.SET_MAC, None, server, mac)
+            yield Change(Operation.SET_MAC, None, server, mac, mtu)
 
 
 def _addresses(current: Sequence[ServiceRow], key: Key) -> set[Address]:

@@ -29,6 +29,8 @@ class Place:
     vips: tuple[Address, ...]
     sources: Mapping[Address, Address]
     """Every real and fallback server, with the address the host has towards it."""
+    mtus: Mapping[Address, int]
+    """Of the ways whose route says how much it takes, bytes above Ethernet."""
 
 
 async def survey(netlink: AsyncIPRoute, config: Config) -> Place:
@@ -54,6 +56,7 @@ async def survey(netlink: AsyncIPRoute, config: Config) -> Place:
         ),
         vips=vips,
         sources={address: way.source for address, way in ways.items()},
+        mtus={address: way.mtu for address, way in ways.items() if way.mtu},
     )
 
 

@@ -103,6 +103,8 @@ class ServerRow:
     """Persistence templates that point here."""
     counters: Counters = field(default_factory=Counters)
     mac: bytes | None = None
+    mtu: int = 0
+    """Of the way there, bytes above Ethernet; 0: the interface's."""
     overloaded: bool = False
 
 
@@ -164,9 +166,11 @@ class Operation(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of the table. ``service`` is None, and ``mac`` counts, only for SET_MAC."""
+    """One change of the table. ``service`` is None, ``mac`` and ``mtu`` count, only for SET_MAC."""
 
     operation: Operation
     service: Service | None
     server: Server | None = None
     mac: bytes | None = None
+    mtu: int = 0
+    """Of the way to the server, bytes above Ethernet; 0: the interface's."""

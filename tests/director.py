@@ -224,11 +224,11 @@ class Director:
         self.know_mac(number)
         return result
 
-    def know_mac(self, number: int, *, known: bool = True) -> None:
+    def know_mac(self, number: int, *, known: bool = True, mtu: int = 0) -> None:
         for address in (server_address(number), server_address6(number)):
             mac = server_mac(address) if known else None
             server = Server(ip_address(address), 0)
-            assert self.apply(Change(Operation.SET_MAC, None, server, mac)) == [0]
+            assert self.apply(Change(Operation.SET_MAC, None, server, mac, mtu)) == [0]
 
     def tune(self, **tuning: int) -> None:
         self.engine.set_tuning(Tuning(**tuning))

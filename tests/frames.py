@@ -505,7 +505,10 @@ FRAMES: tuple[Case, ...] = (
     _case("an error with a wrong sum", _error(3, 3, _quote(_answer_of()), chksum=1), "icmp_other"),
     _case("an error that quotes nothing", _error(3, 3, Raw(b"")), "icmp_other"),
     _case(
-        "an error about a later fragment", _error(3, 3, _quote(_answer_of(), frag=9)), "icmp_other"
+        "an error about a later fragment, whose bytes are read as ports as the kernel reads them",
+        _error(3, 3, _quote(_answer_of(), frag=9)),
+        "icmp_forwarded",
+        to=WEB_SERVER,
     ),
     _case("an error about an error", _error(3, 3, _quote(ICMPerror())), "icmp_other"),
     # ---- ICMPv6 ----

@@ -22,7 +22,7 @@ from director import (
     tcp,
     udp,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, UDP, IPerror
 from scapy.layers.inet6 import (
@@ -91,6 +91,7 @@ def ping(**fields: object) -> Packet:
     ttl=st.integers(1, 255),
     tos=st.integers(0, 255),
 )
+@example(identity=1, sequence=65_534, data=b"", ttl=1, tos=0)
 def test_any_ping_is_answered_as_scapy_would(
     identity: int, sequence: int, data: bytes, ttl: int, tos: int
 ) -> None:
@@ -248,6 +249,28 @@ def test_an_error_about_nothing_begins_nothing(director: Director) -> None:
     assert director.connections() == []
 
 
+def test_with_schedule_icmp_it_begins_a_connection_of_no_state(director: Director) -> None:
+    director.tune(schedule_icmp=1)
+    decision = director.forward(error(3, 3, quoted()))
+    assert decision.verdict == "icmp_forwarded"
+    assert decision.frame[5] == 10 + 2
+    (begun,) = director.connections()
+    assert (begun.state, begun.client_port) == ("NONE", 1000)
+    assert director.tcp("S") == 2
+    director.tcp("S", f"{CLIENT}:1001")
+    director.wait(4)
+    assert director.forward(error(3, 3, quoted(1002))).frame[5] == 10 + 2
+    director.wait(4)
+    director.tick()
+    assert sorted(row.client_port for row in director.connections()) == [1000, 1001]
+
+
+def test_with_schedule_icmp_and_no_server_an_error_gets_no_error(director: Director) -> None:
+    director.tune(schedule_icmp=1)
+    quote = tcp("A", f"{VIP}:82", f"{CLIENT}:1000")[14 : 14 + 28]
+    silence_on(director, error(3, 3, quote), "no_server")
+
+
 @pytest.mark.parametrize(
     "message",
     [ICMPv6DestUnreach(), ICMPv6PacketTooBig(mtu=1280), ICMPv6TimeExceeded()],
@@ -319,6 +342,24 @@ def test_so_is_every_ipv6_packet(director: Director) -> None:
     assert answer_to(director, question, "oversize") == error6(
         ICMPv6PacketTooBig(mtu=1500), question
     )
+
+
+def test_the_way_to_a_server_may_take_less(director: Director) -> None:
+    director.tcp("S")
+    director.know_mac(2, mtu=1400)
+    question = tcp("PA", f"{CLIENT}:1000", f"{VIP}:80", bytes(1361))
+    assert answer_to(director, question, "oversize") == error4(3, 4, question, mtu=1400)
+    fits = tcp("PA", f"{CLIENT}:1000", f"{VIP}:80", bytes(1360))
+    assert director.forward(fits).verdict == "forwarded"
+    assert gso_verdict(director, 1361) == "oversize"
+    assert gso_verdict(director, 1360) == "forwarded"
+
+
+def test_a_way_takes_no_more_than_the_interface(director: Director) -> None:
+    director.tcp("S")
+    director.know_mac(2, mtu=9000)
+    question = tcp("PA", f"{CLIENT}:1000", f"{VIP}:80", bytes(1461))
+    assert answer_to(director, question, "oversize") == error4(3, 4, question, mtu=1500)
 
 
 def test_what_is_too_big_and_may_be_fragmented_is_dropped(director: Director) -> None:

@@ -51,6 +51,7 @@ class Table:
         self._services: dict[Key, Service] = {}
         self._servers: dict[Key, dict[IPv4Address, Server]] = {}
         self._macs: dict[tuple[Key, IPv4Address], bytes] = {}
+        self._mtus: dict[tuple[Key, IPv4Address], int] = {}
 
     def apply(self, changes: Iterable[Change]) -> None:
         for change in changes:
@@ -67,6 +68,7 @@ class Table:
         ]
         assert found
         self._macs.update(dict.fromkeys(found, change.mac))
+        self._mtus.update(dict.fromkeys(found, change.mtu))
 
     def _change(self, operation: Operation, service: Service, server: Server | None) -> None:
         key = service.key
@@ -96,7 +98,11 @@ class Table:
             ServiceRow(
                 service,
                 tuple(
-                    ServerRow(server, mac=self._macs.get((key, server.address)))
+                    ServerRow(
+                        server,
+                        mac=self._macs.get((key, server.address)),
+                        mtu=self._mtus.get((key, server.address), 0),
+                    )
                     for server in reversed(self._servers[key].values())
                 ),
             )
@@ -116,12 +122,16 @@ def wanted(table: Table, configured: Config, states: States) -> tuple[plan.Wante
 
 
 def steps(
-    table: Table, configured: Config, states: States, macs: Macs | None = None
+    table: Table,
+    configured: Config,
+    states: States,
+    macs: Macs | None = None,
+    mtus: Mapping[IPv4Address, int] | None = None,
 ) -> list[Change]:
     """Brings the table to the configuration; servers that are not named are up."""
 
     current = table.rows()
-    found = plan.changes(current, wanted(table, configured, states), macs or {})
+    found = plan.changes(current, wanted(table, configured, states), macs or {}, mtus or {})
     table.apply(found)
     return list(found)
 
@@ -554,6 +564,13 @@ def test_a_server_that_comes_back_is_told_its_mac_again() -> None:
 def test_macs_come_after_the_servers_they_belong_to() -> None:
     changes = steps(Table(), config(virtual(real(1), fallback=9)), {}, {address(1): mac(1)})
     assert [change.operation for change in changes][-1] is Operation.SET_MAC
+
+
+def test_a_way_that_takes_less_is_told_once_and_again_when_it_changes() -> None:
+    table, configured, macs = Table(), config(virtual(real(1))), {address(1): mac(1)}
+    for mtus, expected in (({address(1): 1400}, [1400]), ({address(1): 1400}, []), ({}, [0])):
+        changes = steps(table, configured, {}, macs, mtus)
+        assert [each.mtu for each in changes if each.operation is Operation.SET_MAC] == expected
 
 
 def test_the_mac_of_a_server_that_is_down_is_not_told() -> None:

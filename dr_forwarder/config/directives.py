@@ -284,6 +284,7 @@ DIRECTOR: tuple[Directive, ...] = (
     _tuning("expire_quiescent_template", "1: persistence ends when a server's weight is 0."),
     _tuning("sloppy_tcp", "1: TCP connections may begin in mid-stream."),
     _tuning("sloppy_sctp", "1: SCTP associations may begin in mid-stream."),
+    _tuning("schedule_icmp", "1: An ICMP error about no connection is scheduled like a new one."),
     _tuning("secure_tcp", "2 or 3: the TCP states of kernel IPVS under attack.", high=3),
     _tuning("decrement_ttl", "1: take one off the time to live, as kernel IPVS does."),
     _tuning(

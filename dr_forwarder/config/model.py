@@ -186,6 +186,7 @@ class Tuning:
     expire_quiescent_template: int = 0
     sloppy_tcp: int = 0
     sloppy_sctp: int = 0
+    schedule_icmp: int = 0
     secure_tcp: int = 0
     decrement_ttl: int = 0
     """Ours, not the kernel's: 1 takes one off a packet's time to live, as kernel IPVS does."""

@@ -102,6 +102,11 @@ def _has_no_way_back(case: Case) -> bool:
     return case.strict and case.expected == "drop" and case.got.verdict == "forwarded"
 
 
+def _would_be_cut(case: Case) -> bool:
+    may_be_cut = case.frame[12:14] == IPV4 and not case.frame[20] & 0x40
+    return case.expected.startswith("rs") and case.got.verdict == "oversize" and may_be_cut
+
+
 def _is_over_long(case: Case) -> bool:
     return case.expected == "drop" and case.got.verdict == "oversize"
 
@@ -134,6 +139,11 @@ OUTCOMES = (
     ),
     OutcomeRule(
         "The host's routes are not asked, so there is no reverse path filter.", _has_no_way_back
+    ),
+    OutcomeRule(
+        "Nothing above Ethernet changes, so nothing is cut: a packet without DF that is longer "
+        "than the way to its server takes is dropped, and counted as oversize.",
+        _would_be_cut,
     ),
     OutcomeRule(
         "The lab's veth drops frames longer than its MTU and a VLAN tag before anybody sees them; "

@@ -14,6 +14,7 @@ from typing import Any
 
 from .ipvsadm_command import Command, parse
 from .ipvsadm_options import UsageError, Verb
+from .wire import is_fragment
 from .world import TUNING, World
 
 Step = dict[str, Any]
@@ -26,7 +27,6 @@ HARMLESS = {"pmtu_disc"}
 """Sysctls that change nothing in direct routing."""
 DEFAULTS = {"sync_version": "1", "sync_threshold": "3 50", "sync_ports": "1"}
 """Of sysctls that are not 0 by default."""
-_ETHERTYPE, _IPV6, _IPV4 = slice(24, 28), "86dd", "0800"
 
 
 @lru_cache(maxsize=1)
@@ -128,12 +128,7 @@ def _proc(look: Look) -> str | None:
 
 
 def _fragments(look: Look) -> str | None:
-    pieces = (int(f[40:44], 16) & 0x3FFF for f in look.sent if f[_ETHERTYPE] == _IPV4)
-    return "fragments" if any(pieces) else None
-
-
-def _route_mtu(look: Look) -> str | None:
-    return "routes with a smaller MTU" if " mtu " in look.do else None
+    return "fragments" if any(is_fragment(bytes.fromhex(each)) for each in look.sent) else None
 
 
 def _live(look: Look) -> str | None:
@@ -152,7 +147,6 @@ NEEDS = (
     _sysctl,
     _proc,
     _fragments,
-    _route_mtu,
     _live,
 )
 

@@ -7,6 +7,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from . import compare, deviations
@@ -90,6 +91,8 @@ class _Replay:
             yield from self._ipvsadm(step)
         elif found := re.fullmatch(r"sysctl -w net\.([\w.]+)=(.*)", do):
             self._set(found[1], found[2])
+        elif found := re.fullmatch(r"ip (?:-6 )?route add (\S+)/\d+ dev eth0 mtu (\d+)", do):
+            self._world.add_route(ip_address(found[1]), int(found[2]))
         elif do.startswith("nft "):
             self._world.add_marks(do)
         else:

@@ -17,7 +17,7 @@ CLIENT_MAC = bytes.fromhex("020000000001")
 DIRECTOR_ADDRESS = "10.9.0.2"
 ETHERNET = 14
 ARP, IPV4, IPV6 = b"\x08\x06", b"\x08\x00", b"\x86\xdd"
-ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
+ICMP, TCP, UDP, FRAGMENT_HEADER, ICMPV6, SCTP = 1, 6, 17, 44, 58, 132
 MSS = bytes.fromhex("020405b4")
 DATAGRAM = b"hello"
 LETTERS = "FSRPAUEC"  # from bit 0 on
@@ -166,3 +166,10 @@ def outcome_of(sent: tuple[bytes, ...], verdict: str) -> Outcome:
     who = place(sent[0])
     text = f"client gets {describe(sent[0])}" if who == "cl" else who
     return Outcome(text, verdict, sent)
+
+
+def is_fragment(frame: bytes) -> bool:
+    """Whether the packet is one part of a larger one."""
+    if frame[12:14] == IPV4:
+        return bool(int.from_bytes(frame[20:22], "big") & 0x3FFF)
+    return frame[12:14] == IPV6 and frame[20] == FRAGMENT_HEADER

@@ -112,6 +112,7 @@ class World:
         self._engine = Engine(limits=limits, now_ns=0)
         self._engine.identify(mac=DIRECTOR_MAC, mtu=mtu, hosts=[IPv4Address(DIRECTOR_ADDRESS)])
         self._marks: list[Mark] = []
+        self._mtus: dict[IPv4Address | IPv6Address, int] = {}
         # As the recorded director: a router, with ICMP rate limits off.
         self._tuning = Tuning(decrement_ttl=1, icmp_ratelimit=0)
         self._engine.set_tuning(self._tuning)
@@ -160,6 +161,12 @@ class World:
             self._tuning = dataclasses.replace(self._tuning, **{name: int(value)})
             self._engine.set_tuning(self._tuning)
 
+    def add_route(self, address: IPv4Address | IPv6Address, mtu: int) -> None:
+        """A route to a real server that takes less than the interface."""
+        self._mtus[address] = mtu
+        if mac := server_mac(address):
+            self._apply(Change(Operation.SET_MAC, None, Server(address, 0), mac, mtu))
+
     def add_marks(self, line: str) -> None:
         """An nft command line that sets marks; of nft's rules the last that fits counts."""
         for network, protocol, port, mark in _MARK.findall(line):
@@ -201,7 +208,8 @@ class World:
             status, text = refusal(command.verb, number)
             return Result(status, error=text)
         if server is not None and (mac := server_mac(server.address)):
-            self._apply(Change(Operation.SET_MAC, None, server, mac))
+            mtu = self._mtus.get(server.address, 0)
+            self._apply(Change(Operation.SET_MAC, None, server, mac, mtu))
         return Result()
 
     def _apply(self, change: Change) -> int:
