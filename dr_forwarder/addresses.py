@@ -223,10 +223,11 @@ def _in_vlan(vlan: Vlan) -> tuple[Instruction, ...]:
         (_JUMP_EQUAL, 1, 0, vlan.identifiers[-1] if vlan.identifiers else 0),
         (_RETURN, 0, 0, 0),
     )
-    is_tagged = ((_LOAD_HALF, 0, 0, _HAS_OUTER_TAG), (_JUMP_EQUAL, 0, len(own), 1))
-    if outer:
-        is_tagged = (*is_tagged[:1], (_JUMP_EQUAL, 1, 0, 1), (_RETURN, 0, 0, 0))
-    return (*is_tagged, *own, *(inner if vlan.inline_bytes else ()))
+    without_tag = (
+        ((_JUMP_EQUAL, 1, 0, 1), (_RETURN, 0, 0, 0)) if outer else ((_JUMP_EQUAL, 0, len(own), 1),)
+    )
+    load = (_LOAD_HALF, 0, 0, _HAS_OUTER_TAG)
+    return (load, *without_tag, *own, *(inner if vlan.inline_bytes else ()))
 
 
 def neighbour_filter(vlan: Vlan = UNTAGGED) -> tuple[Instruction, ...]:

@@ -211,9 +211,7 @@ class Director:
         now = self._place
         fixed = (place.interface.name, place.identity, config.settings.vlan)
         if fixed != (now.interface.name, now.identity, self.config.settings.vlan):
-            raise SetupError(
-                "interface, mac and vlan cannot change while running: restart instead"
-            )
+            raise SetupError("interface, mac and vlan cannot change while running: restart instead")
         self._old_fallbacks = plan.fallbacks(self.config)
         self.config, self._place = config, place
         self._filter(place)

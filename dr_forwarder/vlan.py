@@ -38,11 +38,7 @@ class Vlan:
         """The frame with the tags; of two, the outer is a service tag (802.1ad)."""
         types = (_SERVICE, _CUSTOMER)[-len(self.identifiers) :]
         tags = zip(types, self.identifiers, strict=False)
-        return (
-            frame[:_ADDRESSES]
-            + b"".join(_TAG.pack(*each) for each in tags)
-            + frame[_ADDRESSES:]
-        )
+        return frame[:_ADDRESSES] + b"".join(_TAG.pack(*each) for each in tags) + frame[_ADDRESSES:]
 
     def untag(self, frame: bytes) -> bytes:
         """A frame from a packet socket that lets in this VLAN only, without its tags."""
@@ -56,7 +52,7 @@ def parse(text: str) -> Vlan:
     """Reads ``100``, or ``200.100`` for QinQ, outer first; raises ValueError."""
     parts = text.split(".")
     if len(parts) > 2 or not all(part.isascii() and part.isdecimal() for part in parts):
-        raise ValueError(f"vlan must be like 100, or 200.100 for two tags, not {text!r}")
+        raise ValueError(f"vlan must be like 100, or 200.100 for two tags, not {text[:40]!r}")
     identifiers = tuple(int(part[:9]) for part in parts)
     for identifier in identifiers:
         if not 1 <= identifier <= _HIGHEST:

@@ -315,7 +315,9 @@ FRAMES: tuple[Case, ...] = (
     # ---- VLANs ----
     _case("802.1Q", _tagged(_web(), Dot1Q(vlan=7)), "wrong_vlan"),
     _case("802.1ad", _tagged(_web(), Dot1AD(vlan=7)), "wrong_vlan"),
-    _case("a priority and no VLAN", _tagged(_web(), Dot1Q(vlan=0, prio=6)), "forwarded", to=WEB_SERVER),
+    _case(
+        "a priority and no VLAN", _tagged(_web(), Dot1Q(vlan=0, prio=6)), "forwarded", to=WEB_SERVER
+    ),
     _case(
         "the configured VLAN",
         _tagged(_web(), Dot1Q(vlan=7)),

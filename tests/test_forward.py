@@ -236,9 +236,7 @@ def test_any_bytes_are_survived_and_nothing_above_ethernet_changes(frames: list[
     more=st.integers(-200, 70_000),
     gso_size=st.integers(0, 65_535),
 )
-def test_any_length_on_the_wire_is_survived(
-    frame: bytes, more: int, gso_size: int
-) -> None:
+def test_any_length_on_the_wire_is_survived(frame: bytes, more: int, gso_size: int) -> None:
     length = max(0, len(frame) + more)
     with Director(connections=20) as director:
         furnish(director)

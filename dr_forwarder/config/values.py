@@ -70,8 +70,12 @@ def from_toml(row: Directive, value: object, reading: Reading, line: int) -> Val
 def _vlan(value: object, reading: Reading, line: int) -> str:
     """Take a number, a list of two, or the text that the command line takes."""
     parts = value if isinstance(value, list) else [value]
+    text = ".".join(str(part) for part in parts)
     try:
-        return str(vlan.parse(".".join(str(part) for part in parts)))
+        # 200.100 without quotes would be a fraction, and lose its last zeros.
+        if any(isinstance(part, float) for part in parts):
+            raise ValueError(f"vlan must be like 100, or [200, 100] for two tags, not {text}")
+        return str(vlan.parse(text))
     except ValueError as error:
         raise reading.error(f"{error}; write vlan = 100 or vlan = [200, 100]", line) from error
 
