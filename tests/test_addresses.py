@@ -125,6 +125,17 @@ def test_a_dot_in_the_name_of_an_interface_is_a_slash_for_sysctl() -> None:
         identity(NIC_MODE, vlan, virtual_router_id=1, is_forwarding=True)
 
 
+def test_the_cure_names_the_interface_by_which_the_kernel_is_in_the_vlan() -> None:
+    with pytest.raises(SetupError, match=r"net\.ipv4\.conf\.eth0/100\.forwarding=0 "):
+        identity(
+            NIC_MODE,
+            interface(),
+            kernel_name="eth0.100",
+            virtual_router_id=1,
+            is_forwarding=True,
+        )
+
+
 @pytest.mark.parametrize("number", [1, 60, 255])
 def test_the_virtual_router_id_is_the_last_byte(number: int) -> None:
     found = identity(VIRTUAL_MODE, interface(), virtual_router_id=number, is_forwarding=False)

@@ -6,13 +6,15 @@ from ipaddress import IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 
 import pytest
-from running import CONFIG, running
+from running import CONFIG, running, wait_until
 from vlan_link import NoVlanError, move_into_vlan
 
-from dr_forwarder.lab import Lab
+from dr_forwarder import resolution
+from dr_forwarder.lab import Lab, break_
 from dr_forwarder.lab.topology import Host, Topology
 from dr_forwarder.vlan import parse
 
+VIRTUAL_MAC = bytes.fromhex("00005e00013c")
 QUIET = ("TcpOutRsts", "IpForwDatagrams", "IcmpOutMsgs")
 
 
@@ -44,6 +46,24 @@ def test_requests_and_an_upload_in_a_vlan(own_lab: Lab, tmp_path: Path, vlan: st
     assert (stats.verdicts["oversize"] > 0) == (vlan == "200.100")
     assert stats.bytes / stats.frames > 3000, "segments came joined"
     assert {name: after[name] - before[name] for name in QUIET} == dict.fromkeys(QUIET, 0)
+
+
+@pytest.mark.parametrize("vlan", ["100", "200.100"])
+def test_the_directors_own_questions_are_asked_and_answered_in_the_vlan(
+    own_lab: Lab, tmp_path: Path, vlan: str
+) -> None:
+    """Announces the VIP to the client; asks who else has it, and hears vm2 say that it does."""
+    move_all(own_lab, vlan)
+    break_(own_lab, "arp")
+    announcement = resolution.announcement(own_lab.topology.vip, mac=VIRTUAL_MAC)
+    options = ("--interface", "eth0", "--vlan", vlan)
+    with (
+        own_lab.tap("client", f"eth0.{vlan}") as tap,
+        running(own_lab, tmp_path, CONFIG, *options, servers=2) as director,
+    ):
+        tap.wait_for(lambda frame: frame.data == announcement)
+        expected = "VIP 10.10.10.60 is claimed by 02:00:0a:0a:0a:3e: real server 10.10.10.62"
+        wait_until(lambda: expected in director.log, "told")
 
 
 def _host(name: str, last: int) -> Host:
