@@ -6,17 +6,17 @@
 
 #include "icmp.h"
 
-/* Offsets of ARP for IPv4 over Ethernet, from the beginning of the frame. */
+/* Offsets of ARP for IPv4 over Ethernet. */
 enum {
-    ARP_HARDWARE = 14,
-    ARP_PROTOCOL = 16,
-    ARP_LENGTHS = 18,
-    ARP_OPERATION = 20,
-    ARP_SENDER_MAC = 22,
-    ARP_SENDER_IP = 28,
-    ARP_TARGET_MAC = 32,
-    ARP_TARGET_IP = 38,
-    ARP_END = 42,
+    ARP_HARDWARE = 0,
+    ARP_PROTOCOL = 2,
+    ARP_LENGTHS = 4,
+    ARP_OPERATION = 6,
+    ARP_SENDER_MAC = 8,
+    ARP_SENDER_IP = 14,
+    ARP_TARGET_MAC = 18,
+    ARP_TARGET_IP = 24,
+    ARP_END = 28,
     ARP_REQUEST = 1,
     ARP_REPLY = 2,
     HARDWARE_ETHERNET = 1,
@@ -32,12 +32,12 @@ static bool is_vip(const struct table *table, const uint8_t *ipv4)
     return table_has_vip(table, address);
 }
 
-static void turn_into_answer(uint8_t *arp, const uint8_t mac[MAC])
+static void turn_into_answer(uint8_t *frame, uint8_t *arp, const uint8_t mac[MAC])
 {
     uint8_t asked[4];
 
     memcpy(asked, arp + ARP_TARGET_IP, 4);
-    packet_rewrite(arp, arp + ARP_SENDER_MAC, mac);
+    packet_rewrite(frame, arp + ARP_SENDER_MAC, mac);
     write16(arp + ARP_OPERATION, ARP_REPLY);
     memmove(arp + ARP_TARGET_MAC, arp + ARP_SENDER_MAC, MAC + 4);
     memcpy(arp + ARP_SENDER_MAC, mac, MAC);
@@ -45,11 +45,11 @@ static void turn_into_answer(uint8_t *arp, const uint8_t mac[MAC])
 }
 
 enum dr_verdict announce_arp(const struct table *table, const uint8_t mac[MAC],
-                             struct dr_frame *frame)
+                             struct dr_frame *frame, const struct packet *packet)
 {
-    uint8_t *arp = frame->data;
+    uint8_t *arp = frame->data + packet->network;
 
-    if (frame->length < ARP_END)
+    if (frame->length < (size_t)packet->network + ARP_END)
         return DR_MALFORMED;
     if (read16(arp + ARP_HARDWARE) != HARDWARE_ETHERNET ||
         read16(arp + ARP_PROTOCOL) != PROTOCOL_IPV4 || read16(arp + ARP_LENGTHS) != LENGTHS_6_AND_4)
@@ -59,7 +59,7 @@ enum dr_verdict announce_arp(const struct table *table, const uint8_t mac[MAC],
     if (read16(arp + ARP_OPERATION) != ARP_REQUEST || !is_vip(table, arp + ARP_TARGET_IP))
         return DR_ARP_OTHER;
 
-    turn_into_answer(arp, mac);
+    turn_into_answer(frame->data, arp, mac);
     frame->send = 1;
     return DR_ANSWERED;
 }
@@ -67,7 +67,6 @@ enum dr_verdict announce_arp(const struct table *table, const uint8_t mac[MAC],
 /* ---- Neighbour discovery ---- */
 
 enum {
-    IP = ETHERNET_HEADER,
     IPV6_HEADER = 40,
     TARGET = 8, /* in the message */
     OPTION = TARGET + ADDRESS,
@@ -82,12 +81,12 @@ enum {
 static bool is_solicitation_for_vip(const struct table *table, const uint8_t *frame,
                                     const struct packet *packet)
 {
-    const uint8_t *ip = frame + IP;
+    const uint8_t *ip = frame + packet->network;
     const uint8_t *message = frame + packet->transport;
-    size_t length = IP + packet->ip_length - packet->transport;
+    size_t length = packet->network + packet->ip_length - packet->transport;
 
-    return packet->transport == IP + IPV6_HEADER && ip[7] == HOP_LIMIT && length >= OPTION &&
-           message[1] == 0 && icmp6_checksum(ip, message, length) == 0 &&
+    return packet->transport == packet->network + IPV6_HEADER && ip[7] == HOP_LIMIT &&
+           length >= OPTION && message[1] == 0 && icmp6_checksum(ip, message, length) == 0 &&
            table_has_vip(table, message + TARGET);
 }
 
@@ -122,10 +121,9 @@ size_t announce_nd(uint8_t out[ANNOUNCE_ROOM], const struct table *table, const 
 
     if (!is_solicitation_for_vip(table, frame, packet))
         return 0;
-    const uint8_t *asker = frame + IP + 8;
+    const uint8_t *asker = frame + packet->network + 8;
     bool is_probe = memcmp(asker, nobody, ADDRESS) == 0;
-    packet_rewrite(out, is_probe ? all_nodes : frame + MAC, mac);
-    memcpy(out + 12, frame + 12, 2); /* the same ethertype */
-    write_advertisement(out + IP, asker, frame + packet->transport + TARGET, mac, is_probe);
-    return IP + IPV6_HEADER + MESSAGE;
+    uint8_t *ip = packet_begin(out, frame, packet, is_probe ? all_nodes : frame + MAC, mac);
+    write_advertisement(ip, asker, frame + packet->transport + TARGET, mac, is_probe);
+    return packet->network + IPV6_HEADER + MESSAGE;
 }

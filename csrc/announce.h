@@ -6,11 +6,11 @@
 #include "dr.h"
 #include "table.h"
 
-enum { ANNOUNCE_ROOM = ETHERNET_HEADER + 40 + 32 };
+enum { ANNOUNCE_ROOM = LINK_HEADER + 40 + 32 };
 
 /* Turns a request for a VIP into its answer, in place, and tells what the frame was. */
 enum dr_verdict announce_arp(const struct table *table, const uint8_t mac[MAC],
-                             struct dr_frame *frame);
+                             struct dr_frame *frame, const struct packet *packet);
 
 /* Writes the advertisement that answers a solicitation for a VIP (RFC 4861 section 7.2.4) and
  * returns its length in bytes, or 0 when it was for something else. */

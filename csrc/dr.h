@@ -23,7 +23,7 @@ enum dr_verdict {
     DR_OWN_FRAME,      /* source MAC is our own: a loop */
     DR_TRUNCATED,      /* the ring slot was shorter than the frame */
     DR_OVERSIZE,       /* longer than the way out allows */
-    DR_WRONG_VLAN,     /* with an 802.1Q tag: none is configured */
+    DR_WRONG_VLAN,     /* its 802.1Q tags are not those configured, or there are none */
     DR_NOT_IP,         /* neither ARP nor IP */
     DR_MALFORMED,      /* a length, version or header field contradicts the bytes */
     DR_BAD_CHECKSUM,   /* of the IPv4 header */
@@ -102,6 +102,7 @@ struct dr_identity {
     uint32_t mtu;         /* of the interface, bytes above Ethernet */
     uint8_t hosts[8][16]; /* the host's own addresses: no client has them */
     uint32_t host_count;
+    uint32_t vlan; /* 0: untagged; an identifier; two as outer << 12 | inner (QinQ) */
 };
 
 /* Seconds, as `ipvsadm --set` takes them: 0 keeps the value. */
@@ -232,7 +233,6 @@ struct dr_frame {
     uint32_t length;   /* bytes on the wire */
     uint32_t captured; /* bytes at data */
     uint16_t gso_size; /* payload bytes a segment when segments were joined, else 0 */
-    uint8_t tagged;    /* the kernel took an 802.1Q tag out of it */
     uint8_t send;      /* out: what is at data now is to be sent; may be an answer instead */
     uint8_t failed;    /* out: could not be sent */
 };

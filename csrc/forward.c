@@ -17,8 +17,6 @@ static enum dr_verdict admit(const struct dr_identity *identity, const struct dr
         return DR_TRUNCATED;
     if (frame->length < ETHERNET_HEADER)
         return DR_MALFORMED;
-    if (frame->tagged)
-        return DR_WRONG_VLAN;
     if (memcmp(frame->data + MAC, identity->mac, MAC) == 0)
         return DR_OWN_FRAME;
     return DR_FORWARDED;
@@ -83,7 +81,7 @@ static bool fits(const struct dr_frame *frame, const struct packet *packet, uint
         return true;
     if (frame->gso_size == 0)
         return false;
-    uint32_t headers = packet->transport - ETHERNET_HEADER + packet_header(frame->data, packet);
+    uint32_t headers = packet->transport - packet->network + packet_header(frame->data, packet);
     return headers + frame->gso_size <= mtu;
 }
 
@@ -127,7 +125,7 @@ static enum dr_verdict deliver(struct director *director, struct dr_frame *frame
 
     if (!server_has_mac(server))
         return DR_NO_MAC;
-    if (director->tuning.decrement_ttl && !age(frame->data + ETHERNET_HEADER, packet)) {
+    if (director->tuning.decrement_ttl && !age(frame->data + packet->network, packet)) {
         if (!is_icmp_error)
             send_error(director, frame, packet, ICMP_TIME_EXCEEDED, 0, now_ns);
         return DR_TTL_EXCEEDED;
@@ -276,7 +274,9 @@ void forward_look(const struct director *director, const struct dr_frame *frame,
     if (look->admitted != DR_FORWARDED)
         return;
     look->kind = packet_parse(frame->data, frame->length, &look->packet);
-    if (look->kind != PACKET_TRANSPORT)
+    if (look->kind == PACKET_TAGGED || look->packet.vlan != director->identity.vlan)
+        look->admitted = DR_WRONG_VLAN;
+    if (look->admitted != DR_FORWARDED || look->kind != PACKET_TRANSPORT)
         return;
     look->packet.hash = connections_hash(&director->connections, &look->packet.flow);
     connections_fetch_bucket(&director->connections, look->packet.hash);
@@ -307,7 +307,7 @@ enum dr_verdict forward_decide(struct director *director, struct dr_frame *frame
         return look->admitted;
     if (kind == PACKET_ARP)
         return is_to_us(identity, frame) || is_broadcast(frame)
-                   ? announce_arp(&director->table, identity->mac, frame)
+                   ? announce_arp(&director->table, identity->mac, frame, packet)
                    : DR_ARP_OTHER;
     if (kind == PACKET_ICMP && is_solicited_node(frame) &&
         icmp_kind(frame->data, packet) == ICMP_SOLICITATION)

@@ -4,7 +4,6 @@
 #include <string.h>
 
 enum {
-    IP = ETHERNET_HEADER,
     IPV4_HEADER = 20,
     IPV6_HEADER = 40,
     MESSAGE_HEADER = 8,
@@ -42,7 +41,7 @@ enum icmp_kind icmp_kind(const uint8_t *frame, const struct packet *packet)
 
 static size_t message_length(const struct packet *packet)
 {
-    return IP + packet->ip_length - packet->transport;
+    return packet->network + packet->ip_length - packet->transport;
 }
 
 uint16_t icmp6_checksum(const uint8_t *ip, const uint8_t *message, size_t length)
@@ -62,7 +61,7 @@ static uint16_t message_checksum(const uint8_t *frame, const struct packet *pack
     size_t length = message_length(packet);
 
     if (packet->version == 6)
-        return icmp6_checksum(frame + IP, message, length);
+        return icmp6_checksum(frame + packet->network, message, length);
     return checksum_end(checksum_add(0, message, length));
 }
 
@@ -98,7 +97,7 @@ static uint16_t zero_of(const uint8_t *message, size_t length)
 
 void icmp_answer_echo(uint8_t *frame, const struct packet *packet, const uint8_t mac[MAC])
 {
-    uint8_t *ip = frame + IP;
+    uint8_t *ip = frame + packet->network;
     uint8_t *message = frame + packet->transport;
     uint8_t client_mac[MAC];
 
@@ -108,7 +107,7 @@ void icmp_answer_echo(uint8_t *frame, const struct packet *packet, const uint8_t
         swap(ip + 12, ip + 16, 4);
         ip[8] = HOP_LIMIT;
         write16(ip + 10, 0);
-        write16(ip + 10, checksum_end(checksum_add(0, ip, packet->transport - IP)));
+        write16(ip + 10, checksum_end(checksum_add(0, ip, packet->transport - packet->network)));
     } else {
         swap(ip + 8, ip + 24, ADDRESS);
         ip[7] = HOP_LIMIT;
@@ -203,13 +202,12 @@ static size_t write_error6(uint8_t *ip, const uint8_t *original, const struct pa
 size_t icmp_write_error(uint8_t out[ICMP_ROOM], const uint8_t *frame, const struct packet *packet,
                         const uint8_t mac[MAC], enum icmp_error error, uint32_t mtu)
 {
-    const uint8_t *original = frame + IP;
+    const uint8_t *original = frame + packet->network;
+    uint8_t *ip = packet_begin(out, frame, packet, frame + MAC, mac);
 
-    packet_rewrite(out, frame + MAC, mac);
-    memcpy(out + 12, frame + 12, 2); /* the same ethertype */
     if (packet->version == 4)
-        return IP + write_error4(out + IP, original, packet, error, mtu);
-    return IP + write_error6(out + IP, original, packet, error, mtu);
+        return packet->network + write_error4(ip, original, packet, error, mtu);
+    return packet->network + write_error6(ip, original, packet, error, mtu);
 }
 
 /* ---- How often ---- */

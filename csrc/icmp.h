@@ -6,7 +6,7 @@
 #include "packet.h"
 
 enum {
-    ICMP_ROOM = ETHERNET_HEADER + 1280, /* RFC 4443 section 2.4 (c); IPv4 has less, 576 */
+    ICMP_ROOM = LINK_HEADER + 1280, /* RFC 4443 section 2.4 (c); IPv4 has less, 576 */
     ICMP_LIMITED_CLIENTS = 256,
 };
 

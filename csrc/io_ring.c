@@ -6,6 +6,8 @@
  * when it is full or a whole millisecond has passed: a lone frame would wait.
  * Sending: ordinary frames are copied into a transmit ring and go out with one system call a
  * batch; super-frames go straight from their receive slot.
+ * The kernel takes a frame's outer VLAN tag out; it is put back where it was, so that the core
+ * sees, and sends, the frame as it was on the wire.
  * PACKET_VNET_HDR goes with every frame both ways: it carries an unfinished checksum and the
  * segment size from the sender's offloads through to the way out. */
 #ifndef _GNU_SOURCE
@@ -30,6 +32,8 @@
 
 enum {
     VNET_HEADER = sizeof(struct virtio_net_hdr),
+    ADDRESSES = 12, /* of a frame, before its tags */
+    VLAN_TAG = 4,
     BLOCK_BYTES = 1024 * 1024,
     LARGE_SLOT_BYTES = 68 * 1024,
     SEND_HEADER = TPACKET2_HDRLEN - sizeof(struct sockaddr_ll), /* before a slot's data */
@@ -39,6 +43,9 @@ enum {
 };
 
 _Static_assert(VNET_HEADER == 10, "the short header; merged buffers have a longer one");
+/* The kernel rounds up where the IP header is, and adds the vnet header's room behind that. */
+_Static_assert(TPACKET_ALIGN(TPACKET2_HDRLEN + 16) - ETHER_HDR_LEN - VLAN_TAG >= TPACKET2_HDRLEN,
+               "room for a tag");
 
 struct ring {
     int fd;
@@ -109,6 +116,30 @@ static bool is_earlier(const struct tpacket2_hdr *a, const struct tpacket2_hdr *
     return a->tp_sec != b->tp_sec ? a->tp_sec < b->tp_sec : a->tp_nsec <= b->tp_nsec;
 }
 
+/* Moves what lies before the tag's place, vnet header and addresses, down into the slot's headroom:
+ * between the ring's own header and the vnet header there are 14 bytes that nobody uses. Offsets in
+ * the vnet header are from the frame's beginning, and the kernel has not counted the tag. */
+static void put_tag_back(struct dr_frame *frame, struct tpacket2_hdr *slot)
+{
+    bool has_type = slot_status(slot) & TP_STATUS_VLAN_TPID_VALID;
+    uint16_t type = htons(has_type ? slot->tp_vlan_tpid : ETH_P_8021Q);
+    uint16_t control = htons(slot->tp_vlan_tci);
+    struct virtio_net_hdr vnet;
+
+    memcpy(&vnet, frame->data - VNET_HEADER, VNET_HEADER);
+    if (vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+        vnet.csum_start += VLAN_TAG;
+    if (vnet.hdr_len > 0)
+        vnet.hdr_len += VLAN_TAG;
+    memmove(frame->data - VLAN_TAG, frame->data, ADDRESSES);
+    frame->data -= VLAN_TAG;
+    memcpy(frame->data - VNET_HEADER, &vnet, VNET_HEADER);
+    memcpy(frame->data + ADDRESSES, &type, sizeof(type));
+    memcpy(frame->data + ADDRESSES + sizeof(type), &control, sizeof(control));
+    frame->length += VLAN_TAG;
+    frame->captured += VLAN_TAG;
+}
+
 static struct dr_frame frame_in(struct tpacket2_hdr *slot)
 {
     struct virtio_net_hdr vnet;
@@ -116,12 +147,13 @@ static struct dr_frame frame_in(struct tpacket2_hdr *slot)
         .data = (uint8_t *)slot + slot->tp_mac,
         .length = slot->tp_len,
         .captured = slot->tp_snaplen,
-        .tagged = !!(slot_status(slot) & TP_STATUS_VLAN_VALID),
     };
 
     memcpy(&vnet, frame.data - VNET_HEADER, VNET_HEADER);
     if (vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE)
         frame.gso_size = vnet.gso_size;
+    if (slot_status(slot) & TP_STATUS_VLAN_VALID && frame.captured >= ADDRESSES)
+        put_tag_back(&frame, slot);
     return frame;
 }
 

@@ -1,6 +1,6 @@
 /* packet.c -- bytes to flow, and the rewrite of the Ethernet header. Knows the byte offsets of
- * Ethernet (IEEE 802.3), IPv4 (RFC 791), IPv6 (RFC 8200), TCP (RFC 9293), UDP (RFC 768) and SCTP
- * (RFC 9260). */
+ * Ethernet (IEEE 802.3, 802.1Q), IPv4 (RFC 791), IPv6 (RFC 8200), TCP (RFC 9293), UDP (RFC 768) and
+ * SCTP (RFC 9260). */
 #include "packet.h"
 
 #include <string.h>
@@ -22,6 +22,8 @@ enum {
     ICMP_HEADER = 8,
     NEIGHBOUR_SOLICITATION = 135,
     PORTS = 4,
+    VLAN_IDENTIFIER = 0x0fff,
+    VLAN_BITS = 12,
     DO_NOT_FRAGMENT = 0x4000,
     MORE_FRAGMENTS = 0x2000,
     FRAGMENT_OFFSET = 0x1fff,
@@ -209,7 +211,7 @@ static enum packet_kind parse_ipv4(const uint8_t *ip, size_t left, struct packet
     uint16_t fragment = read16(ip + 6);
     packet->version = 4;
     packet->ip_length = (uint32_t)total;
-    packet->transport = (uint16_t)(ETHERNET_HEADER + header);
+    packet->transport = (uint16_t)(packet->network + header);
     packet->may_not_fragment = fragment & DO_NOT_FRAGMENT;
     packet->is_fragment = fragment & (FRAGMENT_OFFSET | MORE_FRAGMENTS);
     packet->is_later_fragment = fragment & FRAGMENT_OFFSET;
@@ -286,7 +288,7 @@ static enum packet_kind parse_ipv6(const uint8_t *ip, size_t left, struct packet
     if (at == 0)
         return PACKET_MALFORMED;
     packet->flow.protocol = next;
-    packet->transport = (uint16_t)(ETHERNET_HEADER + at);
+    packet->transport = (uint16_t)(packet->network + at);
     packet->is_later_fragment = offset & 0xfff8;
     if (packet->is_later_fragment)
         return PACKET_LATER_FRAGMENT;
@@ -296,14 +298,43 @@ static enum packet_kind parse_ipv6(const uint8_t *ip, size_t left, struct packet
     return kind;
 }
 
+/* ---- Ethernet ---- */
+
+/* IEEE 802.1Q clause 9: a service tag may stand before a customer tag, or one customer tag before
+ * another. Identifier 0 tells a priority and no VLAN. Returns the ethertype behind the tags; one
+ * of a tag when there is something wrong with them. */
+static uint16_t walk_tags(const uint8_t *frame, size_t length, struct packet *packet)
+{
+    uint16_t type = read16(frame + 12);
+
+    for (int tag = 0; tag < VLAN_TAGS; tag++) {
+        bool is_service_tag = tag == 0 && type == ETHERTYPE_8021AD;
+        if (!is_service_tag && type != ETHERTYPE_8021Q)
+            break;
+        if (length < (size_t)packet->network + VLAN_TAG)
+            break;
+        uint16_t vlan = read16(frame + packet->network) & VLAN_IDENTIFIER;
+        if (vlan != 0)
+            packet->vlan = packet->vlan << VLAN_BITS | vlan;
+        type = read16(frame + packet->network + 2);
+        packet->network += VLAN_TAG;
+        if (is_service_tag && type != ETHERTYPE_8021Q)
+            return ETHERTYPE_8021AD;
+    }
+    return type;
+}
+
 enum packet_kind packet_parse(const uint8_t *frame, size_t length, struct packet *packet)
 {
+    packet->vlan = 0;
+    packet->network = ETHERNET_HEADER;
     if (length < ETHERNET_HEADER)
         return PACKET_MALFORMED;
 
-    const uint8_t *payload = frame + ETHERNET_HEADER;
-    size_t left = length - ETHERNET_HEADER;
-    switch (read16(frame + 12)) {
+    uint16_t type = walk_tags(frame, length, packet);
+    const uint8_t *payload = frame + packet->network;
+    size_t left = length - packet->network;
+    switch (type) {
     case ETHERTYPE_IPV4:
         return parse_ipv4(payload, left, packet);
     case ETHERTYPE_IPV6:
@@ -312,7 +343,7 @@ enum packet_kind packet_parse(const uint8_t *frame, size_t length, struct packet
         return PACKET_ARP;
     case ETHERTYPE_8021Q:
     case ETHERTYPE_8021AD:
-        return PACKET_TAGGED;
+        return left < VLAN_TAG ? PACKET_MALFORMED : PACKET_TAGGED;
     default:
         return PACKET_NOT_IP;
     }
@@ -385,4 +416,14 @@ void packet_rewrite(uint8_t *frame, const uint8_t to[MAC], const uint8_t from[MA
 {
     memcpy(frame, to, MAC);
     memcpy(frame + MAC, from, MAC);
+}
+
+uint8_t *packet_begin(uint8_t *out, const uint8_t *frame, const struct packet *packet,
+                      const uint8_t to[MAC], const uint8_t from[MAC])
+{
+    size_t addresses = (size_t)2 * MAC;
+
+    packet_rewrite(out, to, from);
+    memcpy(out + addresses, frame + addresses, packet->network - addresses);
+    return out + packet->network;
 }

@@ -9,6 +9,9 @@
 
 enum {
     ETHERNET_HEADER = 14,
+    VLAN_TAG = 4,
+    VLAN_TAGS = 2,                                        /* at most: QinQ */
+    LINK_HEADER = ETHERNET_HEADER + VLAN_TAGS * VLAN_TAG, /* at most */
     ADDRESS = 16,
     MAC = 6,
 };
@@ -49,7 +52,9 @@ struct packet {
     uint32_t hash;        /* of the flow, by the connection table; not of the packet's bytes */
     uint32_t ip_length;   /* bytes above Ethernet, padding not counted */
     uint32_t fragment_id; /* of a fragment */
-    uint16_t transport;   /* where the transport header begins, from the frame's beginning */
+    uint32_t vlan;        /* as dr_identity has it */
+    uint16_t network;     /* where the IP header begins, from the frame's beginning */
+    uint16_t transport;   /* where the transport header begins, likewise */
     uint8_t version;      /* 4 or 6 */
     uint8_t tcp_flags;
     uint8_t sctp_chunk;      /* type of the first chunk */
@@ -64,7 +69,7 @@ enum packet_kind {
     PACKET_ICMP,           /* or ICMPv6: all but ports */
     PACKET_LATER_FRAGMENT, /* no ports */
     PACKET_ARP,
-    PACKET_TAGGED, /* IEEE 802.1Q or 802.1ad */
+    PACKET_TAGGED, /* with more tags than VLAN_TAGS, or in another order than IEEE 802.1ad's */
     PACKET_NOT_IP,
     PACKET_MALFORMED,
     PACKET_BAD_CHECKSUM,
@@ -73,6 +78,7 @@ enum packet_kind {
     PACKET_OTHER_PROTOCOL,
 };
 
+/* `vlan` and `network` are filled in whatever it is. */
 enum packet_kind packet_parse(const uint8_t *frame, size_t length, struct packet *packet);
 
 /* The flow of the packet that an ICMP error quotes: it went from the VIP to the client, so its
@@ -84,6 +90,10 @@ bool packet_parse_quoted(const uint8_t *quote, size_t length, uint8_t version, s
 uint32_t packet_header(const uint8_t *frame, const struct packet *packet);
 
 void packet_rewrite(uint8_t *frame, const uint8_t to[MAC], const uint8_t from[MAC]);
+
+/* Begins another frame, of the same kind and with the same tags; returns where its IP header is. */
+uint8_t *packet_begin(uint8_t *out, const uint8_t *frame, const struct packet *packet,
+                      const uint8_t to[MAC], const uint8_t from[MAC]);
 
 /* RFC 1071. `sum` carries on from earlier parts of even length, 0 at first. */
 uint32_t checksum_add(uint32_t sum, const uint8_t *bytes, size_t length);

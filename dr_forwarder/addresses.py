@@ -14,6 +14,7 @@ from . import nd
 from .config.model import Address, MacMode
 from .errors import SetupError
 from .interfaces import Interface
+from .vlan import UNTAGGED, Vlan
 
 _VIRTUAL_PREFIX = bytes.fromhex("00005e0001")
 """IANA's block for IPv4 virtual routers (RFC 9568 section 7.3)."""
@@ -28,13 +29,18 @@ class Identity:
 
 
 def identity(
-    mode: MacMode, interface: Interface, *, virtual_router_id: int, is_forwarding: bool
+    mode: MacMode,
+    interface: Interface,
+    *,
+    virtual_router_id: int,
+    is_forwarding: bool,
+    kernel_name: str = "",
 ) -> Identity:
     """Chooses the MAC; raises SetupError where it could not work, with the cure.
 
     A macvlan hands on only frames for its own MAC address, so a virtual one never arrives there.
     With its own MAC address the kernel sees the VIPs' frames too, and with forwarding on it would
-    send each a second time.
+    send each a second time; it sees those of a VLAN on an interface of its own, ``kernel_name``.
     """
     if interface.kind == "ipvlan":
         raise SetupError(
@@ -52,16 +58,16 @@ def identity(
             )
         # A macvlan in mode passthru hands all frames to the kernel as its own.
         if interface.kind == "macvlan" and is_forwarding:
-            raise SetupError(_forwarding(interface, "on a macvlan the kernel"))
+            raise SetupError(_forwarding(interface, kernel_name, "on a macvlan the kernel"))
         return Identity(_VIRTUAL_PREFIX + bytes([virtual_router_id]), is_virtual=True)
     if is_forwarding:
-        raise SetupError(_forwarding(interface, "with mac = nic the kernel"))
+        raise SetupError(_forwarding(interface, kernel_name, "with mac = nic the kernel"))
     return Identity(interface.mac, is_virtual=False)
 
 
-def _forwarding(interface: Interface, who: str) -> str:
+def _forwarding(interface: Interface, kernel_name: str, who: str) -> str:
     # A dot in a name would be read as another level of the tree.
-    name = interface.name.replace(".", "/")
+    name = (kernel_name or interface.name).replace(".", "/")
     other = "" if interface.kind == "macvlan" else "set mac = virtual, or "
     return (
         f"forwarding is on, and {who} would forward every frame of a VIP a second time; run:"
@@ -88,9 +94,12 @@ def refuse_local(vips: Collection[Address], interfaces: Collection[Interface]) -
 Instruction = tuple[int, int, int, int]
 
 _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE, _LOAD_LENGTH = 0x20, 0x28, 0x30, 0x80
-_JUMP, _JUMP_EQUAL, _JUMP_GREATER, _RETURN = 0x05, 0x15, 0x25, 0x06
+_JUMP, _JUMP_EQUAL, _JUMP_GREATER, _RETURN, _AND = 0x05, 0x15, 0x25, 0x06, 0x54
+_OUTER_TAG, _HAS_OUTER_TAG = 0xFFFFF000 + 44, 0xFFFFF000 + 48
+_IDENTIFIER = 0xFFF
 _ALL = 0x40000
 _ETHERTYPE_ARP, _ETHERTYPE_IPV4, _ETHERTYPE_IPV6 = 0x0806, 0x0800, 0x86DD
+_ETHERTYPE_8021Q = 0x8100
 _ICMPV6, _SOLICITATION, _ADVERTISEMENT = 58, 135, 136
 _MOST_VIPS = 300
 """The old filter and the new one must fit into net.core.optmem_max together, which is 20,480 bytes
@@ -106,24 +115,27 @@ def frame_filter(
     limit: int,
     longer: bool,
     whole_mac: bool = False,
+    vlan: Vlan = UNTAGGED,
 ) -> tuple[Instruction, ...]:
     """Lets in ARP, solicitations and the VIPs' frames, up to ``limit`` bytes or those ``longer``.
 
     At a virtual MAC address everything is ours; at the interface's own only what is for a VIP, so
-    that the host's other traffic is never copied, unless ``whole_mac`` says to.
+    that the host's other traffic is never copied, unless ``whole_mac`` says to. The kernel has
+    taken the outer tag out; whether the tags are right, the core looks and counts.
     """
-    body = [*_arp(), *_solicited_nodes(vips), *_at_mac(identity.mac)]
+    tags = vlan.inline_bytes
+    body = [*_arp(tags), *_solicited_nodes(vips), *_at_mac(identity.mac)]
     if identity.is_virtual or whole_mac or len(vips) > _MOST_VIPS:
         body.append((_RETURN, 0, 0, _ALL))
     else:
-        body += _to_vips(vips)
+        body += _to_vips(vips, tags)
     wanted = (1, 0) if longer else (0, 1)
     return ((_LOAD_LENGTH, 0, 0, 0), (_JUMP_GREATER, *wanted, limit), (_RETURN, 0, 0, 0), *body)
 
 
-def _arp() -> tuple[Instruction, ...]:
+def _arp(tags: int) -> tuple[Instruction, ...]:
     return (
-        (_LOAD_HALF, 0, 0, 12),
+        (_LOAD_HALF, 0, 0, 12 + tags),
         (_JUMP_EQUAL, 0, 1, _ETHERTYPE_ARP),
         (_RETURN, 0, 0, _ALL),
     )
@@ -152,21 +164,21 @@ def _at_mac(mac: bytes) -> tuple[Instruction, ...]:
     )
 
 
-def _to_vips(vips: Collection[Address]) -> Iterator[Instruction]:
-    """The destination address is a VIP, and the ethertype that of its family."""
+def _to_vips(vips: Collection[Address], tags: int) -> Iterator[Instruction]:
+    """The destination address is a VIP, and the ethertype that of its family, behind the tags."""
     four = [int(vip) for vip in vips if isinstance(vip, IPv4Address)]
     six: dict[bytes, list[int]] = {}
     for vip in vips:
         if isinstance(vip, IPv6Address):
             six.setdefault(vip.packed[:12], []).append(int(vip) & 0xFFFFFFFF)
-    in_four = ((_LOAD_WORD, 0, 0, 30), *_any_of(four), (_RETURN, 0, 0, 0))
-    yield from _when((_LOAD_HALF, 12, _ETHERTYPE_IPV4), in_four)
+    in_four = ((_LOAD_WORD, 0, 0, 30 + tags), *_any_of(four), (_RETURN, 0, 0, 0))
+    yield from _when((_LOAD_HALF, 12 + tags, _ETHERTYPE_IPV4), in_four)
     yield (_JUMP_EQUAL, 1, 0, _ETHERTYPE_IPV6)
     yield (_RETURN, 0, 0, 0)
     for prefix in sorted(six):
-        inner: tuple[Instruction, ...] = ((_LOAD_WORD, 0, 0, 50), *_any_of(six[prefix]))
+        inner: tuple[Instruction, ...] = ((_LOAD_WORD, 0, 0, 50 + tags), *_any_of(six[prefix]))
         for at in (8, 4, 0):
-            inner = _when((_LOAD_WORD, 38 + at, int.from_bytes(prefix[at : at + 4])), inner)
+            inner = _when((_LOAD_WORD, 38 + tags + at, int.from_bytes(prefix[at : at + 4])), inner)
         yield from inner
     yield (_RETURN, 0, 0, 0)
 
@@ -193,16 +205,44 @@ def _when(field: tuple[int, int, int], body: tuple[Instruction, ...]) -> tuple[I
     )
 
 
-def neighbour_filter() -> tuple[Instruction, ...]:
-    """Lets in ARP, and ICMPv6 solicitations and advertisements without extension headers."""
+def _in_vlan(vlan: Vlan) -> tuple[Instruction, ...]:
+    """Refuses frames of any other; identifier 0 tells a priority and no VLAN."""
+    outer = vlan.identifiers[0] if vlan.identifiers else 0
+    own = (
+        (_LOAD_HALF, 0, 0, _OUTER_TAG),
+        (_AND, 0, 0, _IDENTIFIER),
+        (_JUMP_EQUAL, 1, 0, outer),
+        (_RETURN, 0, 0, 0),
+    )
+    inner = (
+        (_LOAD_HALF, 0, 0, 12),
+        (_JUMP_EQUAL, 1, 0, _ETHERTYPE_8021Q),
+        (_RETURN, 0, 0, 0),
+        (_LOAD_HALF, 0, 0, 14),
+        (_AND, 0, 0, _IDENTIFIER),
+        (_JUMP_EQUAL, 1, 0, vlan.identifiers[-1] if vlan.identifiers else 0),
+        (_RETURN, 0, 0, 0),
+    )
+    without_tag = (
+        ((_JUMP_EQUAL, 1, 0, 1), (_RETURN, 0, 0, 0)) if outer else ((_JUMP_EQUAL, 0, len(own), 1),)
+    )
+    load = (_LOAD_HALF, 0, 0, _HAS_OUTER_TAG)
+    return (load, *without_tag, *own, *(inner if vlan.inline_bytes else ()))
+
+
+def neighbour_filter(vlan: Vlan = UNTAGGED) -> tuple[Instruction, ...]:
+    """Lets in this VLAN's ARP, and ICMPv6 solicitations and advertisements without extension
+    headers."""
+    tags = vlan.inline_bytes
     return (
-        *_arp(),
+        *_in_vlan(vlan),
+        *_arp(tags),
         (_JUMP_EQUAL, 1, 0, _ETHERTYPE_IPV6),
         (_RETURN, 0, 0, 0),
-        (_LOAD_BYTE, 0, 0, 20),
+        (_LOAD_BYTE, 0, 0, 20 + tags),
         (_JUMP_EQUAL, 1, 0, _ICMPV6),
         (_RETURN, 0, 0, 0),
-        (_LOAD_BYTE, 0, 0, 54),
+        (_LOAD_BYTE, 0, 0, 54 + tags),
         (_JUMP_EQUAL, 1, 0, _SOLICITATION),
         (_JUMP_EQUAL, 0, 1, _ADVERTISEMENT),
         (_RETURN, 0, 0, _ALL),

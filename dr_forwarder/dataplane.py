@@ -33,6 +33,7 @@ from .table import (
     Stats,
     Tuning,
 )
+from .vlan import UNTAGGED, Vlan
 
 _CHUNK = 4096
 _STOP_LIMIT_S = 5
@@ -243,11 +244,9 @@ class Engine:
         now_ns: int,
         length: int | None = None,
         gso_size: int = 0,
-        tagged: bool = False,
     ) -> Decision:
         """Decides one frame without any I/O. ``length`` is that on the wire, if it was longer."""
         raw, data = self._frame(frame, length=length, gso_size=gso_size)
-        raw.tagged = tagged
         verdict = int(lib.dr_forward(self._engine, raw, now_ns))
         now = bytes(ffi.buffer(raw.data, raw.captured))
         del data  # kept alive until here: raw only points to it
@@ -262,7 +261,9 @@ class Engine:
 
     # ---- What it works with ----
 
-    def identify(self, *, mac: bytes, mtu: int, hosts: Sequence[Address] = ()) -> None:
+    def identify(
+        self, *, mac: bytes, mtu: int, hosts: Sequence[Address] = (), vlan: Vlan = UNTAGGED
+    ) -> None:
         """Says which MAC address the VIPs have, and how much the interface takes.
 
         ``hosts`` are the host's own addresses there, the first eight of which no client can have.
@@ -270,6 +271,7 @@ class Engine:
         raw = ffi.new("struct dr_identity *")
         raw.mac = mac
         raw.mtu = mtu
+        raw.vlan = vlan.number
         for i, address in enumerate(hosts[: len(raw.hosts)]):
             raw.hosts[i] = border.packed(address)
             raw.host_count = i + 1

@@ -32,11 +32,12 @@ from .sockets import (
 )
 from .survey import Place, survey
 from .table import Connection, Key, Operation, ServiceRow, Stats
+from .vlan import TAG_BYTES, Vlan
 
 _log = logging.getLogger(__name__)
 
 _ETHERNET_HEADER = 14
-_VLAN_TAG = 4
+_MOST_TAGS = 2
 _SLOT_OVERHEAD = 128
 _SMALLEST_SLOT = 2048
 _SETTLE_S = 1.0
@@ -96,7 +97,10 @@ class Director:
         if engine.adopted:
             _log.info("Took over %d connections", engine.stats().connections)
         engine.identify(
-            mac=place.identity.mac, mtu=place.interface.mtu, hosts=place.interface.addresses
+            mac=place.identity.mac,
+            mtu=_mtu(place, self.config.settings.vlan),
+            hosts=place.kernel.addresses,
+            vlan=self.config.settings.vlan,
         )
         return engine
 
@@ -121,12 +125,13 @@ class Director:
 
     def _prepare_sockets(self, place: Place) -> None:
         self._filter(place)
-        listen_to_neighbours(self._sockets.arp, place.interface)
+        listen_to_neighbours(self._sockets.arp, place.interface, self.config.settings.vlan)
         if place.identity.is_virtual:
             receive_mac(self._sockets.small, place.interface, place.identity.mac)
         _log.info(
-            "VIPs are announced on %s with %s MAC %s",
+            "VIPs are announced on %s%s with %s MAC %s",
             place.interface.name,
+            f" in VLAN {vlan}" if (vlan := self.config.settings.vlan).identifiers else "",
             "virtual" if place.identity.is_virtual else "the interface's",
             place.identity.mac.hex(":"),
         )
@@ -151,6 +156,7 @@ class Director:
                 limit=_longest(place),
                 longer=longer,
                 whole_mac=whole_mac,
+                vlan=self.config.settings.vlan,
             )
             attach_filter(where, program)
 
@@ -161,13 +167,15 @@ class Director:
             receive_mac(self._sockets.small, place.interface, group)
         if fresh:
             self._joined.update(fresh)
-            self._cleanup.enter_context(join_groups(fresh, place.interface))
+            self._cleanup.enter_context(join_groups(fresh, place.kernel))
 
     @contextlib.asynccontextmanager
     async def _workers(self, place: Place) -> AsyncIterator[tuple[Prober, Checker]]:
         prober = Prober(
             self._sockets.arp,
             interface=place.interface,
+            kernel_index=place.kernel.index,
+            vlan=self.config.settings.vlan,
             identity=place.identity,
             announce_interval_s=self.config.settings.announce_interval_s,
             on_mac=self._on_mac,
@@ -201,8 +209,9 @@ class Director:
         async with AsyncIPRoute() as netlink:
             place = await survey(netlink, config)
         now = self._place
-        if (place.interface.name, place.identity) != (now.interface.name, now.identity):
-            raise SetupError("interface and mac cannot change while running: restart instead")
+        fixed = (place.interface.name, place.identity, config.settings.vlan)
+        if fixed != (now.interface.name, now.identity, self.config.settings.vlan):
+            raise SetupError("interface, mac and vlan cannot change while running: restart instead")
         self._old_fallbacks = plan.fallbacks(self.config)
         self.config, self._place = config, place
         self._filter(place)
@@ -298,7 +307,12 @@ class Director:
 
 def _longest(place: Place) -> int:
     """Bytes of the longest ordinary frame; what is longer was joined by offloads."""
-    return place.interface.mtu + _ETHERNET_HEADER + _VLAN_TAG
+    return place.interface.mtu + _ETHERNET_HEADER + _MOST_TAGS * TAG_BYTES
+
+
+def _mtu(place: Place, vlan: Vlan) -> int:
+    """Bytes of an IP packet: a packet socket lets one 802.1Q tag be beyond the MTU, not two."""
+    return place.interface.mtu - TAG_BYTES * (len(vlan.identifiers) if vlan.inline_bytes else 0)
 
 
 def _words(health: Health) -> str:

@@ -19,6 +19,7 @@ from .addresses import Identity
 from .config.model import Address
 from .interfaces import Interface
 from .neighbours import TICK_S, Ask, Neighbour
+from .vlan import Vlan
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ class Prober:
     """Follows the MAC addresses of servers, and tells everybody those of the VIPs.
 
     ``on_mac(address, mac)`` is called when a server's MAC address is learnt or has moved. The
-    socket is the caller's.
+    socket is the caller's, and lets in frames of this ``vlan`` only. ``kernel_index`` is the
+    interface by which the kernel has neighbours there.
     """
 
     def __init__(
@@ -49,12 +51,16 @@ class Prober:
         where: socket.socket,
         *,
         interface: Interface,
+        kernel_index: int,
+        vlan: Vlan,
         identity: Identity,
         announce_interval_s: float,
         on_mac: OnMac,
     ) -> None:
         self._socket = where
         self._interface = interface
+        self._kernel_index = kernel_index
+        self._vlan = vlan
         self._identity = identity
         self._announce_interval_s = announce_interval_s
         self._on_mac = on_mac
@@ -133,7 +139,7 @@ class Prober:
 
     def _send(self, frame: bytes) -> None:
         try:
-            self._socket.send(frame)
+            self._socket.send(self._vlan.tag(frame))
         except OSError as error:
             # The interface may be down or full for a moment; the next tick asks again.
             _log.debug("a question could not be sent: %s", error)
@@ -149,7 +155,7 @@ class Prober:
             except OSError as error:
                 _log.warning("Neighbours on %s: %s", self._interface.name, error)
                 return
-            claim = resolution.heard(frame)
+            claim = resolution.heard(self._vlan.untag(frame))
             if claim is not None:
                 self._heard(claim)
 
@@ -204,7 +210,7 @@ class Prober:
     def _heard_kernel(self, message: object) -> None:
         get = getattr(message, "get")  # noqa: B009 - pyroute2's messages have no types
         lladdr, destination = get("lladdr"), get("dst")
-        if not lladdr or not destination or get("ifindex") != self._interface.index:
+        if not lladdr or not destination or get("ifindex") != self._kernel_index:
             return
         address = ip_address(destination)
         if get("state") == _NUD_REACHABLE and address in self._servers:

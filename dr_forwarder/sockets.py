@@ -15,6 +15,7 @@ from .addresses import Instruction, neighbour_filter
 from .config.model import Address
 from .errors import SetupError
 from .interfaces import Interface
+from .vlan import Vlan
 
 _log = logging.getLogger(__name__)
 
@@ -78,11 +79,11 @@ def receive_mac(where: socket.socket, interface: Interface, mac: bytes) -> None:
     where.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
 
 
-def listen_to_neighbours(where: socket.socket, interface: Interface) -> None:
+def listen_to_neighbours(where: socket.socket, interface: Interface, vlan: Vlan) -> None:
     """Makes this the socket that hears, and sends, ARP and neighbour discovery."""
     where.setblocking(False)
     where.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-    attach_filter(where, neighbour_filter())
+    attach_filter(where, neighbour_filter(vlan))
     where.bind((interface.name, _ETH_P_ALL))
 
 

@@ -25,6 +25,8 @@ class Place:
     """Where a configuration can run on this host; looked up before anything is done."""
 
     interface: Interface
+    kernel: Interface
+    """By which the host itself is in that network: the same, or the VLAN's own interface."""
     identity: Identity
     vips: tuple[Address, ...]
     sources: Mapping[Address, Address]
@@ -40,16 +42,19 @@ async def survey(netlink: AsyncIPRoute, config: Config) -> Place:
     refuse_local(vips, present.values())
     ways = {address: await on_link(netlink, address) for address in _servers(config)}
     interface = _interface(config, present, ways)
+    kernel = _kernel(config, interface, present, ways)
     wanted = config.settings
     blackholed = [await is_blackholed(netlink, vip) for vip in vips]
     return Place(
         interface=interface,
+        kernel=kernel,
         identity=identity(
             wanted.mac,
             interface,
+            kernel_name=kernel.name,
             virtual_router_id=wanted.virtual_router_id,
             is_forwarding=any(
-                is_forwarding(interface.name, version=vip.version)
+                is_forwarding(kernel.name, version=vip.version)
                 for vip, hole in zip(vips, blackholed, strict=True)
                 if not hole
             ),
@@ -79,6 +84,11 @@ def _interface(
     """The configured one, or the one that all servers are on; it must reach every server."""
     names = {interface.index: name for name, interface in present.items()}
     name = config.settings.interface
+    if name is None and config.settings.vlan.identifiers:
+        raise SetupError(
+            f"vlan = {config.settings.vlan} needs the interface whose frames have the tag:"
+            " --interface NAME"
+        )
     if name is None:
         used = {names[way.interface_index] for way in ways.values()}
         if not used:
@@ -93,10 +103,31 @@ def _interface(
         raise SetupError(f"there is no interface {name!r}; there are: {', '.join(sorted(present))}")
     if not present[name].up:
         raise SetupError(f"interface {name} is down; run: ip link set {name} up")
-    for address, way in ways.items():
+    # The host has its own address in a tagged VLAN on another interface, mostly NAME.VLAN.
+    for address, way in () if config.settings.vlan.identifiers else ways.items():
         if way.interface_index != present[name].index:
             raise SetupError(
                 f"real server {address} is reached through {names[way.interface_index]}, not"
                 f" {name}; one interface for clients and real servers is all that is supported yet"
             )
     return present[name]
+
+
+def _kernel(
+    config: Config,
+    interface: Interface,
+    present: Mapping[str, Interface],
+    ways: Mapping[Address, OnLink],
+) -> Interface:
+    """Where the kernel has the real servers as neighbours; in a VLAN that is one interface too."""
+    if not config.settings.vlan.identifiers:
+        return interface
+    used = {way.interface_index for way in ways.values()}
+    found = [each for each in present.values() if each.index in used]
+    if len(found) > 1:
+        names = ", ".join(sorted(each.name for each in found))
+        raise SetupError(
+            f"the real servers are on {len(found)} interfaces ({names}): all must be in VLAN"
+            f" {config.settings.vlan} of {interface.name}"
+        )
+    return found[0] if found else interface

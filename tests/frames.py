@@ -60,6 +60,8 @@ from scapy.layers.sctp import (
 )
 from scapy.packet import Packet, Raw
 
+from dr_forwarder.vlan import UNTAGGED, Vlan
+
 WEB = service()
 DNS = service(f"{VIP}:53", protocol="udp", scheduler="wlc")
 QUIET = service(f"{VIP}:81")
@@ -116,7 +118,8 @@ class Case:
     length: int | None = None
     """On the wire, where that is more than the bytes at hand."""
     gso_size: int = 0
-    tagged: bool = False
+    vlan: Vlan = UNTAGGED
+    """The director's own."""
 
 
 def _mac(raw: bytes) -> str:
@@ -225,6 +228,14 @@ def _fragmentable(length: int) -> bytes:
     return bytes(head / Raw(bytes(length - len(head))))
 
 
+def _tagged(frame: Packet | bytes, *tags: Packet) -> bytes:
+    """With the tags, the outer one first, before the ethertype."""
+    raw = bytes(frame)
+    types = (b"\x88\xa8" if isinstance(tag, Dot1AD) else b"\x81\x00" for tag in tags)
+    stack = b"".join(kind + bytes(tag)[:2] for kind, tag in zip(types, tags, strict=True))
+    return raw[:12] + stack + raw[12:]
+
+
 def _case(sentence: str, frame: Packet | bytes, verdict: str, **rest: object) -> Case:
     return Case(sentence, bytes(frame), verdict, **rest)  # type: ignore[arg-type]
 
@@ -301,9 +312,133 @@ FRAMES: tuple[Case, ...] = (
     _case("longer than the MTU", _of_length(1515), "oversize", answered=True),
     _case("and it may be fragmented", _fragmentable(1515), "oversize"),
     _case("IPv6, longer than the MTU", _of_length6(1515), "oversize", answered=True),
-    _case("802.1Q", _ether() / Dot1Q(vlan=7) / _ip() / _syn(), "wrong_vlan"),
-    _case("802.1ad", _ether() / Dot1AD(vlan=7) / _ip() / _syn(), "wrong_vlan"),
-    _case("802.1Q, taken out by the kernel", _web(), "wrong_vlan", tagged=True),
+    # ---- VLANs ----
+    _case("802.1Q", _tagged(_web(), Dot1Q(vlan=7)), "wrong_vlan"),
+    _case("802.1ad", _tagged(_web(), Dot1AD(vlan=7)), "wrong_vlan"),
+    _case(
+        "a priority and no VLAN", _tagged(_web(), Dot1Q(vlan=0, prio=6)), "forwarded", to=WEB_SERVER
+    ),
+    _case(
+        "the configured VLAN",
+        _tagged(_web(), Dot1Q(vlan=7)),
+        "forwarded",
+        to=WEB_SERVER,
+        vlan=Vlan((7,)),
+    ),
+    _case(
+        "with priority and drop eligibility, which stay",
+        _tagged(_web(), Dot1Q(vlan=7, prio=5, dei=1)),
+        "forwarded",
+        to=WEB_SERVER,
+        vlan=Vlan((7,)),
+    ),
+    _case("another VLAN", _tagged(_web(), Dot1Q(vlan=8)), "wrong_vlan", vlan=Vlan((7,))),
+    _case("no tag where one is configured", _web(), "wrong_vlan", vlan=Vlan((7,))),
+    _case(
+        "a priority tag where a VLAN is configured",
+        _tagged(_web(), Dot1Q(vlan=0, prio=6)),
+        "wrong_vlan",
+        vlan=Vlan((7,)),
+    ),
+    _case(
+        "QinQ",
+        _tagged(_web(), Dot1AD(vlan=200, prio=3), Dot1Q(vlan=7, prio=1)),
+        "forwarded",
+        to=WEB_SERVER,
+        vlan=Vlan((200, 7)),
+    ),
+    _case(
+        "QinQ with two 802.1Q tags",
+        _tagged(_web6(), Dot1Q(vlan=200), Dot1Q(vlan=7)),
+        "forwarded",
+        to=WEB_SERVER6,
+        vlan=Vlan((200, 7)),
+    ),
+    _case(
+        "QinQ the other way round",
+        _tagged(_web(), Dot1AD(vlan=7), Dot1Q(vlan=200)),
+        "wrong_vlan",
+        vlan=Vlan((200, 7)),
+    ),
+    _case(
+        "the outer tag alone", _tagged(_web(), Dot1AD(vlan=200)), "wrong_vlan", vlan=Vlan((200, 7))
+    ),
+    _case(
+        "a tag more",
+        _tagged(_web(), Dot1AD(vlan=200), Dot1Q(vlan=7), Dot1Q(vlan=7)),
+        "wrong_vlan",
+        vlan=Vlan((200, 7)),
+    ),
+    _case("a tag cut off", bytes(_tagged(_web(), Dot1Q(vlan=0, prio=6)))[:17], "malformed"),
+    _case(
+        "an inner tag cut off",
+        _tagged(_web(), Dot1AD(vlan=7), Dot1Q(vlan=0))[:21],
+        "malformed",
+        vlan=Vlan((7,)),
+    ),
+    _case(
+        "IP cut off behind a tag",
+        _tagged(_web(), Dot1Q(vlan=7))[:37],
+        "malformed",
+        vlan=Vlan((7,)),
+    ),
+    _case(
+        "as long as the MTU, and a tag",
+        _tagged(_of_length(1514), Dot1Q(vlan=7)),
+        "forwarded",
+        to=WEB_SERVER,
+        vlan=Vlan((7,)),
+    ),
+    _case(
+        "longer than the MTU, and a tag",
+        _tagged(_of_length(1515), Dot1Q(vlan=7)),
+        "oversize",
+        answered=True,
+        vlan=Vlan((7,)),
+    ),
+    _case(
+        "a question for the VIP in the VLAN",
+        _tagged(_arp(), Dot1Q(vlan=7, prio=6)),
+        "answered",
+        answered=True,
+        vlan=Vlan((7,)),
+    ),
+    _case("one in another VLAN", _tagged(_arp(), Dot1Q(vlan=8)), "wrong_vlan", vlan=Vlan((7,))),
+    _case(
+        "a solicitation for the VIP in the VLAN",
+        _tagged(_solicitation(), Dot1AD(vlan=200), Dot1Q(vlan=7)),
+        "answered",
+        answered=True,
+        vlan=Vlan((200, 7)),
+    ),
+    _case(
+        "a ping in the VLAN",
+        _tagged(_ether() / _ip() / ICMP(id=1) / b"ping", Dot1Q(vlan=7)),
+        "echo_answered",
+        answered=True,
+        vlan=Vlan((7,)),
+    ),
+    _case(
+        "an ICMP error in the VLAN",
+        _tagged(_error(3, 3, _quote(_answer_of())), Dot1Q(vlan=7)),
+        "icmp_forwarded",
+        to=WEB_SERVER,
+        vlan=Vlan((7,)),
+    ),
+    _case(
+        "no server in the VLAN",
+        _tagged(_web(dport=82), Dot1Q(vlan=7, prio=2)),
+        "no_server",
+        answered=True,
+        vlan=Vlan((7,)),
+    ),
+    _case(
+        "a fragment in the VLAN",
+        _tagged(_ether() / _ip(flags=0, frag=185, proto=17) / b"more", Dot1Q(vlan=7)),
+        "fragment_held",
+        vlan=Vlan((7,)),
+    ),
+    # ---- Other kinds ----
     _case("LLDP to us", bytes(_ether())[:12] + b"\x88\xcc" + bytes(46), "not_ip"),
     _case(
         "802.3 with LLC",

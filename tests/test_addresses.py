@@ -24,6 +24,7 @@ from dr_forwarder.config.model import Address, MacMode
 from dr_forwarder.errors import SetupError
 from dr_forwarder.interfaces import Interface
 from dr_forwarder.sockets import attach_filter
+from dr_forwarder.vlan import UNTAGGED, Vlan
 
 PATIENT = settings(deadline=None)
 """A busy machine is no fault of the code."""
@@ -124,6 +125,17 @@ def test_a_dot_in_the_name_of_an_interface_is_a_slash_for_sysctl() -> None:
         identity(NIC_MODE, vlan, virtual_router_id=1, is_forwarding=True)
 
 
+def test_the_cure_names_the_interface_by_which_the_kernel_is_in_the_vlan() -> None:
+    with pytest.raises(SetupError, match=r"net\.ipv4\.conf\.eth0/100\.forwarding=0 "):
+        identity(
+            NIC_MODE,
+            interface(),
+            kernel_name="eth0.100",
+            virtual_router_id=1,
+            is_forwarding=True,
+        )
+
+
 @pytest.mark.parametrize("number", [1, 60, 255])
 def test_the_virtual_router_id_is_the_last_byte(number: int) -> None:
     found = identity(VIRTUAL_MODE, interface(), virtual_router_id=number, is_forwarding=False)
@@ -160,16 +172,28 @@ OPCODES = {
     0x25: "jump if greater",
     0x05: "jump",
     0x06: "return",
+    0x54: "and",
 }
+OUTER_TAG, HAS_OUTER_TAG = 0xFFFFF000 + 44, 0xFFFFF000 + 48
+"""Ancillary data: linux/filter.h, SKF_AD_VLAN_TAG and SKF_AD_VLAN_TAG_PRESENT."""
 
 
-def run(program: Sequence[Instruction], frame: bytes) -> int:
-    """Classic BPF as Documentation/networking/filter.rst has it: how many bytes to keep."""
+def run(program: Sequence[Instruction], frame: bytes, tag: int | None = None) -> int:
+    """Classic BPF as Documentation/networking/filter.rst has it: how many bytes to keep.
+
+    ``tag`` is the outer tag's control word, which the kernel has taken out of the frame.
+    """
     accumulator = at = 0
     while True:
         code, if_true, if_false, k = program[at]
         at += 1
         match OPCODES[code]:
+            case "load half" if k == HAS_OUTER_TAG:
+                accumulator = int(tag is not None)
+            case "load half" if k == OUTER_TAG:
+                accumulator = tag or 0
+            case "and":
+                accumulator &= k
             case "load word" | "load half" | "load byte":
                 size = {0x20: 4, 0x28: 2, 0x30: 1}[code]
                 if k + size > len(frame):
@@ -558,3 +582,61 @@ def test_what_the_socket_for_neighbours_hears(frame: bytes, expected: bool) -> N
 def test_all_that_is_understood_is_heard(frame: bytes) -> None:
     if resolution.heard(frame) is not None:
         assert run(neighbour_filter(), frame) > 0
+
+
+# ---- Tags: the outer one is taken out by the kernel, an inner one is in the frame ----
+
+ONE, TWO = Vlan((100,)), Vlan((200, 100))
+
+
+def inner(frame: bytes, control: int, kind: int = VLAN) -> bytes:
+    return frame[:12] + kind.to_bytes(2) + control.to_bytes(2) + frame[12:]
+
+
+ASKED = typed(NIC, ARP)
+TAGS = [
+    pytest.param(UNTAGGED, None, ASKED, True, id="no tag, and none configured"),
+    pytest.param(UNTAGGED, 0xE000, ASKED, True, id="a priority alone"),
+    pytest.param(UNTAGGED, 100, ASKED, False, id="a tag, and none configured"),
+    pytest.param(ONE, 100, ASKED, True, id="the VLAN"),
+    pytest.param(ONE, 0xF000 | 100, ASKED, True, id="the VLAN with a priority"),
+    pytest.param(ONE, 100, advertisement(), True, id="the VLAN, IPv6"),
+    pytest.param(ONE, 101, ASKED, False, id="another VLAN"),
+    pytest.param(ONE, 0, ASKED, False, id="a priority alone where a VLAN is configured"),
+    pytest.param(ONE, None, ASKED, False, id="no tag where one is configured"),
+    pytest.param(ONE, 100, inner(ASKED, 100), False, id="a tag more"),
+    pytest.param(TWO, 200, inner(ASKED, 100), True, id="two tags"),
+    pytest.param(TWO, 0x7000 | 200, inner(ASKED, 0xE000 | 100), True, id="two with priorities"),
+    pytest.param(TWO, 200, inner(advertisement(), 100), True, id="two tags, IPv6"),
+    pytest.param(TWO, 200, inner(ASKED, 101), False, id="another inner tag"),
+    pytest.param(TWO, 201, inner(ASKED, 100), False, id="another outer tag"),
+    pytest.param(TWO, 200, inner(ASKED, 100, 0x88A8), False, id="an inner service tag"),
+    pytest.param(TWO, 200, ASKED, False, id="one tag of two"),
+    pytest.param(TWO, 200, inner(ASKED, 100)[:15], False, id="an inner tag cut off"),
+]
+
+
+@pytest.mark.parametrize(("vlan", "tag", "frame", "expected"), TAGS)
+def test_neighbours_are_heard_in_the_vlan_only(
+    vlan: Vlan, tag: int | None, frame: bytes, expected: bool
+) -> None:
+    assert (run(neighbour_filter(vlan), frame, tag) > 0) is expected
+    if expected:
+        assert vlan.untag(frame) in (ASKED, advertisement())
+
+
+@pytest.mark.parametrize(("frame", "at_virtual", "at_nic"), FRAMES)
+def test_behind_an_inner_tag_the_same_frames_are_let_in(
+    frame: bytes, at_virtual: str, at_nic: str
+) -> None:
+    """One tag changes nothing, because the kernel takes it out; a second one moves all by four."""
+    for mac, expected in ((VIRTUAL, at_virtual), (NIC, at_nic)):
+        who = Identity(mac, is_virtual=mac == VIRTUAL)
+        ways = [(ONE, frame, 0)] + [(TWO, inner(frame, 100), 4)] * (len(frame) >= 14)
+        for vlan, seen, more in ways:
+            filters = [
+                frame_filter(who, BOTH, limit=LIMIT + more, longer=longer, vlan=vlan)
+                for longer in (False, True)
+            ]
+            assert let_in(seen, filters) == expected
+            assert let_in_by_the_kernel(seen, filters) == expected

@@ -152,6 +152,7 @@ MISUSED = [
     pytest.param(["--nosuch"], "No such option", id="unknown option"),
     pytest.param(["check"], "Missing argument 'CONFIG'.", id="check what?"),
     pytest.param(["run"], "Missing argument 'CONFIG'.", id="run what?"),
+    pytest.param(["run", "x", "--vlan", "4095"], "in 1..4094, not 4095", id="no such VLAN"),
     pytest.param(["run", "x", "--mac", "y"], "'auto', 'virtual', 'nic'", id="unknown mac mode"),
     pytest.param(["check", "/"], "File '/' is a directory.", id="a directory"),
     pytest.param(["list", "x"], "unexpected extra argument", id="list takes no argument"),
@@ -312,6 +313,15 @@ def test_run_names_the_interfaces_there_are(tmp_path: Path, written: Written) ->
     line = only_line(ended.err)
     assert line.startswith("dr-forwarder: there is no interface 'nosuch0'; there are: ")
     assert "lo" in line.partition("there are: ")[2].split(", ")
+
+
+def test_run_in_a_vlan_needs_the_interface(tmp_path: Path, written: Written) -> None:
+    ended = process("run", written(NO_SERVERS), "--vlan", "200.100", "--state-dir", tmp_path)
+    assert (ended.status, ended.out) == (1, "")
+    assert only_line(ended.err) == (
+        "dr-forwarder: vlan = 200.100 needs the interface whose frames have the tag:"
+        " --interface NAME"
+    )
 
 
 def test_run_without_the_privilege_says_how_to_get_it(tmp_path: Path, written: Written) -> None:

@@ -25,6 +25,7 @@ from dr_forwarder.config import (
     parse_text,
 )
 from dr_forwarder.config.directives import DIRECTIVES, DIRECTOR, REAL, TARGET, Kind, Level
+from dr_forwarder.vlan import Vlan
 
 DATA = Path(__file__).parent / "data"
 V = '[[virtual]]\naddress = "10.0.0.1:80"\n'
@@ -90,6 +91,13 @@ def test_the_director_has_its_own_settings() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "vlan"), [("100", (100,)), ("[100]", (100,)), ("[200, 100]", (200, 100))]
+)
+def test_a_vlan_is_a_number_or_two(text: str, vlan: tuple[int, ...]) -> None:
+    assert parse(f"[director]\nvlan = {text}\n").settings.vlan == Vlan(vlan)
+
+
 def test_an_empty_file_has_the_default_settings() -> None:
     assert parse("") == Config(path="a.toml", settings=Settings())
 
@@ -128,6 +136,15 @@ REFUSED = [
     ('\n\na = "', 3, "not TOML: "),
     ("x = " + "[" * 5000, 0, "not TOML: "),
     ("colour = 1", 1, "unknown key 'colour' in the file"),
+    ("[director]\nvlan = 0", 2, "must be in 1..4094, not 0; write vlan = 100 or vlan = [200, 100]"),
+    (
+        "[director]\nvlan = [1, 2, 3]",
+        2,
+        "or 200.100 for two tags, not '1.2.3'",
+    ),
+    ("[director]\nvlan = []", 2, "vlan must be like 100"),
+    ("[director]\nvlan = true", 2, "vlan must be like 100"),
+    ("[director]\nvlan = 1.5", 2, "vlan must be like 100"),
     ("[directer]", 1, "unknown key 'directer' in the file; did you mean 'director'?"),
     ('director = "x"', 1, "director must be a table: write [director]"),
     ('[virtual]\naddress = "10.0.0.1:80"', 1, "virtual must be an array of tables"),

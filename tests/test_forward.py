@@ -49,12 +49,12 @@ def director() -> Iterator[Director]:
 
 def forward(director: Director, case: Case) -> Decision:
     director.tune(decrement_ttl=case.decrement_ttl)
+    director.engine.identify(mac=VIRTUAL_MAC, mtu=MTU, vlan=case.vlan)
     return director.engine.forward(
         case.frame,
         now_ns=director.now_ns,
         length=case.length,
         gso_size=case.gso_size,
-        tagged=case.tagged,
     )
 
 
@@ -94,6 +94,8 @@ def test_an_answer_goes_back_to_who_asked_with_right_checksums(
     answer = Ether(forward(director, case).frame)
     assert answer.src == VIRTUAL_MAC.hex(":")
     assert answer.dst in {case.frame[6:12].hex(":"), "33:33:00:00:00:01"}
+    tags = 4 * len(case.vlan.identifiers)
+    assert bytes(answer)[12 : 12 + tags] == case.frame[12 : 12 + tags]
     rebuilt = answer.copy()
     for layer in (IP, ICMP):
         if layer in rebuilt:
@@ -233,16 +235,13 @@ def test_any_bytes_are_survived_and_nothing_above_ethernet_changes(frames: list[
     frame=whole_frames,
     more=st.integers(-200, 70_000),
     gso_size=st.integers(0, 65_535),
-    tagged=st.booleans(),
 )
-def test_any_length_on_the_wire_is_survived(
-    frame: bytes, more: int, gso_size: int, tagged: bool
-) -> None:
+def test_any_length_on_the_wire_is_survived(frame: bytes, more: int, gso_size: int) -> None:
     length = max(0, len(frame) + more)
     with Director(connections=20) as director:
         furnish(director)
         decision = director.engine.forward(
-            frame, now_ns=director.now_ns, length=length, gso_size=gso_size, tagged=tagged
+            frame, now_ns=director.now_ns, length=length, gso_size=gso_size
         )
         if length > len(frame):
             assert decision.verdict == "truncated"

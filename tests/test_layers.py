@@ -127,7 +127,7 @@ def test_every_scheduler_has_a_file_of_its_name() -> None:
 
 PURE = (
     *("config/*.py", "health.py", "plan.py", "stats.py", "table.py", "ipvsadm/*.py"),
-    *("neighbours.py", "arp.py", "nd.py", "resolution.py"),
+    *("neighbours.py", "arp.py", "nd.py", "resolution.py", "vlan.py"),
 )
 """Where these exist: no socket, no event loop, no clock, no thread, no process."""
 

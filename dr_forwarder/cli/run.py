@@ -18,8 +18,16 @@ from ..config import Config, ConfigError, MacMode, load
 from ..director import Director
 from ..errors import SetupError
 from ..table import Stats
+from ..vlan import Vlan, parse
 
 _log = logging.getLogger(__name__)
+
+
+def _vlan(text: str | None) -> Vlan | None:
+    try:
+        return None if text is None else parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command("run")
@@ -29,6 +37,12 @@ _log = logging.getLogger(__name__)
     "--mac",
     type=click.Choice([mode.value for mode in MacMode]),
     help="Which MAC address the VIPs are announced with.",
+)
+@click.option(
+    "--vlan",
+    metavar="VLAN",
+    callback=lambda _context, _option, text: _vlan(text),
+    help="The 802.1Q tag of all frames: 100, or 200.100 (outer first) for QinQ.",
 )
 @click.option(
     "--state-dir", type=click.Path(file_okay=False, path_type=Path), help="For run-time files."
@@ -44,6 +58,7 @@ def command(
     config: Path,
     interface: str | None,
     mac: str | None,
+    vlan: Vlan | None,
     state_dir: Path | None,
     marks: Path | None,
     skip_unsupported: bool,
@@ -63,6 +78,7 @@ def command(
                 settings,
                 interface=interface or settings.interface,
                 mac=MacMode(mac) if mac else settings.mac,
+                vlan=vlan or settings.vlan,
                 state_dir=state_dir or settings.state_dir,
             ),
         )

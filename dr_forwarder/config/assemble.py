@@ -6,6 +6,7 @@ from dataclasses import fields
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from .. import vlan
 from .directives import CHECK_PORTS, DIRECTOR
 from .draft import Draft, Reading, Scope, Section
 from .model import (
@@ -55,6 +56,7 @@ def _settings(director: Section) -> Settings:
     return Settings(
         interface=scope.text("interface"),
         mac=MacMode(scope.string("mac")),
+        vlan=vlan.parse(tags) if (tags := scope.text("vlan")) else vlan.UNTAGGED,
         virtual_router_id=scope.count("virtual_router_id"),
         announce_interval_s=scope.count("announce_interval"),
         workers=scope.count("workers"),

@@ -40,6 +40,7 @@ class Kind(enum.Enum):
     TEXT = "text"
     PATTERN = "regular expression"
     SERVER = "address"
+    VLAN = "a number, or a list of two"
 
 
 class Quotes(enum.Enum):
@@ -268,6 +269,12 @@ DIRECTOR: tuple[Directive, ...] = (
         "Which MAC address the VIPs are announced with.",
         "auto",
         choices=("auto", "virtual", "nic"),
+    ),
+    Directive(
+        "vlan",
+        _D,
+        Kind.VLAN,
+        "The 802.1Q tag of all frames: `100`, or `[200, 100]` for QinQ, outer first; untagged.",
     ),
     Directive(
         "virtual_router_id", _D, _NUMBER, "Last byte of the virtual MAC address.", 60, high=255

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
+from ..vlan import UNTAGGED, Vlan
+
 Address = IPv4Address | IPv6Address
 
 
@@ -201,6 +203,8 @@ class Settings:
     interface: str | None = None
     """None: the one interface that all real servers are on-link through."""
     mac: MacMode = MacMode.AUTO
+    vlan: Vlan = UNTAGGED
+    """The tags of all frames of this director, on its interface."""
     virtual_router_id: int = 60
     """Last byte of the virtual MAC 00:00:5e:00:01:xx (RFC 9568 section 7.3); 1..255."""
     announce_interval_s: int = 60

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 
+from .. import vlan
 from .directives import Directive, Kind, Quotes, Value
 from .draft import Reading, meant, one_of, short, shown
 
@@ -46,6 +47,8 @@ def from_toml(row: Directive, value: object, reading: Reading, line: int) -> Val
             return value
         case ((Kind.NUMBER | Kind.CHECKTYPE), int()) if not isinstance(value, bool):
             return checked(row, value, reading, line)
+        case Kind.VLAN, _:
+            return _vlan(value, reading, line)
         case ((Kind.LIST | Kind.REPEATED), list()) if all(isinstance(word, str) for word in value):
             return checked(row, tuple(value), reading, line)
         case ((Kind.LIST | Kind.REPEATED), str()):
@@ -62,6 +65,19 @@ def from_toml(row: Directive, value: object, reading: Reading, line: int) -> Val
         Kind.CHECKTYPE: "a string or a number",
     }.get(row.kind, "a string that is not empty")
     raise reading.error(f"{row.name} must be {wanted}, not {short(repr(value))}", line)
+
+
+def _vlan(value: object, reading: Reading, line: int) -> str:
+    """Take a number, a list of two, or the text that the command line takes."""
+    parts = value if isinstance(value, list) else [value]
+    text = ".".join(str(part) for part in parts)
+    try:
+        # 200.100 without quotes would be a fraction, and lose its last zeros.
+        if any(isinstance(part, float) for part in parts):
+            raise ValueError(f"vlan must be like 100, or [200, 100] for two tags, not {text}")
+        return str(vlan.parse(text))
+    except ValueError as error:
+        raise reading.error(f"{error}; write vlan = 100 or vlan = [200, 100]", line) from error
 
 
 def checked(row: Directive, value: Value, reading: Reading, line: int) -> Value:

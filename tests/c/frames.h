@@ -365,14 +365,21 @@ static inline struct made solicitation_frame(void)
 
 /* ---- Others ---- */
 
-static inline struct made vlan_frame(void)
+/* The frame with one more tag, before those it has. */
+static inline struct made tag(struct made inner, unsigned type, unsigned control)
 {
-    struct made made = ethernet(director_mac, 0x8100);
-    struct made inner = tcp_frame(1000, 0x02);
+    struct made made = {.length = 0};
 
-    put16(&made, 7);
+    put(&made, inner.bytes, 12);
+    put16(&made, type);
+    put16(&made, control);
     put(&made, inner.bytes + 12, inner.length - 12);
     return made;
+}
+
+static inline struct made vlan_frame(void)
+{
+    return tag(tcp_frame(1000, 0x02), 0x8100, 7);
 }
 
 static inline struct made arp_frame(unsigned operation, const uint8_t sender[4],

@@ -4,6 +4,8 @@
 
 #include "world.h"
 
+enum { ADVERTISEMENT_BYTES = ETHERNET_HEADER + 40 + 32 };
+
 static const uint8_t other_ip[4] = {10, 9, 0, 1};
 static const uint8_t nobody[4] = {0, 0, 0, 0};
 
@@ -20,7 +22,10 @@ static enum dr_verdict announce(struct world *world, struct made *made)
     uint8_t *block = exact(made, made->length);
     struct dr_frame frame = {
         .data = block, .length = (uint32_t)made->length, .captured = (uint32_t)made->length};
-    enum dr_verdict verdict = announce_arp(&world->director.table, director_mac, &frame);
+    struct packet packet;
+
+    packet_parse(block, made->length, &packet);
+    enum dr_verdict verdict = announce_arp(&world->director.table, director_mac, &frame, &packet);
 
     memcpy(made->bytes, block, made->length);
     free(block);
@@ -144,17 +149,17 @@ static void a_solicitation_for_a_vip_is_answered_with_our_address(void)
     struct world world = world_with_a_vip6();
     uint8_t out[ANNOUNCE_ROOM];
 
-    CHECK(advertise(&world, solicitation_frame(), out) == ANNOUNCE_ROOM);
+    CHECK(advertise(&world, solicitation_frame(), out) == ADVERTISEMENT_BYTES);
     CHECK(memcmp(out, client_mac, MAC) == 0 && memcmp(out + 6, director_mac, MAC) == 0);
     CHECK(memcmp(out + 12, "\x86\xdd\x60\0\0\0\0\x20\x3a\xff", 10) == 0);
     CHECK(memcmp(out + 22, vip6, 16) == 0 && memcmp(out + 38, client_ip6, 16) == 0);
     CHECK(out[54] == 136 && out[55] == 0 && out[58] == 0x60);
     CHECK(memcmp(out + 62, vip6, 16) == 0);
     CHECK(out[78] == 2 && out[79] == 1 && memcmp(out + 80, director_mac, MAC) == 0);
-    struct made answer = {.length = ANNOUNCE_ROOM};
-    memcpy(answer.bytes, out, ANNOUNCE_ROOM);
+    struct made answer = {.length = ADVERTISEMENT_BYTES};
+    memcpy(answer.bytes, out, ADVERTISEMENT_BYTES);
     seal_icmp6(&answer);
-    CHECK(memcmp(answer.bytes, out, ANNOUNCE_ROOM) == 0);
+    CHECK(memcmp(answer.bytes, out, ADVERTISEMENT_BYTES) == 0);
     world_free(&world);
 }
 
@@ -166,7 +171,7 @@ static void who_tries_the_address_out_is_told_together_with_everybody(void)
     struct world world = world_with_a_vip6();
     uint8_t out[ANNOUNCE_ROOM];
 
-    CHECK(advertise(&world, solicitation_from(unspecified), out) == ANNOUNCE_ROOM);
+    CHECK(advertise(&world, solicitation_from(unspecified), out) == ADVERTISEMENT_BYTES);
     CHECK(memcmp(out, "\x33\x33\0\0\0\1", 6) == 0);
     CHECK(memcmp(out + 38, all_nodes, 16) == 0 && out[58] == 0x20);
     world_free(&world);

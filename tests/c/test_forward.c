@@ -111,7 +111,7 @@ static void whose_frame_it_is_decides_the_ethernet_header(void)
     CHECK(verdict_of(unicast) == DR_ANSWERED);
 }
 
-static enum dr_verdict verdict_of_length(uint32_t length, uint16_t gso_size, bool tagged)
+static enum dr_verdict verdict_of_length(uint32_t length, uint16_t gso_size)
 {
     struct world world = world_with_servers();
     struct made made = tcp_frame(1000, 0x02);
@@ -122,11 +122,8 @@ static enum dr_verdict verdict_of_length(uint32_t length, uint16_t gso_size, boo
     made.bytes[17] = (uint8_t)(length - 14);
     seal(&made);
     memcpy(block, made.bytes, made.length);
-    struct dr_frame frame = {.data = block,
-                             .length = length,
-                             .captured = length,
-                             .gso_size = gso_size,
-                             .tagged = tagged};
+    struct dr_frame frame = {
+        .data = block, .length = length, .captured = length, .gso_size = gso_size};
     enum dr_verdict verdict = forward(&world.director, &frame, start_ns);
     free(block);
     world_free(&world);
@@ -135,11 +132,10 @@ static enum dr_verdict verdict_of_length(uint32_t length, uint16_t gso_size, boo
 
 static void a_frame_may_be_as_long_as_the_mtu_and_a_joined_one_longer(void)
 {
-    CHECK(verdict_of_length(14 + 1500, 0, false) == DR_FORWARDED);
-    CHECK(verdict_of_length(14 + 1501, 0, false) == DR_OVERSIZE);
-    CHECK(verdict_of_length(14 + 1501, 1448, false) == DR_FORWARDED);
-    CHECK(verdict_of_length(14 + 65535, 1448, false) == DR_FORWARDED);
-    CHECK(verdict_of_length(14 + 1500, 0, true) == DR_WRONG_VLAN);
+    CHECK(verdict_of_length(14 + 1500, 0) == DR_FORWARDED);
+    CHECK(verdict_of_length(14 + 1501, 0) == DR_OVERSIZE);
+    CHECK(verdict_of_length(14 + 1501, 1448) == DR_FORWARDED);
+    CHECK(verdict_of_length(14 + 65535, 1448) == DR_FORWARDED);
 }
 
 static void a_full_table_takes_no_new_connection_and_keeps_the_old_ones(void)

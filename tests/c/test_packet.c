@@ -68,8 +68,6 @@ static void ports_are_found_behind_ip_options(void)
 static void other_ethertypes_are_told_apart(void)
 {
     CHECK(kind_of(arp_frame(1, client_ip, vip)) == PACKET_ARP);
-    CHECK(kind_of(vlan_frame()) == PACKET_TAGGED);
-    CHECK(kind_of(ethernet(director_mac, 0x88a8)) == PACKET_TAGGED);
     CHECK(kind_of(ethernet(director_mac, 0x88cc)) == PACKET_NOT_IP);
 }
 

@@ -21,6 +21,17 @@ static inline bool may_have_error(enum dr_verdict verdict)
     return verdict == DR_NO_SERVER || verdict == DR_OVERSIZE || verdict == DR_TTL_EXCEEDED;
 }
 
+/* Where the IP header is, behind as many tags as a frame may have. */
+static inline size_t behind_tags(const uint8_t *frame)
+{
+    size_t at = 12;
+
+    for (int tags = 0; tags < 2 && (read16(frame + at) == 0x8100 || read16(frame + at) == 0x88a8);
+         tags++)
+        at += 4;
+    return at + 2;
+}
+
 /* Nothing above Ethernet has changed, but the time to live where that is asked for. */
 static inline void expect_forwarded(const uint8_t *before, const uint8_t *after, size_t length,
                                     bool decremented)
@@ -30,13 +41,14 @@ static inline void expect_forwarded(const uint8_t *before, const uint8_t *after,
     CHECK(expected);
     memcpy(expected, before, length);
     memcpy(expected, after, (size_t)2 * MAC);
-    if (decremented && read16(before + 12) == 0x0800) {
-        size_t header = (size_t)(before[14] & 0x0f) * 4;
-        CHECK(checksum_end(checksum_add(0, after + 14, header)) == 0);
-        expected[14 + 8]--;
-        memcpy(expected + 14 + 10, after + 14 + 10, 2);
+    size_t ip = behind_tags(before);
+    if (decremented && read16(before + ip - 2) == 0x0800) {
+        size_t header = (size_t)(before[ip] & 0x0f) * 4;
+        CHECK(checksum_end(checksum_add(0, after + ip, header)) == 0);
+        expected[ip + 8]--;
+        memcpy(expected + ip + 10, after + ip + 10, 2);
     } else if (decremented) {
-        expected[14 + 7]--;
+        expected[ip + 7]--;
     }
     CHECK(memcmp(expected, after, length) == 0);
     free(expected);
@@ -67,7 +79,7 @@ static inline void expect(const uint8_t *before, const uint8_t *block, size_t le
     }
     CHECK(is_answer(verdict) || may_have_error(verdict));
     CHECK(frame->data != block && frame->length == frame->captured);
-    CHECK(frame->length >= ETHERNET_HEADER + 20 + 8 && frame->length <= ETHERNET_HEADER + 1280);
+    CHECK(frame->length >= ETHERNET_HEADER + 20 + 8 && frame->length <= LINK_HEADER + 1280);
 }
 
 #endif

@@ -44,6 +44,23 @@ static void try_with(struct world *world, const struct dr_tuning *tuning, uint32
     decide(world, data, size);
 }
 
+/* The same bytes within a VLAN of two tags. */
+static void try_tagged(struct world *world, const uint8_t *data, size_t size)
+{
+    static const uint8_t tags[8] = {0x88, 0xa8, 0, 200, 0x81, 0, 0xe0, 100};
+    uint8_t *tagged = malloc(size + sizeof(tags));
+    size_t before = size < 12 ? size : 12;
+
+    if (before > 0)
+        memcpy(tagged, data, before);
+    memcpy(tagged + before, tags, sizeof(tags));
+    if (size > before)
+        memcpy(tagged + before + sizeof(tags), data + before, size - before);
+    world->director.identity.vlan = 200 << 12 | 100;
+    decide(world, tagged, size + sizeof(tags));
+    free(tagged);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct dr_tuning usual = {.conn_reuse_mode = 1, .icmp_ratelimit = 1000};
@@ -66,6 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     try_with(&world, &usual, 1500, data, size);
     try_with(&world, &unusual, 1500, data, size);
     try_with(&world, &unusual, SMALL_MTU, data, size);
+    try_tagged(&world, data, size);
     check_all(&world.director.connections, &world.director.table);
     world_free(&world);
     return 0;

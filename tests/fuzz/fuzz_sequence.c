@@ -258,7 +258,8 @@ static void set_the_marks(struct story *story)
 
 static void set_the_identity(struct story *story)
 {
-    struct dr_identity identity = {.mtu = next(story) & 1 ? 1500 : 60};
+    uint8_t which = next(story);
+    struct dr_identity identity = {.mtu = which & 1 ? 1500 : 60, .vlan = which & 2 ? 7 : 0};
 
     memcpy(identity.mac, director_mac, MAC);
     dr_set_identity(story->engine, &identity);
