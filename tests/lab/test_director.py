@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from pyroute2 import IPRoute
 from running import CONFIG, UNCHECKED, Running, running, wait_until
 
 from dr_forwarder.lab import Lab, break_
@@ -264,6 +265,22 @@ def test_the_interfaces_own_mac_works_with_forwarding_off(own_lab: Lab, tmp_path
         assert "the interface's MAC 02:00:0a:0a:0a:3d" in director.log
         after = own_lab.counters("director")
     assert after["TcpOutRsts"] == before["TcpOutRsts"]
+
+
+def narrow(address: str) -> None:
+    with IPRoute() as netlink:
+        index = netlink.link_lookup(ifname="eth0")[0]
+        netlink.route("add", dst=f"{address}/32", oif=index, metrics={"mtu": 1300})
+
+
+def test_clients_learn_the_mtu_of_the_route_to_a_server(own_lab: Lab, tmp_path: Path) -> None:
+    for server in ("10.10.10.62", "10.10.10.63"):
+        own_lab.namespace("director").run(narrow, server)
+    before = own_lab.counters("client")["IcmpInDestUnreachs"]
+    with running(own_lab, tmp_path, UNCHECKED, servers=2) as director:
+        own_lab.upload(1_000_000)
+        assert director.verdict("oversize") > 0
+    assert own_lab.counters("client")["IcmpInDestUnreachs"] > before
 
 
 # ---- Refusals: one line, with the cure ----
