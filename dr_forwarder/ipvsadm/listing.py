@@ -164,12 +164,17 @@ def _number(value: int, exact: bool) -> str:
     return f"{value // 10**12:>8}T"
 
 
-def connections(entries: Iterable[Connection], *, name_of: NameOf = numeric) -> str:
-    """``ipvsadm -Lc``, by service and client; kernel IPVS prints them in the order of its hash."""
-    lines = [
-        "IPVS connection entries",
-        "pro expire state       source             virtual            destination",
-    ]
+def connections(
+    entries: Iterable[Connection], *, name_of: NameOf = numeric, persistent: bool = False
+) -> str:
+    """``ipvsadm -Lc``, by service and client; kernel IPVS prints them in the order of its hash.
+
+    ``persistent``: with the heads that ``--persistent-conn`` adds; the columns stay empty.
+    """
+    title = "pro expire state       source             virtual            destination"
+    if persistent:
+        title += "        pe name          pe_data"
+    lines = ["IPVS connection entries", title]
     lines += _connection_lines(sorted(entries, key=_connection_order), name_of)
     return "".join(f"{line}\n" for line in lines)
 

@@ -71,8 +71,6 @@ def _texts(look: Look) -> str | None:
         return f"ipvsadm --{command.verb.value}"
     if command.verb is Verb.SAVE and not command.numeric:
         return "ipvsadm -S with names"
-    if {"connection", "persistent-conn"} <= command.details:
-        return "ipvsadm -Lnc --persistent-conn"
     if command.verb is Verb.LIST and not command.numeric and "timeout" not in command.details:
         return "ipvsadm -L with names"
     if command.details & {"nosort", "sort"} and "connection" in command.details:

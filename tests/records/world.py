@@ -225,7 +225,9 @@ class World:
     def _list(self, command: Command) -> Result:
         self._let_timers_fire()
         if "connection" in command.details:
-            return Result(out=_lines(listing.connections(self.connections())))
+            persistent = "persistent-conn" in command.details
+            text = listing.connections(self.connections(), persistent=persistent)
+            return Result(out=_lines(text))
         if "timeout" in command.details:
             return Result(out=_lines(listing.timeouts(self._engine.timeouts())))
         rows = self.services()
