@@ -139,7 +139,7 @@ static bool is_ours(const struct director *director, const uint8_t address[ADDRE
 }
 
 /* A flow without a connection: find its service, pick a server, remember it. */
-static enum dr_verdict begin(struct director *director, const struct flow *flow, bool may_begin,
+static enum dr_verdict begin(struct director *director, const struct flow *flow, bool is_opening,
                              uint32_t tick, struct way *way)
 {
     struct service *service = table_find(&director->table, flow);
@@ -148,7 +148,7 @@ static enum dr_verdict begin(struct director *director, const struct flow *flow,
         return DR_MARTIAN;
     if (!service)
         return table_has_vip(&director->table, flow->address) ? DR_NO_SERVICE : DR_NOT_A_VIP;
-    if (!may_begin || flow->client_port == FTP_DATA)
+    if (!is_opening || flow->client_port == FTP_DATA)
         return DR_NO_CONNECTION;
     if (!takes_port(service, flow->port))
         return DR_NO_SERVICE;

@@ -59,11 +59,54 @@ def _page() -> Iterator[str]:
     yield "Every frame ends in exactly one of them; `dr-forwarder list --verdicts` counts."
     yield ""
     yield from _table(("verdict", "meaning"), _verdicts())
+    yield "## What of kernel IPVS is covered"
+    yield ""
+    yield from _table(("what", "how far", "held by"), _coverage())
     yield "## Where it differs from kernel IPVS on purpose"
     yield ""
     yield "Everything else is compared with recordings of the kernel and must be equal."
     yield ""
     yield from (f"- {_sentence(rule.reason)}" for rule in (*OUTCOMES, *FRAMES))
+
+
+_COVERED = (
+    ("schedulers, with flags, weights 0, changes while running", "all", "pick_*"),
+    (
+        "states and time-outs of TCP, `--set`",
+        "all that one side shows",
+        "tcp_* timeouts_* timers_*",
+    ),
+    ("SCTP", "states and time-outs", "sctp_* test_sctp.py"),
+    ("UDP, one-packet scheduling", "all", "udp_* ops_*"),
+    ("persistence: netmasks, prefix lengths, port 0, FTP", "all but engines", "persist_*"),
+    ("thresholds", "all", "threshold_*"),
+    ("removed servers, and those that return", "all", "nodest_*"),
+    ("`conn_reuse_mode`", "all", "conn_reuse_*"),
+    ("other sysctls", "those under `[director]` above", "test_tuning.py"),
+    ("firewall marks", "from rules, without a firewall", "fwmark_* test_marks.py"),
+    ("frames of TCP and UDP, IP options, TTL, padding", "all", "frames_tcp frames_udp"),
+    ("ARP, neighbour discovery", "of VIPs", "frames_arp test_nd.py"),
+    ("ICMP errors about connections, `schedule_icmp`", "all", "frames_icmp_related"),
+    ("errors to clients, and their rate", "all", "test_icmp.py"),
+    ("MTU of the interface, jumbo frames", "all", "frames_jumbo_in"),
+    ("MTU of routes", "all but fragmenting", "test_icmp.py lab/test_director.py"),
+    ("fragments", "passed on, not collected; recordings not compared", "test_fragments.py"),
+    ("IPv6", "all; recorded frames not compared", "test_core_ipv6.py lab/test_ipv6.py"),
+    ("802.1Q, QinQ", "the configured VLAN", "test_vlan.py lab/test_tagged.py"),
+    ("forwarding `gate`", "to neighbours; not to the director itself", "lab/test_director.py"),
+    ("forwarding `masq`, `ipip`", "no", ""),
+    ("`drop_entry`, `drop_packet`", "no", ""),
+    ("synchronisation, persistence engines, rates", "no", ""),
+)
+"""What, how far, and the recordings or tests that hold it."""
+
+
+def _coverage() -> Iterator[tuple[str, str, str]]:
+    for what, far, held in _COVERED:
+        for name in held.split():
+            if name.endswith(".py") and not (ROOT / "tests" / name).exists():
+                raise FileNotFoundError(name)
+        yield what, far, " ".join(f"`{name}`" for name in held.split())
 
 
 def _default(row: Directive) -> str:

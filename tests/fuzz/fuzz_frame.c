@@ -69,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .expire_nodest_conn = 1,
         .sloppy_tcp = 1,
         .sloppy_sctp = 1,
+        .schedule_icmp = 1,
         .secure_tcp = 3,
         .decrement_ttl = 1,
     };

@@ -226,7 +226,8 @@ static void tune(struct story *story)
         .secure_tcp = bits >> 5 & 3,
         .sloppy_sctp = bits >> 7,
         .decrement_ttl = more & 1,
-        .icmp_ratelimit = (uint16_t)((more >> 1) * 100),
+        .schedule_icmp = more >> 1 & 1,
+        .icmp_ratelimit = (uint16_t)((more >> 2) * 100),
     };
 
     dr_set_tuning(story->engine, &tuning);
