@@ -291,9 +291,9 @@ def test_check_can_print_json() -> None:
     ended = process("check", "--json", TUTORIAL)
     assert ended.status == 0
     virtual = json.loads(ended.out)["virtuals"][0]
-    assert (virtual["address"], virtual["port"]) == ("10.10.10.60", 80)
-    assert [each["address"] for each in virtual["real"]] == ["10.10.10.62", "10.10.10.63"]
-    assert virtual["check"]["type"] == "negotiate"
+    assert (virtual["server"], virtual["port"]) == ("10.10.10.60", 80)
+    assert [each["server"] for each in virtual["real"]] == ["10.10.10.62", "10.10.10.63"]
+    assert virtual["checktype"] == "negotiate"
 
 
 # ---- run ----

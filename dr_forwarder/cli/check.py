@@ -12,6 +12,7 @@ import click
 
 from ..checks.model import target
 from ..config import CheckType, Config, Virtual, load
+from ..ldirectord.terms import in_terms
 
 
 @click.command("check")
@@ -21,18 +22,16 @@ from ..config import CheckType, Config, Virtual, load
     "--marks", type=click.Path(dir_okay=False, path_type=Path), help="Rules that define marks."
 )
 @click.option("--skip-unsupported", is_flag=True, help="Leave masq and ipip servers out.")
-@click.option("--json", "as_json", is_flag=True, help="Print what was understood as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, in ldirectord's own words.")
 def command(
     config: Path, strict: bool, marks: Path | None, skip_unsupported: bool, as_json: bool
 ) -> None:
     """Parse CONFIG and explain it; nothing is started."""
-    from ..api import jsonable
-
     # A file may be in any encoding, and is to be explained all the same.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    loaded = load(config, skip_unsupported=skip_unsupported, rules=marks)
+    loaded = load(config, skip_unsupported=skip_unsupported, rules=marks, rules_later=True)
     refused = False
     for notice in loaded.notices:
         is_error = strict and notice.strict
@@ -42,7 +41,7 @@ def command(
     if refused:
         sys.exit(2)
     if as_json:
-        print(json.dumps(jsonable(loaded), indent=2))
+        print(json.dumps(in_terms(loaded), indent=2))
         return
     for line in _explanation(loaded):
         print(line)

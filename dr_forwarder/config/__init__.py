@@ -61,10 +61,12 @@ def load(
     host_name: str | None = None,
     skip_unsupported: bool = False,
     rules: str | Path | None = None,
+    rules_later: bool = False,
 ) -> Config:
     """Read a file: ``.toml`` is the native form, anything else ldirectord's grammar.
 
-    ``rules`` is a file of firewall rules that define marks.
+    ``rules`` is a file of firewall rules that define marks; with ``rules_later`` a mark that
+    nothing defines yet is only told of.
     """
     raw = _read(path)
     return load_text(
@@ -78,6 +80,7 @@ def load(
         service_ports=service_ports,
         host_name=host_name,
         skip_unsupported=skip_unsupported,
+        rules_later=rules_later,
     )
 
 
@@ -98,6 +101,7 @@ def load_text(
     service_ports: ServicePorts = names.service_port,
     host_name: str | None = None,
     skip_unsupported: bool = False,
+    rules_later: bool = False,
 ) -> Config:
     """Read the text of a file; its path says which form it has."""
     config = parse_text(
@@ -108,7 +112,8 @@ def load_text(
         host_name=host_name,
         skip_unsupported=skip_unsupported,
     )
-    return refuse_unsupported(replace(config, marks=(*config.marks, *extra_marks)))
+    whole = replace(config, marks=(*config.marks, *extra_marks))
+    return refuse_unsupported(whole, rules_later=rules_later)
 
 
 def parse_text(

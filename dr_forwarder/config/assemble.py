@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from .. import vlan
-from .directives import CHECK_PORTS, DIRECTOR
+from .directives import CHECK_PORTS, DIRECTIVES, DIRECTOR, Kind, Level
 from .draft import Draft, Reading, Scope, Section
 from .model import (
     Alert,
@@ -28,6 +29,7 @@ _DNS_PORTS = ("53", "domain")
 
 def assemble(draft: Draft, reading: Reading) -> Config:
     """Resolve all defaults and hold the parts against each other."""
+    reading.refuse_unreachable()
     shared = Scope(draft.shared, draft.shared)
     virtuals = tuple(_virtual(section, draft.shared, reading) for section in draft.virtuals)
     _refuse_duplicates(virtuals, reading)
@@ -47,7 +49,25 @@ def assemble(draft: Draft, reading: Reading) -> Config:
         maintenance_dir=shared.text("maintenancedir"),
         notices=tuple(sorted(reading.notices, key=lambda notice: notice.line)),
         lines=tuple(lines.items()),
+        shared=tuple(_shared(draft.shared)),
     )
+
+
+def _shared(section: Section) -> Iterator[tuple[str, object]]:
+    scope = Scope(section, section)
+    for row in DIRECTIVES:
+        match row.name:
+            case "checktimeout":
+                yield row.name, _timeout(scope, "checktimeout", "negotiatetimeout", 5)
+            case "negotiatetimeout":
+                yield row.name, _timeout(scope, "negotiatetimeout", "checktimeout", 30)
+            case "fallback" | "fallback6":
+                spare = section.spares.get(6 if row.name.endswith("6") else 4)
+                yield row.name, spare and Fallback(spare.address, spare.port or 0, spare.line)
+            case _ if row.level in (Level.GLOBAL, Level.BOTH):
+                default = () if row.kind in (Kind.LIST, Kind.REPEATED) else None
+                value = scope.find(row.name)
+                yield row.name, default if value is None else value
 
 
 def _settings(director: Section) -> Settings:

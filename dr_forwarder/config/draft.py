@@ -25,10 +25,18 @@ class Reading:
     host_name: str = "localhost"
     skip_unsupported: bool = False
     notices: list[Notice] = field(default_factory=list)
+    unreachable: list[ConfigError] = field(default_factory=list)
+    """Servers by masq or ipip; all of them are told at the end."""
 
     def error(self, reason: str, line: int) -> ConfigError:
         """For ``raise reading.error(...)``."""
         return ConfigError(reason, file=self.file, line=line)
+
+    def refuse_unreachable(self) -> None:
+        """Raise what has been gathered, as one error."""
+        if self.unreachable:
+            first, *others = self.unreachable
+            raise ConfigError(first.reason, file=first.file, line=first.line, others=tuple(others))
 
     def note(self, reason: str, line: int) -> None:
         """Tell of something that ldirectord accepts too."""

@@ -15,15 +15,19 @@ Address = IPv4Address | IPv6Address
 class ConfigError(Exception):
     """A configuration that cannot be used: which file, which line, why, and what would be right."""
 
-    def __init__(self, reason: str, *, file: str, line: int = 0) -> None:
+    def __init__(
+        self, reason: str, *, file: str, line: int = 0, others: tuple[ConfigError, ...] = ()
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.file = file
         self.line = line
+        self.others = others
+        """Of the same kind, further down; each gets a line of its own."""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: error: {self.reason}"
+        return "\n".join([f"{place}: error: {self.reason}", *map(str, self.others)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +242,8 @@ class Config:
     notices: tuple[Notice, ...] = ()
     lines: tuple[tuple[str, int], ...] = field(default=(), compare=False)
     """Where each global directive and setting was written."""
+    shared: tuple[tuple[str, object], ...] = field(default=(), compare=False)
+    """The global directives and their values, defaults resolved; a fallback is a Fallback."""
 
     def line_of(self, directive: str) -> int:
         """Give the line of a global directive or setting, 0 where it was left out."""

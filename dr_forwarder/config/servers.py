@@ -113,10 +113,12 @@ def reached(method: str, where: str, reading: Reading, line: int) -> bool:
     if method == "gate":
         return True
     if not reading.skip_unsupported:
-        raise reading.error(
-            f"{short(where)} {method}: this director does direct routing only, write gate",
-            line,
+        reason = (
+            f"{short(where)} {method}: this director does direct routing only, write gate"
+            " (or leave it out: --skip-unsupported)"
         )
+        reading.unreachable.append(reading.error(reason, line))
+        return False
     reading.note(f"{short(where)} is left out: {method} is not direct routing", line)
     return False
 

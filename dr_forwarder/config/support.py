@@ -5,7 +5,7 @@ Supporting something new means taking its entry away here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
@@ -19,6 +19,10 @@ SCHEDULERS: Final[tuple[str, ...]] = (
     *("lblc", "lblcr", "twos"),
 )
 
+_UNDEFINED = (
+    "firewall mark {} is defined nowhere: give the rules that set it"
+    " (--marks FILE, as iptables-save or nft list ruleset prints them), or [[mark]] in TOML"
+)
 _MAIL = "e-mail alerts are not sent yet"
 _FOREGROUND = "the director always stays in the foreground and needs no second process"
 
@@ -55,11 +59,18 @@ NOT_YET: Final[Mapping[str, str]] = MappingProxyType(
 """A directive, or a directive and its value, and what happens to it instead."""
 
 
-def refuse_unsupported(config: Config) -> Config:
+def refuse_unsupported(config: Config, *, rules_later: bool = False) -> Config:
     """Add a notice for every kind of thing not done yet; raise for what cannot be left out."""
     defined = {mark.mark for mark in config.marks}
+    notices = list(config.notices)
     for virtual in config.virtuals:
-        _refuse_virtual(virtual, config.path, defined)
+        if virtual.address is None and virtual.fwmark not in defined:
+            if not rules_later:
+                raise ConfigError(
+                    _UNDEFINED.format(virtual.fwmark), file=config.path, line=virtual.line
+                )
+            notices.append(Notice(_UNDEFINED.format(virtual.fwmark), virtual.line))
+        _refuse_virtual(virtual, config.path)
     if config.settings.workers != 1:
         raise ConfigError(
             f"workers must be 1, not {config.settings.workers}: one worker for now",
@@ -70,18 +81,13 @@ def refuse_unsupported(config: Config) -> Config:
     for what, line in sorted(_used(config), key=lambda use: use[1]):
         if what in NOT_YET:
             first.setdefault(NOT_YET[what], line)
-    notices = (*config.notices, *(Notice(reason, line) for reason, line in first.items()))
+    notices += (Notice(reason, line) for reason, line in first.items())
     return replace(config, notices=tuple(sorted(notices, key=lambda notice: notice.line)))
 
 
-def _refuse_virtual(virtual: Virtual, path: str, defined: Collection[int]) -> None:
+def _refuse_virtual(virtual: Virtual, path: str) -> None:
     reason, line = "", virtual.line
-    if virtual.address is None and virtual.fwmark not in defined:
-        reason = (
-            f"firewall mark {virtual.fwmark} is defined nowhere: give the rules that set it"
-            " (--marks FILE, as iptables-save or nft list ruleset prints them), or [[mark]] in TOML"
-        )
-    elif virtual.scheduler not in SCHEDULERS:
+    if virtual.scheduler not in SCHEDULERS:
         *most, last = SCHEDULERS
         reason = f"scheduler must be {', '.join(most)} or {last}, not {virtual.scheduler!r}"
         line = virtual.line_of("scheduler")
