@@ -79,7 +79,7 @@ static bool fits(const struct dr_frame *frame, const struct packet *packet, uint
 {
     if (packet->ip_length <= mtu)
         return true;
-    if (frame->gso_size == 0)
+    if (frame->gso_size == 0 || packet->is_fragment) /* the kernel joins no fragments */
         return false;
     uint32_t headers = packet->transport - packet->network + packet_header(frame->data, packet);
     return headers + frame->gso_size <= mtu;
