@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
@@ -22,6 +22,8 @@ class Wanted:
 
     service: Service
     servers: tuple[Server, ...]
+    bereft: bool = False
+    """No real server gets traffic, and so the fallback does, if there is one."""
 
 
 def service_of(virtual: Virtual) -> Service:
@@ -96,7 +98,7 @@ def _wanted(
         address = virtual.fallback.address
         port = virtual.fallback.port if virtual.address is None else virtual.port
         servers[address] = Server(address, port, 1)
-    return Wanted(service, tuple(servers.values()))
+    return Wanted(service, tuple(servers.values()), bereft=not any_up)
 
 
 def _weight(
@@ -197,42 +199,3 @@ def _addresses(current: Sequence[ServiceRow], key: Key) -> set[Address]:
         if row.service.key == key:
             rows = row.servers
     return {row.server.address for row in rows}
-
-
-def fallbacks(config: Config) -> frozenset[tuple[Key, Address]]:
-    """Which servers are there as fallbacks only, for the log."""
-    return frozenset(
-        (service_of(virtual).key, virtual.fallback.address)
-        for virtual in config.virtuals
-        if virtual.fallback is not None
-        and all(real.address != virtual.fallback.address for real in virtual.real)
-    )
-
-
-def describe(change: Change, fallbacks: Collection[tuple[Key, Address]] = ()) -> str | None:
-    """A change in the words of ldirectord's log; None for what it does not log."""
-    service, server = change.service, change.server
-    if service is None:
-        return None
-    key = service.key
-    virtual = key.name
-    match change.operation:
-        case Operation.ADD_SERVICE:
-            return f"Added virtual server: {virtual}"
-        case Operation.EDIT_SERVICE:
-            return f"Changed virtual server: {virtual}"
-        case Operation.DELETE_SERVICE:
-            return f"Purged virtual server: {virtual}"
-    if server is None:
-        return None
-    kind = "fallback" if (key, server.address) in fallbacks else "real"
-    weight = f"(Weight set to {server.weight})"
-    match change.operation:
-        case Operation.ADD_SERVER:
-            return f"Added {kind} server: {server.name} ({virtual}) {weight}"
-        case Operation.DELETE_SERVER:
-            return f"Deleted {kind} server: {server.name} ({virtual})"
-        case Operation.EDIT_SERVER:
-            verb = "Restored" if server.weight else "Quiescent"
-            return f"{verb} {kind} server: {server.name} ({virtual}) {weight}"
-    return None

@@ -17,6 +17,7 @@ from pyroute2 import AsyncIPRoute
 from . import resolution
 from .addresses import Identity
 from .config.model import Address
+from .events import MacConflict, MacLearned, VipConflict
 from .interfaces import Interface
 from .neighbours import TICK_S, Ask, Neighbour
 from .vlan import Vlan
@@ -35,15 +36,15 @@ _CURES = {
     6: "for it; run there: ip addr del VIP/PREFIX dev INTERFACE; ip addr add VIP/128 dev lo",
 }
 
-OnMac = Callable[[Address, bytes], None]
+Emit = Callable[[MacLearned | MacConflict | VipConflict], None]
 
 
 class Prober:
     """Follows the MAC addresses of servers, and tells everybody those of the VIPs.
 
-    ``on_mac(address, mac)`` is called when a server's MAC address is learnt or has moved. The
-    socket is the caller's, and lets in frames of this ``vlan`` only. ``kernel_index`` is the
-    interface by which the kernel has neighbours there.
+    ``emit`` is called when a server's MAC address is learnt or has moved, and when somebody else
+    has an address. The socket is the caller's, and lets in frames of this ``vlan`` only.
+    ``kernel_index`` is the interface by which the kernel has neighbours there.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Prober:
         vlan: Vlan,
         identity: Identity,
         announce_interval_s: float,
-        on_mac: OnMac,
+        emit: Emit,
     ) -> None:
         self._socket = where
         self._interface = interface
@@ -63,7 +64,7 @@ class Prober:
         self._vlan = vlan
         self._identity = identity
         self._announce_interval_s = announce_interval_s
-        self._on_mac = on_mac
+        self._emit = emit
         self._servers: dict[Address, Neighbour] = {}
         self._sources: Mapping[Address, Address] = {}
         self._vips: tuple[Address, ...] = ()
@@ -114,15 +115,9 @@ class Prober:
     def _change(self, address: Address, before: Neighbour, after: Neighbour) -> None:
         self._servers[address] = after
         if after.mac is not None and after.mac != before.mac:
-            _log.info("Real server %s is at %s", address, after.mac.hex(":"))
-            self._on_mac(address, after.mac)
+            self._emit(MacLearned(address, after.mac, before.mac))
         if after.duplicate is not None and after.duplicate != before.duplicate:
-            _log.warning(
-                "Real server %s: %s claims its address too; %s still answers and is kept",
-                address,
-                after.duplicate.hex(":"),
-                (after.mac or b"").hex(":"),
-            )
+            self._emit(MacConflict(address, after.mac or b"", after.duplicate))
 
     def _ask(self, address: Address, ask: Ask) -> None:
         mac = self._servers[address].mac
@@ -180,7 +175,7 @@ class Prober:
         if mac != self._identity.mac:
             self._announce([vip])
         if who != mac:
-            _log.warning("VIP %s is claimed by %s: %s", vip, mac.hex(":"), self._blame(vip, mac))
+            self._emit(VipConflict(vip, mac, self._blame(vip, mac)))
 
     def _blame(self, vip: Address, mac: bytes) -> str:
         if mac == self._identity.mac:

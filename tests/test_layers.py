@@ -128,6 +128,7 @@ def test_every_scheduler_has_a_file_of_its_name() -> None:
 PURE = (
     *("config/*.py", "health.py", "plan.py", "stats.py", "table.py", "ipvsadm/*.py"),
     *("neighbours.py", "arp.py", "nd.py", "resolution.py", "vlan.py"),
+    *("events.py", "telling.py", "watch.py", "ldirectord/phrases.py"),
 )
 """Where these exist: no socket, no event loop, no clock, no thread, no process."""
 
@@ -182,4 +183,5 @@ def test_pure_modules_import_no_impure_ones_of_ours() -> None:
     pure = {path.stem for path in PURE_FILES} | {"config"} | {name[:-3] for name in ASKERS}
     for path in PURE_FILES:
         ours = [name for name in imports(path) if name.startswith(".") and name.strip(".")]
-        assert {name.strip(".").split(".")[0] for name in ours} <= pure, path
+        names = {name.strip(".") for name in ours} - {"checks.model"}
+        assert {name.split(".")[0] for name in names} <= pure, path

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from dr_forwarder import plan
+from dr_forwarder import plan, telling
 from dr_forwarder.config.model import Config, Fallback, Real, Virtual
 from dr_forwarder.health import Health
+from dr_forwarder.ldirectord.phrases import phrase
 from dr_forwarder.table import Change, Key, Operation, Server, ServerRow, Service, ServiceRow
+from dr_forwarder.telling import Cast
 
 PATIENT = settings(deadline=None)
 """A busy machine is no fault of the code."""
@@ -137,8 +139,9 @@ def steps(
 
 
 def texts(configured: Config, changes: Iterable[Change]) -> list[str]:
-    spares = plan.fallbacks(configured)
-    return [text for change in changes if (text := plan.describe(change, spares))]
+    cast = Cast().after(configured)
+    told = [event for change in changes if (event := telling.event(change, cast))]
+    return [text for event in told if (text := phrase(event))]
 
 
 def weights(table: Table) -> dict[str, int]:
@@ -372,7 +375,7 @@ RELOADS = [
     pytest.param(
         virtual(real(1), real(2)),
         virtual(real(1)),
-        ["Deleted real server: 10.9.0.12:80 (10.9.0.100:80)"],
+        ["Purged real server: 10.9.0.12:80 (10.9.0.100:80)"],
         id="a server less",
     ),
     pytest.param(
@@ -487,21 +490,6 @@ def test_all_servers_go_and_come_back(
     states = {address(1): then, address(2): then}
     assert texts(configured, steps(table, configured, states)) == gone
     assert texts(configured, steps(table, configured, {})) == back
-
-
-def test_a_service_is_named_with_brackets_in_ipv6() -> None:
-    service = Service(Key("tcp", IPv6Address("2001:db8::1"), 80))
-    server = Server(IPv6Address("2001:db8::2"), 80)
-    text = plan.describe(Change(Operation.ADD_SERVER, service, server))
-    assert text == "Added real server: [2001:db8::2]:80 ([2001:db8::1]:80) (Weight set to 1)"
-
-
-def test_a_fallback_that_is_a_real_server_is_called_real() -> None:
-    assert plan.fallbacks(config(virtual(real(1), fallback=1))) == frozenset()
-
-
-def test_mac_addresses_are_not_told_as_changes_of_servers() -> None:
-    assert plan.describe(Change(Operation.SET_MAC, None, Server(address(1), 80), mac(1))) is None
 
 
 # ---- MAC addresses ----

@@ -17,6 +17,7 @@ from ..api import serving
 from ..config import Config, ConfigError, MacMode, load
 from ..director import Director
 from ..errors import SetupError
+from ..events import ReloadFailed
 from ..table import Stats
 from ..vlan import Vlan, parse
 
@@ -153,8 +154,6 @@ class _Runner:
                 config = await asyncio.to_thread(self._read)
                 await self._director.reload(config)
             except (ConfigError, SetupError) as error:
-                _log.error("%s", error)
-                _log.error("Not reloaded: the director goes on as it was")
+                self._director.events.emit(ReloadFailed(str(self._path), str(error)))
                 return
             _report(config)
-            _log.info("Reloaded %s", self._path)

@@ -206,7 +206,7 @@ def test_a_service_can_come_and_go(lab: Lab, tmp_path: Path) -> None:
         director.reload(second)
         wait_until(lambda: len(director.servers()) == 4, "both services are filled")
         said = director.reload(CONFIG)
-        assert "Purged virtual server: 10.10.10.70:80" in said
+        assert "Purged virtual server (start): 10.10.10.70:80" in said
         assert len(director.servers()) == 2
 
 

@@ -1,0 +1,268 @@
+"""Events: what happens to a director, as data, and the bus that hands it round. No I/O, no clock.
+
+Whoever wants to know (the log, e-mail, the control socket) listens to the bus. An event says what
+happened in the director's own terms; `ldirectord.phrases` says it in ldirectord's words.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .config.model import Address
+from .table import Key, Server
+
+_log = logging.getLogger(__name__)
+
+KEPT = 1000
+"""So many of the last events can be looked up."""
+
+
+class Phase(enum.Enum):
+    """What the director is at; ldirectord's ``emailalertstatus`` goes by it."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    RELOADING = "reloading"
+    STOPPING = "stopping"
+
+
+# ---- The table ----
+
+
+class Step(enum.Enum):
+    """What became of a service or a server in the table."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    RESTORED = "restored"
+    """The weight is that of the configuration again, or another one."""
+    QUIESCENT = "quiescent"
+    """Weight 0: connections go on, no new ones come."""
+    READDED = "readded"
+    """Put in at weight 0 because it is down (``readdquiescent``)."""
+    DELETED = "deleted"
+    PURGED = "purged"
+    """Taken out because the configuration does not have it, or at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEvent:
+    """A virtual service was ADDED, CHANGED or PURGED."""
+
+    step: Step
+    service: Key
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """A server of a service was ADDED, RESTORED, QUIESCENT, READDED, DELETED or PURGED."""
+
+    step: Step
+    service: Key
+    server: Server
+    fallback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRefused:
+    """The core did not take a change."""
+
+    what: str
+    errno: int
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackEvent:
+    """No real server of the service is up any more (``on``), or one is again.
+
+    Comes whether the service has a fallback server or not.
+    """
+
+    service: Key
+    on: bool
+
+
+# ---- Health ----
+
+
+@dataclass(frozen=True, slots=True)
+class HealthEvent:
+    """A check found a server up or down, other than before; services may share a check."""
+
+    address: Address
+    port: int
+    """That is checked."""
+    services: tuple[Key, ...]
+    up: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SoftFailure:
+    """A check failed that is forgiven for now."""
+
+    address: Address
+    port: int
+    services: tuple[Key, ...]
+    failures: int
+    """In a row."""
+    failure_count: int
+    """So many in a row take the server down."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SoftFailuresOver:
+    """A check passed after failures that were forgiven."""
+
+    address: Address
+    port: int
+    services: tuple[Key, ...]
+
+
+# ---- Neighbours ----
+
+
+@dataclass(frozen=True, slots=True)
+class MacLearned:
+    """A real server's MAC address is known; ``before`` if it was another one."""
+
+    address: Address
+    mac: bytes
+    before: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MacConflict:
+    """A second host claims a real server's address; ``mac`` still answers and is kept."""
+
+    address: Address
+    mac: bytes
+    other: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VipConflict:
+    """Another host claims a VIP."""
+
+    vip: Address
+    mac: bytes
+    blame: str
+    """Who that is, and the cure."""
+
+
+# ---- The director itself ----
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The table has been filled for the first time."""
+
+    virtuals: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The last event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """A new configuration is in force."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadFailed:
+    """A new configuration was not taken, and nothing has changed."""
+
+    path: str
+    reason: str
+
+
+Event = (
+    ServiceEvent
+    | ServerEvent
+    | ChangeRefused
+    | FallbackEvent
+    | HealthEvent
+    | SoftFailure
+    | SoftFailuresOver
+    | MacLearned
+    | MacConflict
+    | VipConflict
+    | Started
+    | Stopped
+    | Reloaded
+    | ReloadFailed
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """An event, numbered and dated."""
+
+    number: int
+    """Grows by one with each event of a director; the first is 1."""
+    at_s: float
+    """Seconds since 1970."""
+    phase: Phase
+    event: Event
+
+    @property
+    def kind(self) -> str:
+        """One word for programs: ``server_added``, ``soft_failure``, ``reload_failed``."""
+        match self.event:
+            case ServiceEvent(step):
+                return f"service_{step.value}"
+            case ServerEvent(step):
+                return f"server_{step.value}"
+            case FallbackEvent(on=on):
+                return "fallback_on" if on else "fallback_off"
+            case HealthEvent(up=up):
+                return "health_up" if up else "health_down"
+        name = type(self.event).__name__
+        return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+Listener = Callable[[Happening], None]
+
+
+class Bus:
+    """Hands each event to all listeners, at once and in order, and remembers the last ones."""
+
+    def __init__(self, clock: Callable[[], float], *, kept: int = KEPT) -> None:
+        self.phase = Phase.STARTING
+        self._clock = clock
+        self._number = 0
+        self._history: deque[Happening] = deque(maxlen=kept)
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Calls the listener with all that happens from now on; returns what ends that.
+
+        A listener must not wait for anything: the director waits for it.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def emit(self, event: Event) -> None:
+        """Something happened."""
+        self._number += 1
+        happening = Happening(self._number, self._clock(), self.phase, event)
+        self._history.append(happening)
+        for listener in tuple(self._listeners):
+            try:
+                listener(happening)
+            except Exception:
+                # Forwarding goes on whatever is wrong with those who only look.
+                _log.exception("a listener failed at %s", happening.kind)
+
+    def history(self, *, after: int = 0) -> tuple[Happening, ...]:
+        """What is remembered, the oldest first, from the event after this number on."""
+        return tuple(each for each in self._history if each.number > after)
