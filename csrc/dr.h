@@ -162,7 +162,8 @@ enum dr_operation {
     DR_ADD_SERVER,     /* -ESRCH (service), -EEXIST, -ENOSPC, -ERANGE, -EINVAL (too many) */
     DR_EDIT_SERVER,    /* -ESRCH (service), -ENOENT, -ERANGE */
     DR_DELETE_SERVER,  /* -ESRCH (service), -ENOENT */
-    DR_SET_MAC,        /* of every server with server.address; all zero = not known; and mtu */
+    DR_SET_MAC,        /* of every server with server.address, and mtu; all zero: not known; the
+                        * MAC of the VIPs themselves: the server is this host */
 };
 
 /* One change of the table. `service` names (and for add and edit, describes) a service. */
@@ -234,6 +235,7 @@ struct dr_frame {
     uint32_t captured; /* bytes at data */
     uint16_t gso_size; /* payload bytes a segment when segments were joined, else 0 */
     uint8_t send;      /* out: what is at data now is to be sent; may be an answer instead */
+    uint8_t local;     /* out: to be sent into the host's own stack, not out of the interface */
     uint8_t failed;    /* out: could not be sent */
 };
 
@@ -243,6 +245,7 @@ struct dr_ring {
     int small_fd; /* receives frames up to an MTU */
     int large_fd; /* receives super-frames, and sends them */
     int send_fd;  /* transmits frames up to an MTU */
+    int local_fd; /* sends on lo, to a server that is this host; 0: there is none */
     int interface_index;
     uint32_t small_slot_bytes; /* a power of two from 2048 on; headers take 128 of them */
     uint32_t small_slots;

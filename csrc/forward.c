@@ -115,6 +115,23 @@ static void to_server(struct director *director, struct dr_frame *frame,
     frame->send = 1;
 }
 
+/* A real server that is this host: kernel IPVS's `local`. */
+static bool is_this_host(const struct director *director, const struct server *server)
+{
+    return memcmp(server->mac, director->identity.mac, MAC) == 0;
+}
+
+/* Into the host's own stack as it came, whatever its length and time to live, as kernel IPVS does.
+ * Without MAC addresses, for lo has none. */
+static void to_this_host(struct dr_frame *frame)
+{
+    static const uint8_t none[MAC];
+
+    packet_rewrite(frame->data, none, none);
+    frame->send = 1;
+    frame->local = 1;
+}
+
 /* Sends the frame on, or tells the client why not. `verdict` is what it is called when it went. */
 static enum dr_verdict deliver(struct director *director, struct dr_frame *frame,
                                const struct packet *packet, const struct server *server,
@@ -125,6 +142,10 @@ static enum dr_verdict deliver(struct director *director, struct dr_frame *frame
 
     if (!server_has_mac(server))
         return DR_NO_MAC;
+    if (is_this_host(director, server)) {
+        to_this_host(frame);
+        return verdict;
+    }
     if (director->tuning.decrement_ttl && !age(frame->data + packet->network, packet)) {
         if (!is_icmp_error)
             send_error(director, frame, packet, ICMP_TIME_EXCEEDED, 0, now_ns);

@@ -42,6 +42,7 @@ static int queue_put(struct queue *queue, uint32_t slots, const struct dr_frame 
     queue->frames[at] = *frame;
     queue->frames[at].send = 0;
     queue->frames[at].failed = 0;
+    queue->frames[at].local = 0;
     queue->frames[at].data = queue->bytes + at * SLOT_BYTES;
     memcpy(queue->frames[at].data, frame->data, frame->captured);
     return 0;

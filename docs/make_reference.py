@@ -93,7 +93,12 @@ _COVERED = (
     ("fragments", "passed on, not collected; recordings not compared", "test_fragments.py"),
     ("IPv6", "all; recorded frames not compared", "test_core_ipv6.py lab/test_ipv6.py"),
     ("802.1Q, QinQ", "the configured VLAN", "test_vlan.py lab/test_tagged.py"),
-    ("forwarding `gate`", "to neighbours; not to the director itself", "lab/test_director.py"),
+    ("forwarding `gate`", "to neighbours", "lab/test_director.py"),
+    (
+        "local real servers",
+        "unchanged into the local stack; its answers are not looked at",
+        "test_local.py lab/test_local.py",
+    ),
     ("forwarding `masq`, `ipip`", "no", ""),
     ("`drop_entry`, `drop_packet`", "no", ""),
     ("synchronisation, persistence engines, rates", "no", ""),

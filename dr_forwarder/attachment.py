@@ -61,6 +61,7 @@ class Attachment:
             small=self.sockets.small,
             large=self.sockets.large,
             send=self.sockets.send,
+            local=self.sockets.local,
             interface_index=place.interface.index,
             slot_bytes=slot,
         )

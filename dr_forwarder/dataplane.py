@@ -163,14 +163,19 @@ class Engine:
         large: socket.socket,
         send: socket.socket,
         interface_index: int,
+        local: socket.socket | None = None,
         slot_bytes: int = 2048,
         small_slots: int = 4096,
         large_slots: int = 120,
         send_slots: int = 1024,
     ) -> None:
-        """Uses AF_PACKET rings on three sockets of the caller's, who keeps them open."""
+        """Uses AF_PACKET rings on three sockets of the caller's, who keeps them open.
+
+        By ``local`` frames go to a real server that is this host itself.
+        """
         raw = ffi.new("struct dr_ring *")
         raw.small_fd, raw.large_fd, raw.send_fd = small.fileno(), large.fileno(), send.fileno()
+        raw.local_fd = 0 if local is None else local.fileno()
         raw.interface_index = interface_index
         raw.small_slot_bytes = slot_bytes
         raw.small_slots, raw.large_slots, raw.send_slots = small_slots, large_slots, send_slots

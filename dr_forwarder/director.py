@@ -139,6 +139,7 @@ class Director:
         self._core.set_marks(self.config.marks)
         self._prober.update(place.sources, place.vips)
         self._macs = {a: mac for a, mac in self._macs.items() if a in place.sources}
+        self._macs |= dict.fromkeys(place.local, place.identity.mac)
         self._cast = self._cast.after(self.config)
         self._checker.update(self._watch.follow(self.config))
 

@@ -45,6 +45,8 @@ class OnLink:
     """What the host calls itself towards that address."""
     mtu: int = 0
     """Of this route, bytes; 0: it sets none."""
+    local: bool = False
+    """An address of this host itself."""
 
 
 async def interfaces(netlink: AsyncIPRoute) -> Mapping[str, Interface]:
@@ -94,10 +96,7 @@ async def on_link(netlink: AsyncIPRoute, address: Address) -> OnLink:
             f" {gateway}; direct routing rewrites MAC addresses and cannot cross a router"
         )
     if route["type"] == _RTN_LOCAL:
-        raise SetupError(
-            f"real server {address} is an address of this host; a director that serves too is"
-            " not supported yet: run it on another host"
-        )
+        return OnLink(route.get("oif"), address, local=True)
     if route["type"] != _RTN_UNICAST:
         raise SetupError(f"real server {address} is no unicast address of a neighbour")
     source = route.get("prefsrc")
@@ -105,6 +104,15 @@ async def on_link(netlink: AsyncIPRoute, address: Address) -> OnLink:
     metrics = route.get("metrics")
     mtu = metrics.get("mtu") if metrics else None
     return OnLink(route.get("oif"), ip_address(source) if source else unspecified, mtu or 0)
+
+
+async def is_local(netlink: AsyncIPRoute, address: Address) -> bool:
+    """True when the kernel takes packets to this address for its own."""
+    try:
+        routes = list(await netlink.route("get", dst=str(address)))
+    except NetlinkError:
+        return False
+    return bool(routes[0]["type"] == _RTN_LOCAL)
 
 
 async def is_blackholed(netlink: AsyncIPRoute, address: Address) -> bool:
@@ -122,7 +130,12 @@ def is_forwarding(interface: str, *, version: int = 4, proc: Path = Path("/proc/
     For IPv6 the setting of all interfaces alone decides.
     """
     name = interface if version == 4 else "all"
+    return sysctl(name, "forwarding", version=version, proc=proc) == 1
+
+
+def sysctl(scope: str, name: str, *, version: int = 4, proc: Path = Path("/proc/sys/net")) -> int:
+    """The value of net.ipvVERSION.conf.SCOPE.NAME; 0 on a host that has none."""
     try:
-        return (proc / f"ipv{version}/conf" / name / "forwarding").read_text().strip() == "1"
+        return int((proc / f"ipv{version}/conf" / scope / name).read_text())
     except FileNotFoundError:
-        return False
+        return 0

@@ -30,17 +30,19 @@ _INSTRUCTION = struct.Struct("HBBI")
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """Three for the rings, one for ARP; all closed together."""
+    """Three for the rings, one for ARP, one for this host itself; all closed together."""
 
     small: socket.socket
     large: socket.socket
     send: socket.socket
     arp: socket.socket
     """ARP and neighbour discovery, heard and sent."""
+    local: socket.socket
+    """To a real server that is this host: sends on lo, hears nothing."""
 
     def close(self) -> None:
         """Closes all; the rings must be gone."""
-        for each in (self.small, self.large, self.send, self.arp):
+        for each in (self.small, self.large, self.send, self.arp, self.local):
             each.close()
 
 
@@ -48,7 +50,7 @@ def open_sockets() -> Sockets:
     """Needs CAP_NET_RAW, and is all that does. Raises SetupError."""
     made: list[socket.socket] = []
     try:
-        for _ in range(4):
+        for _ in range(5):
             made.append(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
     except PermissionError as error:
         for each in made:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from pyroute2 import AsyncIPRoute
 
+from . import local
 from .addresses import Identity, identity, refuse_local
 from .config.model import Address, Config
 from .errors import SetupError
@@ -16,8 +18,13 @@ from .interfaces import (
     interfaces,
     is_blackholed,
     is_forwarding,
+    is_local,
     on_link,
+    sysctl,
 )
+
+_LOOPBACK = 1
+"""The index of lo in every network namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,9 @@ class Place:
     identity: Identity
     vips: tuple[Address, ...]
     sources: Mapping[Address, Address]
-    """Every real and fallback server, with the address the host has towards it."""
+    """Every real and fallback server on the network, with the address the host has towards it."""
+    local: frozenset[Address]
+    """Real and fallback servers that are this host itself."""
     mtus: Mapping[Address, int]
     """Of the ways whose route says how much it takes, bytes above Ethernet."""
 
@@ -39,29 +48,53 @@ async def survey(netlink: AsyncIPRoute, config: Config) -> Place:
     """Looks whether this configuration can work here; raises SetupError with the cure."""
     present = await interfaces(netlink)
     vips = _vips(config)
-    refuse_local(vips, present.values())
-    ways = {address: await on_link(netlink, address) for address in _servers(config)}
-    interface = _interface(config, present, ways)
+    every_way = {address: await on_link(netlink, address) for address in _servers(config)}
+    here = frozenset(address for address, way in every_way.items() if way.local)
+    ways = {address: way for address, way in every_way.items() if not way.local}
+    served_here = dict.fromkeys(_served_by(here, config))
+    refuse_local([vip for vip in vips if ip_network(vip) not in served_here], present.values())
+    interface = _interface(config, present, ways, here)
     kernel = _kernel(config, interface, present, ways)
-    wanted = config.settings
-    blackholed = [await is_blackholed(netlink, vip) for vip in vips]
+    who = await _identity(netlink, config, interface, kernel, vips)
+    if here:
+        local.refuse_unfit(
+            next(str(address) for address in every_way if address in here),
+            {vip: await is_local(netlink, _one_of(vip)) for vip in served_here},
+            interface=kernel,
+            loopback_up=any(each.up for each in present.values() if each.index == _LOOPBACK),
+            identity=who,
+            vlan=config.settings.vlan,
+            sysctl=sysctl,
+        )
     return Place(
         interface=interface,
         kernel=kernel,
-        identity=identity(
-            wanted.mac,
-            interface,
-            kernel_name=kernel.name,
-            virtual_router_id=wanted.virtual_router_id,
-            is_forwarding=any(
-                is_forwarding(kernel.name, version=vip.version)
-                for vip, hole in zip(vips, blackholed, strict=True)
-                if not hole
-            ),
-        ),
+        identity=who,
         vips=vips,
         sources={address: way.source for address, way in ways.items()},
+        local=here,
         mtus={address: way.mtu for address, way in ways.items() if way.mtu},
+    )
+
+
+async def _identity(
+    netlink: AsyncIPRoute,
+    config: Config,
+    interface: Interface,
+    kernel: Interface,
+    vips: tuple[Address, ...],
+) -> Identity:
+    blackholed = [await is_blackholed(netlink, vip) for vip in vips]
+    return identity(
+        config.settings.mac,
+        interface,
+        kernel_name=kernel.name,
+        virtual_router_id=config.settings.virtual_router_id,
+        is_forwarding=any(
+            is_forwarding(kernel.name, version=vip.version)
+            for vip, hole in zip(vips, blackholed, strict=True)
+            if not hole
+        ),
     )
 
 
@@ -78,8 +111,35 @@ def _servers(config: Config) -> tuple[Address, ...]:
     return tuple(dict.fromkeys([*reals, *fallbacks]))
 
 
+def _served_by(servers: frozenset[Address], config: Config) -> Iterator[local.Network]:
+    """The VIPs of all services that one of these servers is in."""
+    for virtual in config.virtuals:
+        addresses = {real.address for real in virtual.real}
+        if virtual.fallback is not None:
+            addresses.add(virtual.fallback.address)
+        if not addresses & servers:
+            continue
+        if virtual.address is not None:
+            yield ip_network(virtual.address)
+        yield from (
+            mark.network
+            for mark in config.marks
+            if virtual.address is None
+            and mark.mark == virtual.fwmark
+            and mark.network.version == (6 if virtual.ipv6 else 4)
+        )
+
+
+def _one_of(vip: local.Network) -> Address:
+    """An address of it; of a network not the first, which is a broadcast address of old."""
+    return vip[0] if vip.num_addresses == 1 else vip[1]
+
+
 def _interface(
-    config: Config, present: Mapping[str, Interface], ways: Mapping[Address, OnLink]
+    config: Config,
+    present: Mapping[str, Interface],
+    ways: Mapping[Address, OnLink],
+    here: frozenset[Address],
 ) -> Interface:
     """The configured one, or the one that all servers are on; it must reach every server."""
     names = {interface.index: name for name, interface in present.items()}
@@ -91,6 +151,12 @@ def _interface(
         )
     if name is None:
         used = {names[way.interface_index] for way in ways.values()}
+        if not used:
+            used = {
+                each.name
+                for each in present.values()
+                if each.index != _LOOPBACK and here & {*each.addresses}
+            }
         if not used:
             raise SetupError("no real server says which interface to use: --interface NAME")
         if len(used) != 1:
