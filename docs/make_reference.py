@@ -97,7 +97,7 @@ _COVERED = (
     (
         "local real servers",
         "unchanged into the local stack; its answers are not looked at",
-        "test_local.py lab/test_local.py",
+        "test_local.py lab/test_serving.py",
     ),
     ("forwarding `masq`, `ipip`", "no", ""),
     ("`drop_entry`, `drop_packet`", "no", ""),

@@ -8,14 +8,31 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 
 from dr_forwarder.client import Client
 from dr_forwarder.errors import NotRunning
 from dr_forwarder.lab import Lab
+from dr_forwarder.lab.topology import Host, Topology
 from dr_forwarder.table import ServerRow
 
 LIMIT_S = 10.0
+VIP4, VIP6 = IPv4Address("10.10.10.60"), IPv6Address("fd77::60")
+
+
+def _host(name: str, last: int) -> Host:
+    interfaces = (IPv4Interface(f"10.10.10.{last}/24"), IPv6Interface(f"fd77::{last}/64"))
+    return Host(name, interfaces)
+
+
+BOTH_FAMILIES = Topology(
+    client=_host("client", 10),
+    director=_host("director", 61),
+    servers=(_host("vm2", 62), _host("vm3", 63)),
+    vips=(VIP6, VIP4),
+)
+"""The tutorial's cluster with IPv6 beside IPv4."""
 
 # Fast checks, no surprises; tests append what they are about.
 CONFIG = """\

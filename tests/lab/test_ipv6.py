@@ -6,34 +6,19 @@ import asyncio
 import errno
 import socket
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
-from running import Running, running, wait_until
+from running import BOTH_FAMILIES, VIP4, VIP6, Running, running, wait_until
 
 from dr_forwarder.checks import Target, ping
 from dr_forwarder.config.model import Address, Check
 from dr_forwarder.lab import Lab
-from dr_forwarder.lab.topology import Host, Topology
 
-VIP4, VIP6 = IPv4Address("10.10.10.60"), IPv6Address("fd77::60")
 ALTERNATING = ["This is VM3", "This is VM2"]
 MOVED = "02:00:00:00:aa:62"
 
-
-def _host(name: str, last: int) -> Host:
-    interfaces = (IPv4Interface(f"10.10.10.{last}/24"), IPv6Interface(f"fd77::{last}/64"))
-    return Host(name, interfaces)
-
-
-TOPOLOGY = Topology(
-    client=_host("client", 10),
-    director=_host("director", 61),
-    servers=(_host("vm2", 62), _host("vm3", 63)),
-    vips=(VIP6, VIP4),
-)
 
 _CHECK = """\
         service=http
@@ -69,13 +54,13 @@ QUIET = (
 
 @pytest.fixture(scope="module")
 def lab(possible: None) -> Iterator[Lab]:
-    with Lab(TOPOLOGY) as lab:
+    with Lab(BOTH_FAMILIES) as lab:
         yield lab
 
 
 @pytest.fixture
 def own_lab(possible: None) -> Iterator[Lab]:
-    with Lab(TOPOLOGY) as lab:
+    with Lab(BOTH_FAMILIES) as lab:
         yield lab
 
 
@@ -222,7 +207,7 @@ def test_a_moved_mac_is_followed_within_two_seconds(own_lab: Lab, tmp_path: Path
 def learn_wrong_macs() -> None:
     with IPRoute() as netlink:
         index = netlink.link_lookup(ifname="eth0")[0]
-        for server in TOPOLOGY.servers:
+        for server in BOTH_FAMILIES.servers:
             for each in server.interfaces:
                 netlink.neigh(
                     "replace",

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 
 import pytest
-from running import Running, running, wait_until
+from running import BOTH_FAMILIES, VIP4, VIP6, Running, running, wait_until
 
 from dr_forwarder.lab import Lab, links
 from dr_forwarder.lab.sysctls import REAL_SERVER
-from dr_forwarder.lab.topology import Address, Host, Topology
+from dr_forwarder.lab.topology import Address
 from dr_forwarder.lab.web import Web
 
-VIP4, VIP6 = IPv4Address("10.10.10.60"), IPv6Address("fd77::60")
-
-
-def _host(name: str, last: int) -> Host:
-    interfaces = (IPv4Interface(f"10.10.10.{last}/24"), IPv6Interface(f"fd77::{last}/64"))
-    return Host(name, interfaces)
-
-
-TOPOLOGY = Topology(
-    client=_host("client", 10),
-    director=_host("director", 61),
-    servers=(_host("vm2", 62), _host("vm3", 63)),
-    vips=(VIP6, VIP4),
-)
 FAST = "checkinterval=1\nchecktimeout=1\n"
 CHECK = """\
         service=http
@@ -56,12 +41,12 @@ class Serving:
         self._inside = lab.namespace("director")
         for name, value in REAL_SERVER:
             self._inside.sysctl(name, value)
-        for vip in TOPOLOGY.vips:
+        for vip in BOTH_FAMILIES.vips:
             links.add_vip(self._inside, vip)
         self.start()
 
     def start(self) -> None:
-        self._web = Web(self._inside, TOPOLOGY.director)
+        self._web = Web(self._inside, BOTH_FAMILIES.director)
         self._web.wait_until_ready()
 
     def stop(self) -> None:
@@ -70,7 +55,7 @@ class Serving:
 
 @pytest.fixture(scope="module")
 def lab(possible: None) -> Iterator[Lab]:
-    with Lab(TOPOLOGY) as lab:
+    with Lab(BOTH_FAMILIES) as lab:
         serving = Serving(lab)
         yield lab
         serving.stop()
@@ -79,7 +64,7 @@ def lab(possible: None) -> Iterator[Lab]:
 @pytest.fixture
 def bare_lab(possible: None) -> Iterator[Lab]:
     """Its director serves nothing yet."""
-    with Lab(TOPOLOGY) as lab:
+    with Lab(BOTH_FAMILIES) as lab:
         yield lab
 
 
@@ -184,7 +169,7 @@ def test_what_is_to_be_done_can_be_pasted(bare_lab: Lab, tmp_path: Path) -> None
             name, _, value = command.removeprefix("sysctl -w ").partition("=")
             inside.sysctl(name, int(value))
     links.add_vip(inside, VIP4)
-    web = Web(inside, TOPOLOGY.director)
+    web = Web(inside, BOTH_FAMILIES.director)
     web.wait_until_ready()
     bare_lab.stop_web("vm2")
     with running(bare_lab, tmp_path, FALLBACK, servers=1):
