@@ -105,11 +105,15 @@ static void free_forgotten(struct table *table, uint32_t now_s)
     }
 }
 
+/* Goes on where the last one was found, so that filling a large table takes no long search. */
 static struct server *free_server(struct table *table)
 {
-    for (uint32_t slot = 0; slot < table->server_room; slot++)
+    for (uint32_t i = 0; i < table->server_room; i++) {
+        uint32_t slot = table->server_hint;
+        table->server_hint = slot + 1 < table->server_room ? slot + 1 : 0;
         if (table->servers[slot].use == SLOT_FREE)
             return &table->servers[slot];
+    }
     return NULL;
 }
 
@@ -260,9 +264,11 @@ static struct server *new_server(struct table *table, uint32_t now_s)
     return server;
 }
 
-static int add_server(struct table *table, struct service *service, const struct dr_server *config,
+static int add_server(struct table *table, struct service *service, const struct dr_change *change,
                       uint32_t now_s)
 {
+    const struct dr_server *config = &change->server;
+
     if (list_find(table, service->head, config))
         return -EEXIST;
     if (config->lower > config->upper)
@@ -279,6 +285,10 @@ static int add_server(struct table *table, struct service *service, const struct
     server->use = SLOT_LISTED;
     server->service = (uint32_t)(service - table->services);
     server->last_weight = config->weight;
+    if (mac_is_known(change->mac)) {
+        memcpy(server->mac, change->mac, MAC);
+        server->mtu = change->mtu;
+    }
     configure_server(server, config);
     list_push(table, &service->head, slot_of(table, server));
     service->servers++;
@@ -310,6 +320,28 @@ static int set_mac(struct table *table, const struct dr_change *change)
     return 0;
 }
 
+static int zero_service(struct table *table, struct service *service)
+{
+    service->in = (struct dr_counters){0};
+    for (uint32_t slot = service->head; slot != NO_SLOT; slot = table->servers[slot].next)
+        table->servers[slot].in = (struct dr_counters){0};
+    return 0;
+}
+
+static int for_each_service(struct table *table, uint32_t now_s, enum dr_operation operation)
+{
+    for (uint32_t slot = 0; slot < table->service_room; slot++) {
+        struct service *service = &table->services[slot];
+        if (service->use != SLOT_LISTED)
+            continue;
+        if (operation == DR_CLEAR)
+            delete_service(table, service, now_s);
+        else
+            zero_service(table, service);
+    }
+    return 0;
+}
+
 int table_change(struct table *table, const struct dr_change *change, uint32_t now_s)
 {
     const struct dr_service *name = &change->service;
@@ -318,6 +350,8 @@ int table_change(struct table *table, const struct dr_change *change, uint32_t n
         return set_mac(table, change);
     if (change->operation == DR_ADD_SERVICE)
         return add_service(table, name, now_s);
+    if (change->operation == DR_CLEAR || change->operation == DR_ZERO_ALL)
+        return for_each_service(table, now_s, change->operation);
 
     struct service *service = table_find_service(table, name->protocol, name->address, name->port);
     if (!service)
@@ -326,8 +360,10 @@ int table_change(struct table *table, const struct dr_change *change, uint32_t n
         return edit_service(table, service, name);
     if (change->operation == DR_DELETE_SERVICE)
         return delete_service(table, service, now_s);
+    if (change->operation == DR_ZERO_SERVICE)
+        return zero_service(table, service);
     if (change->operation == DR_ADD_SERVER)
-        return add_server(table, service, &change->server, now_s);
+        return add_server(table, service, change, now_s);
 
     struct server *server = list_find(table, service->head, &change->server);
     if (!server)

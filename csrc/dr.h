@@ -164,16 +164,19 @@ enum dr_operation {
     DR_DELETE_SERVER,  /* -ESRCH (service), -ENOENT */
     DR_SET_MAC,        /* of every server with server.address, and mtu; all zero: not known; the
                         * MAC of the VIPs themselves: the server is this host */
+    DR_ZERO_SERVICE,   /* its counters, and its servers': -ESRCH */
+    DR_ZERO_ALL,       /* the counters of all, and the totals */
+    DR_CLEAR,          /* deletes all services */
 };
 
 /* One change of the table. `service` names (and for add and edit, describes) a service. */
 struct dr_change {
     enum dr_operation operation;
-    int result; /* out: 0 or -errno */
+    int result; /* out: 0 or -errno; -ECANCELED when it was not tried */
     struct dr_service service;
     struct dr_server server;
-    uint8_t mac[6];
-    uint32_t mtu; /* of the way there, bytes above Ethernet; 0: the interface's */
+    uint8_t mac[6]; /* for DR_ADD_SERVER too, where it is known already */
+    uint32_t mtu;   /* of the way there, bytes above Ethernet; 0: the interface's */
 };
 
 struct dr_counters {
@@ -277,7 +280,10 @@ void dr_set_identity(struct dr_engine *engine, const struct dr_identity *identit
 void dr_set_timeouts(struct dr_engine *engine, const struct dr_timeouts *timeouts);
 int dr_set_marks(struct dr_engine *engine, const struct dr_mark *marks, size_t count);
 void dr_set_tuning(struct dr_engine *engine, const struct dr_tuning *tuning);
-void dr_apply(struct dr_engine *engine, struct dr_change *changes, size_t count, uint64_t now_ns);
+/* Applies changes in their order, all between the same two batches; with `stop` none after the
+ * first that fails. */
+void dr_apply(struct dr_engine *engine, struct dr_change *changes, size_t count, int stop,
+              uint64_t now_ns);
 int dr_forward_held(struct dr_engine *engine, struct dr_frame *frame, uint64_t now_ns);
 enum dr_verdict dr_forward(struct dr_engine *engine, struct dr_frame *frame, uint64_t now_ns);
 

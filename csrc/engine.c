@@ -315,18 +315,24 @@ int dr_set_marks(struct dr_engine *engine, const struct dr_mark *marks, size_t c
 static bool any_removal(const struct dr_change *changes, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (changes[i].operation == DR_DELETE_SERVICE || changes[i].operation == DR_DELETE_SERVER)
+        if (changes[i].operation == DR_DELETE_SERVICE || changes[i].operation == DR_DELETE_SERVER ||
+            changes[i].operation == DR_CLEAR)
             return true;
     return false;
 }
 
-void dr_apply(struct dr_engine *engine, struct dr_change *changes, size_t count, uint64_t now_ns)
+void dr_apply(struct dr_engine *engine, struct dr_change *changes, size_t count, int stop,
+              uint64_t now_ns)
 {
     uint32_t now_s = (uint32_t)(now_ns / 1000000000);
+    bool failed = false;
 
     enter(engine);
-    for (size_t i = 0; i < count; i++)
-        changes[i].result = table_change(&engine->director.table, &changes[i], now_s);
+    for (size_t i = 0; i < count; i++) {
+        changes[i].result =
+            failed && stop ? -ECANCELED : table_change(&engine->director.table, &changes[i], now_s);
+        failed = failed || changes[i].result != 0;
+    }
     if (engine->director.tuning.expire_nodest_conn && any_removal(changes, count))
         connections_sweep_begin(&engine->director.connections, tick_of(now_ns));
     leave(engine);

@@ -65,8 +65,9 @@ struct table {
     uint16_t *by_endpoint; /* open addressing: protocol, address, port -> service */
     uint16_t *by_address;  /* open addressing: address -> some service with that VIP */
     uint32_t index_mask;
-    uint32_t any_port; /* services with port 0 */
-    uint32_t ftp;      /* services on port 21 */
+    uint32_t server_hint; /* where to look for a free slot next */
+    uint32_t any_port;    /* services with port 0 */
+    uint32_t ftp;         /* services on port 21 */
     struct dr_mark *marks;
     size_t mark_count;
 };
@@ -98,10 +99,14 @@ static inline bool server_is_eligible(const struct server *server)
     return !server->overloaded && server->config.weight > 0;
 }
 
+static inline bool mac_is_known(const uint8_t mac[MAC])
+{
+    return mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5];
+}
+
 static inline bool server_has_mac(const struct server *server)
 {
-    return server->mac[0] | server->mac[1] | server->mac[2] | server->mac[3] | server->mac[4] |
-           server->mac[5];
+    return mac_is_known(server->mac);
 }
 
 #endif

@@ -1,27 +1,34 @@
 """A director (load balancer) for LVS direct routing that needs no kernel IPVS.
 
-Public: `Director`, `Engine`, and `dr_forwarder.config.load`. They are imported when first used,
-because a command that only lists must not wait for them.
+Public: `Director`, `Engine`, `Client`, and `dr_forwarder.config.load`. They are imported when
+first used, because a command that only lists must not wait for them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as in typing, whose import would take a quick command's time
 if TYPE_CHECKING:
+    from typing import Any
+
+    from .client import Client
     from .dataplane import Engine
     from .director import Director
 
-__all__ = ["Director", "Engine"]
+__all__ = ["Client", "Director", "Engine"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Director":
-        from .director import Director
+    match name:
+        case "Client":
+            from .client import Client
 
-        return Director
-    if name == "Engine":
-        from .dataplane import Engine
+            return Client
+        case "Director":
+            from .director import Director
 
-        return Engine
+            return Director
+        case "Engine":
+            from .dataplane import Engine
+
+            return Engine
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

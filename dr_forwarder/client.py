@@ -1,73 +1,47 @@
-"""Client: asks a running director over its Unix socket. Imports nothing slow."""
+"""Client: asks and changes a running director over its Unix socket. Imports nothing slow."""
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
-from ipaddress import ip_address
-from pathlib import Path
-from typing import Any
+import os
+from collections.abc import Sequence
 
-from .errors import NotRunning
-from .table import (
-    Connection,
-    Counters,
-    Key,
-    Server,
-    ServerRow,
-    Service,
-    ServiceFlag,
-    ServiceRow,
-    Stats,
-)
+from . import messages
+from .errors import NotRunning, Refused
+from .exchange import Answer, exchange
+from .table import Change, Connection, Key, Operation, Service, ServiceRow, Stats
+
+TYPE_CHECKING = False  # as in typing, whose import would take a quick command's time
+if TYPE_CHECKING:
+    from typing import Any
 
 _LIMIT_S = 10.0
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_LIMIT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_LIMIT_S)
-        self.sock.connect(str(self._path))
+_SOCKET_NAME = "control"
 
 
 class Client:
-    """What a running director knows. Each call asks anew; raises NotRunning."""
+    """A running director, by its state directory. Each call asks anew.
 
-    def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / "control"
+    Raises NotRunning when none answers there, and Refused when it answers no.
+    """
+
+    def __init__(self, state_dir: str | os.PathLike[str]) -> None:
+        self._directory = os.fspath(state_dir)
+        self._path = os.path.join(self._directory, _SOCKET_NAME)
+
+    # ---- Looks ----
 
     def get(self, what: str) -> Any:
         """The JSON at /v1/``what``."""
-        connection = _UnixConnection(self._path)
-        try:
-            connection.request("GET", f"/v1/{what}")
-            answer = connection.getresponse()
-            body = answer.read()
-        except PermissionError as error:
-            raise NotRunning(
-                f"{self._path}: permission denied; run as the director's user"
-            ) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise NotRunning(f"no director is running in {self._path.parent} ({error})") from error
-        finally:
-            connection.close()
-        if answer.status != http.HTTPStatus.OK:
-            raise NotRunning(f"the director answers {answer.status} {answer.reason} to {what}")
-        return json.loads(body)
+        return self._ask("GET", what)
 
     def services(self) -> tuple[ServiceRow, ...]:
         """The table."""
-        return tuple(_service_row(raw) for raw in self.get("services"))
+        return tuple(messages.service_row(raw) for raw in self.get("services"))
 
     def connections(self) -> tuple[Connection, ...]:
         """The connection table."""
-        return tuple(_connection(raw) for raw in self.get("connections"))
+        return tuple(messages.connection(raw) for raw in self.get("connections"))
 
     def stats(self) -> Stats:
         """The counters."""
@@ -78,37 +52,51 @@ class Client:
         tcp_s, tcp_fin_s, udp_s = self.get("timeouts")
         return tcp_s, tcp_fin_s, udp_s
 
+    # ---- Changes ----
 
-def _service_row(raw: dict[str, Any]) -> ServiceRow:
-    service = raw["service"]
-    key = service["key"]
-    return ServiceRow(
-        service=Service(
-            key=Key(key["protocol"], ip_address(key["address"]), key["port"]),
-            scheduler=service["scheduler"],
-            persistent_s=service["persistent_s"],
-            mask=ip_address(service["mask"]),
-            flags=ServiceFlag(service["flags"]),
-        ),
-        servers=tuple(_server_row(each) for each in raw["servers"]),
-        counters=Counters(**raw["counters"]),
-    )
+    def apply(self, changes: Sequence[Change], *, stop: bool = False) -> tuple[int, ...]:
+        """Applies changes in one piece, in their order; 0 or an errno for each.
+
+        With ``stop`` those after the first that fails are not tried: ECANCELED.
+        """
+        said = {"stop": stop, "changes": [messages.change(each) for each in changes]}
+        return tuple(self._ask("POST", "changes", said)["results"])
+
+    def zero(self, key: Key | None = None) -> int:
+        """``ipvsadm -Z``: of one service and its servers, or of all; 0, or ESRCH."""
+        change = Change(Operation.ZERO_ALL, None)
+        if key is not None:
+            change = Change(Operation.ZERO_SERVICE, Service(key))
+        return self.apply([change])[0]
+
+    def set_timeouts(self, tcp_s: int = 0, tcp_fin_s: int = 0, udp_s: int = 0) -> None:
+        """``ipvsadm --set``: seconds; 0 keeps what is."""
+        said = {"tcp_s": tcp_s, "tcp_fin_s": tcp_fin_s, "udp_s": udp_s}
+        self._ask("PUT", "timeouts", said)
+
+    # ---- The exchange ----
+
+    def _ask(self, method: str, what: str, said: object = None) -> Any:
+        body = None if said is None else json.dumps(said, separators=(",", ":")).encode()
+        try:
+            answer = exchange(self._path, method, f"/v1/{what}", body, limit_s=_LIMIT_S)
+        except PermissionError as error:
+            raise NotRunning(
+                f"{self._path}: permission denied; run as the director's user"
+            ) from error
+        except OSError as error:
+            raise NotRunning(f"no director is running in {self._directory} ({error})") from error
+        if answer.status not in (200, 204):
+            raise _refused(answer, what)
+        return json.loads(answer.body) if answer.body else None
 
 
-def _server_row(raw: dict[str, Any]) -> ServerRow:
-    server = dict(raw["server"])
-    server["address"] = ip_address(server["address"])
-    mac = raw["mac"]
-    return ServerRow(
-        **{
-            **raw,
-            "server": Server(**server),
-            "counters": Counters(**raw["counters"]),
-            "mac": bytes.fromhex(mac.replace(":", "")) if mac else None,
-        }
-    )
-
-
-def _connection(raw: dict[str, Any]) -> Connection:
-    addresses = {name: ip_address(raw[name]) for name in ("client", "address", "server")}
-    return Connection(**{**raw, **addresses})
+def _refused(answer: Answer, what: str) -> NotRunning | Refused:
+    if answer.status == 503:
+        return NotRunning("the director is starting")
+    try:
+        said = json.loads(answer.body)
+        return Refused(said["error"], status=answer.status, field=said.get("field"))
+    except (ValueError, KeyError, TypeError):
+        text = f"the director answers {answer.status} {answer.reason} to {what}"
+        return Refused(text, status=answer.status)

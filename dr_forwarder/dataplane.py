@@ -22,16 +22,13 @@ from typing import Any
 from . import border
 from ._dataplane import ffi, lib
 from .border import VERDICTS
-from .config.model import Address
+from .config.model import Address, Mark, Tuning
 from .errors import DataplaneError
 from .table import (
     Change,
     Connection,
-    Mark,
-    Operation,
     ServiceRow,
     Stats,
-    Tuning,
 )
 from .vlan import UNTAGGED, Vlan
 
@@ -309,13 +306,18 @@ class Engine:
         lib.dr_read_timeouts(self._engine, raw)
         return raw.tcp_s, raw.tcp_fin_s, raw.udp_s
 
-    def apply(self, changes: Sequence[Change], *, now_ns: int | None = None) -> list[int]:
-        """Applies all changes between two batches; returns 0 or an errno for each."""
+    def apply(
+        self, changes: Sequence[Change], *, stop: bool = False, now_ns: int | None = None
+    ) -> list[int]:
+        """Applies all changes between two batches; returns 0 or an errno for each.
+
+        With ``stop`` those after the first that fails are not tried: ECANCELED.
+        """
         raw = ffi.new("struct dr_change[]", len(changes))
         for out, change in zip(raw, changes, strict=True):
             self._fill(out, change)
         now_ns = time.monotonic_ns() if now_ns is None else now_ns
-        lib.dr_apply(self._engine, raw, len(changes), now_ns)
+        lib.dr_apply(self._engine, raw, len(changes), stop, now_ns)
         return [-int(out.result) for out in raw]
 
     @staticmethod
@@ -325,9 +327,8 @@ class Engine:
             border.fill_service(out.service, change.service)
         if change.server is not None:
             border.fill_server(out.server, change.server)
-        if change.operation is Operation.SET_MAC:
-            out.mac = change.mac or bytes(6)
-            out.mtu = change.mtu
+        out.mac = change.mac or bytes(6)
+        out.mtu = change.mtu
 
     # ---- Looks ----
 

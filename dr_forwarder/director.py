@@ -1,6 +1,7 @@
 """Director: joins configuration, checks, neighbours and the core into what runs.
 
-Decides nothing itself: `plan` does, from what `checks` and `prober` report.
+Decides nothing itself: `plan` does, from what `checks` and `prober` report. The table is the
+`Reconciler`'s.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from pyroute2 import AsyncIPRoute
 
-from . import event_log, plan, telling
+from . import event_log
 from .attachment import attached, mtu
 from .checks import Result, Target
 from .checks.scheduler import Checker
-from .config.model import Address, Config, Real, Virtual
+from .config.model import Config, Real, Virtual
 from .dataplane import Engine, Limits
 from .errors import SetupError
 from .events import (
@@ -33,8 +34,9 @@ from .events import (
 )
 from .health import Health
 from .prober import Prober
+from .reconciler import Reconciler
 from .survey import Place, survey
-from .table import Connection, Key, ServiceRow, Stats
+from .table import Change, Connection, ServiceRow, Stats
 from .watch import Watch
 
 _log = logging.getLogger(__name__)
@@ -64,12 +66,9 @@ class Director:
         self.events.listen(event_log.log)
         self._state_dir = state_dir
         self._watch = Watch(self.events)
-        self._macs: dict[Address, bytes] = {}
         self._stopped = asyncio.Event()
         self._settled = asyncio.Event()
         self._published = False
-        self._cast = telling.Cast()
-        self._bereft: frozenset[Key] = frozenset()
 
     # ---- Life ----
 
@@ -79,6 +78,7 @@ class Director:
             place = await survey(netlink, self.config)
             with attached(place, self.config) as attachment, self._engine(place) as engine:
                 self._attachment, self._place, self._core = attachment, place, engine
+                self._reconciler = Reconciler(engine, self.health, self.events)
                 attachment.open_ring(place, engine, on_end=self.stop)
                 async with self._workers(place) as (self._prober, self._checker):
                     self._begin(place)
@@ -138,9 +138,7 @@ class Director:
         self._core.set_tuning(settings.tuning)
         self._core.set_marks(self.config.marks)
         self._prober.update(place.sources, place.vips)
-        self._macs = {a: mac for a, mac in self._macs.items() if a in place.sources}
-        self._macs |= dict.fromkeys(place.local, place.identity.mac)
-        self._cast = self._cast.after(self.config)
+        self._reconciler.configure(self.config, place)
         self._checker.update(self._watch.follow(self.config))
 
     async def reload(self, config: Config) -> None:
@@ -155,7 +153,7 @@ class Director:
         self.events.phase = Phase.RELOADING
         self._attachment.let_in(place, config)
         self._begin(place)
-        self._publish()
+        self._reconciler.publish()
         self.events.emit(Reloaded(config.path))
         self.events.phase = Phase.RUNNING
 
@@ -165,27 +163,25 @@ class Director:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_S):
                 await self._settled.wait()
-        self._bereft = telling.bereft(self._core.services(), self._cast)
+        self._reconciler.publish()
         self._published = True
-        self._publish()
 
     def _on_result(self, what: Target, result: Result) -> None:
         changed = self._watch.result(what, result)
         self._note_settled()
-        if changed:
-            self._publish()
+        if changed and self._published:
+            self._reconciler.publish(self._watch.services(what))
 
     def _on_neighbour(self, event: MacLearned | MacConflict | VipConflict) -> None:
         self.events.emit(event)
         if isinstance(event, MacLearned):
-            self._macs[event.address] = event.mac
+            self._reconciler.learn_mac(event.address, event.mac)
             self._note_settled()
-            self._publish()
 
     def _note_settled(self) -> None:
         """All is known that the first table needs: a result and a MAC for every server up."""
         if all(
-            health.up is False or (health.up and what.address in self._macs)
+            health.up is False or (health.up and self._reconciler.knows_mac(what.address))
             for what, health in self._watch.all.items()
         ):
             self._settled.set()
@@ -196,19 +192,16 @@ class Director:
         """What the checks say of this real server."""
         return self._watch.health(virtual, real)
 
-    def _publish(self) -> None:
-        """Brings the table to what it should be now, in one piece."""
-        if not self._published:
-            return
-        current = self._core.services()
-        goal = plan.wanted(self.config, self.health, current)
-        changes = plan.changes(current, goal, self._macs, self._place.mtus)
-        for change, errno in zip(changes, self._core.apply(changes), strict=True):
-            if event := telling.event(change, self._cast, errno):
-                self.events.emit(event)
-        for turn in telling.turns(self._bereft, goal):
-            self.events.emit(turn)
-        self._bereft = frozenset(each.service.key for each in goal if each.bereft)
+    def apply(self, changes: Sequence[Change], *, stop: bool = False) -> list[int]:
+        """Changes the table in one piece, as ipvsadm would; 0 or an errno for each change.
+
+        With ``stop`` those after the first that fails are not tried: ECANCELED.
+        """
+        return self._reconciler.apply(changes, stop=stop)
+
+    def set_timeouts(self, *, tcp_s: int = 0, tcp_fin_s: int = 0, udp_s: int = 0) -> None:
+        """As ``ipvsadm --set``: seconds, 0 keeps what is."""
+        self._core.set_timeouts(tcp_s=tcp_s, tcp_fin_s=tcp_fin_s, udp_s=udp_s)
 
     # ---- Looks ----
 

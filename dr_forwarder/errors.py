@@ -17,3 +17,13 @@ class DataplaneError(OSError):
 
 class NotRunning(ForwarderError):  # noqa: N818 - a state of the host, and read as one
     """No director answers in this state directory."""
+
+
+class Refused(ForwarderError):  # noqa: N818 - an answer, and read as one
+    """A running director does not do what it was asked for; ``field`` names what is wrong."""
+
+    def __init__(self, reason: str, *, status: int, field: str | None = None) -> None:
+        super().__init__(f"{field}: {reason}" if field else reason)
+        self.status = status
+        """HTTP's: 400 a wrong value, 404 nothing of that name, 409 there already."""
+        self.field = field

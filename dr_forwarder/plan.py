@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
 
-from .config import flags
-from .config.flags import NO_FLAGS, ServiceFlag
+from . import flags
 from .config.model import Address, Config, Real, Virtual
+from .flags import NO_FLAGS, ServiceFlag
 from .health import Health
 from .table import HOST_MASK, Change, Key, Operation, Server, ServerRow, Service, ServiceRow
 

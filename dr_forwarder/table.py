@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from .config.flags import NO_FLAGS, ServiceFlag
-from .config.model import Address, Mark, Tuning, endpoint
+from .endpoints import Address, endpoint
+from .flags import NO_FLAGS, ServiceFlag
 
 __all__ = [
     "HOST_MASK",
@@ -20,7 +20,6 @@ __all__ = [
     "Connection",
     "Counters",
     "Key",
-    "Mark",
     "Operation",
     "Server",
     "ServerRow",
@@ -28,7 +27,6 @@ __all__ = [
     "ServiceFlag",
     "ServiceRow",
     "Stats",
-    "Tuning",
 ]
 
 HOST_MASK = IPv4Address("255.255.255.255")
@@ -162,11 +160,18 @@ class Operation(enum.Enum):
     EDIT_SERVER = 4
     DELETE_SERVER = 5
     SET_MAC = 6
+    ZERO_SERVICE = 7
+    ZERO_ALL = 8
+    CLEAR = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of the table. ``service`` is None, ``mac`` and ``mtu`` count, only for SET_MAC."""
+    """One change of the table.
+
+    ``service`` is None for SET_MAC, ZERO_ALL and CLEAR; ``mac`` and ``mtu`` count for SET_MAC, and
+    for ADD_SERVER where the MAC is known already.
+    """
 
     operation: Operation
     service: Service | None

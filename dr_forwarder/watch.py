@@ -54,6 +54,10 @@ class Watch:
         """What is known of this real server."""
         return self._health.get(target(virtual, real), Health())
 
+    def services(self, what: Target) -> tuple[Key, ...]:
+        """Those that this check is about."""
+        return self._services[what]
+
     @property
     def all(self) -> Mapping[Target, Health]:
         """What is known of every check."""

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from types import TracebackType
 
+from dr_forwarder.config.model import Tuning
 from dr_forwarder.dataplane import Decision, Engine, Limits
 from dr_forwarder.table import (
     HOST_MASK,
@@ -26,7 +27,6 @@ from dr_forwarder.table import (
     ServiceFlag,
     ServiceRow,
     Stats,
-    Tuning,
 )
 
 VIRTUAL_MAC = bytes.fromhex("02005e000064")

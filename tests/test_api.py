@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import socket
 import stat
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
-from dr_forwarder.api import jsonable, serving
+from dr_forwarder import exchange
+from dr_forwarder.api import serving
 from dr_forwarder.client import Client
 from dr_forwarder.config.model import Check, Config, Real, Virtual
-from dr_forwarder.errors import NotRunning
+from dr_forwarder.errors import NotRunning, Refused
 from dr_forwarder.health import Health
+from dr_forwarder.messages import jsonable
 from dr_forwarder.table import (
+    HOST_MASK,
+    Change,
     Connection,
     Counters,
     Key,
+    Operation,
     Server,
     ServerRow,
     Service,
@@ -53,7 +61,13 @@ SERVICES = (
         ),
         Counters(1, 2, 3),
     ),
-    ServiceRow(Service(Key("udp", IPv6Address("2001:db8::1"), 53), flags=ServiceFlag.ONE_PACKET)),
+    ServiceRow(
+        Service(
+            Key("udp", IPv6Address("2001:db8::1"), 53),
+            mask=IPv6Address("ffff::"),
+            flags=ServiceFlag.ONE_PACKET,
+        )
+    ),
 )
 CONNECTIONS = (
     Connection(
@@ -89,6 +103,8 @@ class FakeDirector:
     table: tuple[ServiceRow, ...] = SERVICES
     config: Config = CONFIG
     ready: bool = True
+    seconds: tuple[int, int, int] = (900, 120, 300)
+    asked: list[tuple[tuple[Change, ...], bool]] = field(default_factory=list)
 
     def services(self) -> tuple[ServiceRow, ...]:
         return self.table
@@ -100,7 +116,15 @@ class FakeDirector:
         return STATS
 
     def timeouts(self) -> tuple[int, int, int]:
-        return 900, 120, 300
+        return self.seconds
+
+    def apply(self, changes: Sequence[Change], *, stop: bool = False) -> list[int]:
+        self.asked.append((tuple(changes), stop))
+        return [errno.EEXIST if change.server else 0 for change in changes]
+
+    def set_timeouts(self, **seconds: int) -> None:
+        kept = zip(seconds.values(), self.seconds, strict=True)
+        self.seconds = tuple(new or old for new, old in kept)  # type: ignore[assignment]
 
     def health(self, virtual: Virtual, real: Real) -> Health:
         assert virtual is WEB
@@ -188,6 +212,167 @@ def test_each_call_asks_anew(tmp_path: Path, client: Client) -> None:
         return [*counts, len(client.services())]
 
     assert while_serving(tmp_path, ask, director) == [2, 1]
+
+
+# ---- Changes ----
+
+
+def named(key: Key) -> Service:
+    """A service of which only the name counts."""
+    whole = HOST_MASK if key.address.version == 4 else IPv6Address((1 << 128) - 1)
+    return Service(key, mask=whole)
+
+
+CHANGES = (
+    *(
+        Change(operation, named(SERVICES[0].service.key), row.server)
+        for row in SERVICES[0].servers
+        for operation in (Operation.ADD_SERVER, Operation.EDIT_SERVER, Operation.DELETE_SERVER)
+    ),
+    *(Change(Operation.ADD_SERVICE, row.service) for row in SERVICES),
+    Change(Operation.EDIT_SERVICE, Service(Key("fwm", IPv6Address(7), 0), mask=IPv6Address("f::"))),
+    Change(Operation.DELETE_SERVICE, named(Key("sctp", VIP, 9))),
+    Change(Operation.ZERO_SERVICE, named(Key("udp", IPv6Address("::1"), 9))),
+    Change(Operation.ZERO_ALL, None),
+    Change(Operation.CLEAR, None),
+)
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_changes_arrive_as_they_were_with_a_result_for_each(
+    tmp_path: Path, client: Client, stop: bool
+) -> None:
+    director = FakeDirector()
+    results = while_serving(tmp_path, lambda: client.apply(CHANGES, stop=stop), director)
+    assert director.asked == [(CHANGES, stop)]
+    assert results == tuple(errno.EEXIST if change.server else 0 for change in CHANGES)
+
+
+def test_the_counters_of_one_or_all_are_set_to_zero(tmp_path: Path, client: Client) -> None:
+    director = FakeDirector()
+    key = SERVICES[0].service.key
+    while_serving(tmp_path, lambda: (client.zero(), client.zero(key)), director)
+    (all_of_them, _), (one, _) = director.asked
+    assert [change.operation for change in all_of_them] == [Operation.ZERO_ALL]
+    assert [(change.operation, change.service) for change in one] == [
+        (Operation.ZERO_SERVICE, Service(key))
+    ]
+
+
+def test_timeouts_are_set_and_zero_keeps_one(tmp_path: Path, client: Client) -> None:
+    def ask() -> tuple[int, int, int]:
+        client.set_timeouts(60, 0, 20)
+        return client.timeouts()
+
+    assert while_serving(tmp_path, ask) == (60, 120, 20)
+
+
+SERVER = {"address": "10.9.0.11"}
+SERVICE = {"key": {"protocol": "tcp", "address": "10.9.0.100", "port": 80}}
+WRONG = [
+    pytest.param([], "the body", "object", id="no object"),
+    pytest.param({"change": []}, "change", "known are changes, stop", id="another name"),
+    pytest.param({"changes": {}}, "changes", "list", id="no list"),
+    pytest.param({"changes": [], "stop": 1}, "stop", "true or false", id="stop"),
+    pytest.param({"changes": [7]}, "changes[0]", "object", id="a number as a change"),
+    pytest.param(
+        {"changes": [{"operation": "set_mac"}]},
+        "changes[0].operation",
+        "must be one of add_service, ",
+        id="operation",
+    ),
+    pytest.param(
+        {"changes": [{"operation": "clear"}, {"operation": "add_service"}]},
+        "changes[1].service",
+        "object",
+        id="no service",
+    ),
+]
+WRONG_SERVICES = [
+    pytest.param({"key": {}}, "key.protocol", id="no protocol"),
+    pytest.param({"key": SERVICE["key"] | {"protocol": "icmp"}}, "key.protocol", id="icmp"),
+    pytest.param({"key": SERVICE["key"] | {"address": "10.9.0"}}, "key.address", id="address"),
+    pytest.param({"key": SERVICE["key"] | {"address": 7}}, "key.address", id="a number"),
+    pytest.param({"key": SERVICE["key"] | {"port": 65536}}, "key.port", id="port"),
+    pytest.param({"key": SERVICE["key"] | {"port": True}}, "key.port", id="true is no number"),
+    pytest.param(SERVICE | {"persistent_s": 0}, "persistent_s", id="persistence"),
+    pytest.param(SERVICE | {"flags": 1}, "flags", id="a flag that says persistence"),
+    pytest.param(SERVICE | {"mask": "ffff::"}, "mask", id="an IPv6 mask"),
+    pytest.param(SERVICE | {"scheduler": 1}, "scheduler", id="scheduler"),
+    pytest.param(SERVICE | {"sched": "rr"}, "sched", id="another name"),
+]
+WRONG_SERVERS = [
+    pytest.param({}, "address", id="no address"),
+    pytest.param({"address": "::1"}, "address", id="another family"),
+    pytest.param(SERVER | {"weight": -1}, "weight", id="weight"),
+    pytest.param(SERVER | {"weight": 1 << 31}, "weight", id="a large weight"),
+    pytest.param(SERVER | {"weight": 1.0}, "weight", id="half weights"),
+    pytest.param(SERVER | {"upper": "9"}, "upper", id="text"),
+    pytest.param(SERVER | {"mac": None}, "mac", id="another name"),
+]
+
+
+def refusal(tmp_path: Path, client: Client, said: object) -> Refused:
+    """What the client raises for this body, which reaches no director."""
+    director = FakeDirector()
+
+    def ask() -> Refused:
+        with pytest.raises(Refused) as raised:
+            client._ask("POST", "changes", said)
+        return raised.value
+
+    refused = while_serving(tmp_path, ask, director)
+    assert director.asked == []
+    assert refused.status == 400
+    return refused
+
+
+@pytest.mark.parametrize(("said", "field", "reason"), WRONG)
+def test_a_wrong_request_is_told_its_field(
+    tmp_path: Path, client: Client, said: object, field: str, reason: str
+) -> None:
+    refused = refusal(tmp_path, client, said)
+    assert refused.field == field
+    assert reason in str(refused)
+
+
+@pytest.mark.parametrize(("service", "field"), WRONG_SERVICES)
+def test_a_wrong_service_is_told_its_field(
+    tmp_path: Path, client: Client, service: object, field: str
+) -> None:
+    said = {"changes": [{"operation": "add_service", "service": service}]}
+    assert refusal(tmp_path, client, said).field == f"changes[0].service.{field}"
+
+
+@pytest.mark.parametrize(("server", "field"), WRONG_SERVERS)
+def test_a_wrong_server_is_told_its_field(
+    tmp_path: Path, client: Client, server: object, field: str
+) -> None:
+    said = {"changes": [{"operation": "add_server", "service": SERVICE, "server": server}]}
+    assert refusal(tmp_path, client, said).field == f"changes[0].server.{field}"
+
+
+def test_what_is_no_json_is_refused(tmp_path: Path) -> None:
+    def ask() -> exchange.Answer:
+        path = str(tmp_path / "control")
+        return exchange.exchange(path, "POST", "/v1/changes", b"{", limit_s=5)
+
+    answer = while_serving(tmp_path, ask)
+    assert answer.status == 400
+    assert json.loads(answer.body)["field"] == "the body"
+
+
+def test_a_quick_command_may_import_the_client() -> None:
+    slow = {"aiohttp", "asyncio", "click", "email", "http", "logging", "pathlib", "pyroute2", "ssl"}
+    program = "import sys, dr_forwarder.client; print(*sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", program],
+        capture_output=True,
+        check=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+    assert not slow & set(ran.stdout.split())
 
 
 # ---- JSON ----
@@ -281,7 +466,7 @@ def test_whoever_may_not_ask_is_told_who_may(tmp_path: Path, client: Client) -> 
 @pytest.mark.parametrize("what", ["nothing", "services/1", "", "../v2/services"])
 def test_what_there_is_not_is_said_to_be_so(tmp_path: Path, client: Client, what: str) -> None:
     def ask() -> None:
-        with pytest.raises(NotRunning, match=f"^the director answers 404 Not Found to {what}$"):
+        with pytest.raises(Refused, match=f"^the director answers 404 Not Found to {what}$"):
             client.get(what)
 
     while_serving(tmp_path, ask)
@@ -293,7 +478,7 @@ def test_a_director_in_trouble_is_an_answer_too(tmp_path: Path, client: Client) 
             raise RuntimeError
 
     def ask() -> None:
-        with pytest.raises(NotRunning, match=r"the director answers 500 .* to services"):
+        with pytest.raises(Refused, match=r"the director answers 500 .* to services"):
             client.services()
         assert client.stats() == STATS
 
@@ -322,5 +507,5 @@ def test_what_is_no_director_is_not_taken_for_one(
 
 
 def test_a_director_that_is_starting_says_so(tmp_path: Path) -> None:
-    with pytest.raises(NotRunning, match="503"):
+    with pytest.raises(NotRunning, match="the director is starting"):
         while_serving(tmp_path, Client(tmp_path).services, FakeDirector(ready=False))

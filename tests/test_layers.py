@@ -129,6 +129,7 @@ PURE = (
     *("config/*.py", "health.py", "plan.py", "stats.py", "table.py", "ipvsadm/*.py"),
     *("neighbours.py", "arp.py", "nd.py", "resolution.py", "vlan.py"),
     *("events.py", "telling.py", "watch.py", "ldirectord/phrases.py"),
+    *("endpoints.py", "flags.py", "messages.py", "api/validation.py"),
 )
 """Where these exist: no socket, no event loop, no clock, no thread, no process."""
 

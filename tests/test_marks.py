@@ -8,7 +8,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 import pytest
 from director import CLIENT, CLIENT6, VIP, VIP6, Director, mark_service, server_address, service
 
-from dr_forwarder.table import Mark, Operation, ServiceFlag
+from dr_forwarder.config.model import Mark
+from dr_forwarder.table import Operation, ServiceFlag
 
 SEVEN = mark_service(7)
 SEVEN6 = mark_service(7, version=6)

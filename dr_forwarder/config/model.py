@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from ..endpoints import Address as Address
+from ..endpoints import endpoint as endpoint
 from ..vlan import UNTAGGED, Vlan
-
-Address = IPv4Address | IPv6Address
 
 
 class ConfigError(Exception):
@@ -248,8 +248,3 @@ class Config:
     def line_of(self, directive: str) -> int:
         """Give the line of a global directive or setting, 0 where it was left out."""
         return dict(self.lines).get(directive, 0)
-
-
-def endpoint(address: Address, port: int) -> str:
-    """``address:port`` as ipvsadm writes it, IPv6 in brackets."""
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"

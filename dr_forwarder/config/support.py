@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from . import flags
+from .. import flags
 from .directives import CHECK_PORTS
 from .model import CheckType, Config, ConfigError, Notice, Virtual
 

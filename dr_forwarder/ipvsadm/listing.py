@@ -10,8 +10,8 @@ import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
-from ..config import flags
-from ..config.model import Address, endpoint
+from .. import flags
+from ..endpoints import Address, endpoint
 from ..table import (
     HOST_MASK,
     Connection,

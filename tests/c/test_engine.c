@@ -62,7 +62,7 @@ static int apply(struct dr_engine *engine, enum dr_operation operation, uint8_t 
         .operation = operation, .service = service(), .server = server(number)};
 
     memcpy(change.mac, server_mac, sizeof(change.mac));
-    dr_apply(engine, &change, 1, clock_ns());
+    dr_apply(engine, &change, 1, 0, clock_ns());
     return change.result;
 }
 

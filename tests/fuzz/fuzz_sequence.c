@@ -87,7 +87,7 @@ static void change_the_table(struct story *story)
     changes[0].server = any_server(story, changes[0].service.port);
     changes[1].server = changes[0].server;
     memcpy(changes[1].mac, server_mac, MAC);
-    dr_apply(story->engine, changes, 2, story->now_ns);
+    dr_apply(story->engine, changes, 2, 0, story->now_ns);
 }
 
 enum where { TO_UDP = 8, TO_SCTP = 16, TO_IPV6 = 32, FIRST_FRAGMENT = 64, LATER_FRAGMENT = 128 };

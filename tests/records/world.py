@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from types import TracebackType
 
+from dr_forwarder.config.model import Mark, Tuning
 from dr_forwarder.dataplane import Engine, Limits
 from dr_forwarder.ipvsadm import listing
 from dr_forwarder.table import (
@@ -21,13 +22,11 @@ from dr_forwarder.table import (
     Change,
     Connection,
     Key,
-    Mark,
     Operation,
     Server,
     Service,
     ServiceFlag,
     ServiceRow,
-    Tuning,
 )
 
 from .ipvsadm_command import Command, ServiceName, parse, refusal

@@ -1,52 +1,26 @@
-"""API: HTTP and JSON on a Unix socket in the state directory, for those who want to look.
-
-Read only for now. The socket has mode 0600: whoever may open it may see everything.
-"""
+"""Server: the routes under /v1, and the socket they are asked by."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import enum
+import json
 import os
-from collections.abc import AsyncIterator, Mapping
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from .checks import target
-from .director import Director
-from .errors import SetupError
+from ..checks import target
+from ..director import Director
+from ..errors import SetupError
+from ..messages import jsonable
+from . import validation
+from .validation import Invalid
 
 SOCKET_NAME = "control"
-
-
-def jsonable(value: object) -> Any:
-    """Frozen data as JSON's types: addresses and MAC addresses as text."""
-    match value:
-        case IPv4Address() | IPv6Address():
-            return str(value)
-        case bytes():
-            return value.hex(":")
-        case enum.Enum():
-            return value.value
-        case Path():
-            return str(value)
-        case frozenset():
-            return sorted(jsonable(each) for each in value)
-        case Mapping():
-            return {str(key): jsonable(each) for key, each in value.items()}
-        case tuple() | list():
-            return [jsonable(each) for each in value]
-        case _ if dataclasses.is_dataclass(value):
-            return {
-                field.name: jsonable(getattr(value, field.name))
-                for field in dataclasses.fields(value)
-            }
-    return value
+_LONGEST_BODY_BYTES = 32 << 20
 
 
 def _health(director: Director) -> list[dict[str, Any]]:
@@ -59,6 +33,22 @@ def _health(director: Director) -> list[dict[str, Any]]:
         for virtual in director.config.virtuals
         for real in virtual.real
     ]
+
+
+async def _body(request: web.Request) -> Any:
+    try:
+        return json.loads(await request.read())
+    except ValueError as error:
+        raise Invalid("the body", f"is no JSON: {error}") from error
+
+
+@web.middleware
+async def _invalid_is_400(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Invalid as error:
+        said = {"error": error.reason, "field": error.field}
+        return web.json_response(said, status=400)
 
 
 def application(director: Director) -> web.Application:
@@ -83,9 +73,21 @@ def application(director: Director) -> web.Application:
     async def health(request: web.Request) -> web.Response:
         return web.json_response(_health(director))
 
-    app = web.Application(middlewares=[once_ready])
+    async def change(request: web.Request) -> web.Response:
+        changes, stop = validation.changes(await _body(request))
+        return web.json_response({"results": director.apply(changes, stop=stop)})
+
+    async def set_timeouts(request: web.Request) -> web.Response:
+        director.set_timeouts(**validation.timeouts(await _body(request)))
+        return web.json_response(director.timeouts())
+
+    app = web.Application(
+        middlewares=[_invalid_is_400, once_ready], client_max_size=_LONGEST_BODY_BYTES
+    )
     app.router.add_get("/v1/{what:" + "|".join(views) + "}", look)
     app.router.add_get("/v1/health", health)
+    app.router.add_post("/v1/changes", change)
+    app.router.add_put("/v1/timeouts", set_timeouts)
     return app
 
 

@@ -1,0 +1,111 @@
+"""Messages: the table's data as JSON, and back. Pure; both ends of the control socket use it."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from os import PathLike
+
+from .table import (
+    Change,
+    Connection,
+    Counters,
+    Key,
+    Operation,
+    Server,
+    ServerRow,
+    Service,
+    ServiceFlag,
+    ServiceRow,
+)
+
+TYPE_CHECKING = False  # as in typing, whose import would take a quick command's time
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def jsonable(value: object) -> Any:
+    """Frozen data as JSON's types: addresses and MAC addresses as text."""
+    match value:
+        case IPv4Address() | IPv6Address():
+            return str(value)
+        case bytes():
+            return value.hex(":")
+        case enum.Enum():
+            return value.value
+        case PathLike():
+            return str(value)
+        case frozenset():
+            return sorted(jsonable(each) for each in value)
+        case Mapping():
+            return {str(key): jsonable(each) for key, each in value.items()}
+        case tuple() | list():
+            return [jsonable(each) for each in value]
+        case _ if dataclasses.is_dataclass(value):
+            return {
+                field.name: jsonable(getattr(value, field.name))
+                for field in dataclasses.fields(value)
+            }
+    return value
+
+
+def change(of: Change) -> dict[str, Any]:
+    """A change as ``POST /v1/changes`` takes it."""
+    said: dict[str, Any] = {"operation": of.operation.name.lower()}
+    if of.service is not None:
+        whole = of.operation in (Operation.ADD_SERVICE, Operation.EDIT_SERVICE)
+        said["service"] = jsonable(of.service) if whole else {"key": jsonable(of.service.key)}
+    if of.server is not None:
+        said["server"] = jsonable(of.server)
+    return said
+
+
+def key(raw: dict[str, Any]) -> Key:
+    """What names a service."""
+    return Key(raw["protocol"], ip_address(raw["address"]), raw["port"])
+
+
+def service(raw: dict[str, Any]) -> Service:
+    """A service as configured."""
+    return Service(
+        key=key(raw["key"]),
+        scheduler=raw["scheduler"],
+        persistent_s=raw["persistent_s"],
+        mask=ip_address(raw["mask"]),
+        flags=ServiceFlag(raw["flags"]),
+    )
+
+
+def server(raw: dict[str, Any]) -> Server:
+    """A real server as configured."""
+    return Server(**{**raw, "address": ip_address(raw["address"])})
+
+
+def service_row(raw: dict[str, Any]) -> ServiceRow:
+    """A service with its servers."""
+    return ServiceRow(
+        service=service(raw["service"]),
+        servers=tuple(server_row(each) for each in raw["servers"]),
+        counters=Counters(**raw["counters"]),
+    )
+
+
+def server_row(raw: dict[str, Any]) -> ServerRow:
+    """A real server as it is now."""
+    mac = raw["mac"]
+    return ServerRow(
+        **{
+            **raw,
+            "server": server(raw["server"]),
+            "counters": Counters(**raw["counters"]),
+            "mac": bytes.fromhex(mac.replace(":", "")) if mac else None,
+        }
+    )
+
+
+def connection(raw: dict[str, Any]) -> Connection:
+    """An entry of the connection table."""
+    addresses = {name: ip_address(raw[name]) for name in ("client", "address", "server")}
+    return Connection(**{**raw, **addresses})

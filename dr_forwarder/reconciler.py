@@ -1,0 +1,99 @@
+"""Reconciler: brings the core's table to what it should be, and is the only one that changes it.
+
+What the file, the checks and the neighbours make of it is `plan`'s; what others change over the
+control socket is done at once. A service of the file is the file's: what was changed on it
+otherwise is left alone until one of its servers goes up or down, or the file is read again, as
+with ipvsadm beside ldirectord. Services that the file does not have are nobody's but the socket's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from . import plan, telling
+from .config.model import Address, Config
+from .dataplane import Engine
+from .events import Bus
+from .plan import HealthOf, Wanted
+from .survey import Place
+from .table import Change, Key, Operation, Server, ServiceRow
+
+
+class Reconciler:
+    """Holds what the table depends on besides the checks: the file, MAC addresses and MTUs."""
+
+    def __init__(self, core: Engine, health: HealthOf, bus: Bus) -> None:
+        self._core = core
+        self._health = health
+        self._bus = bus
+        self._config: Config | None = None
+        self._of_file: frozenset[Key] | None = None
+        """The services that the file had; None before the first look, when all that an earlier
+        run left counts as the file's."""
+        self._macs: dict[Address, bytes] = {}
+        self._mtus: Mapping[Address, int] = {}
+        self._cast = telling.Cast()
+        self._bereft: frozenset[Key] = frozenset()
+
+    # ---- What it depends on ----
+
+    def configure(self, config: Config, place: Place) -> None:
+        """Takes another configuration; ``publish`` brings it into force."""
+        self._config = config
+        self._cast = self._cast.after(config)
+        self._mtus = place.mtus
+        self._macs = {a: mac for a, mac in self._macs.items() if a in place.sources}
+        self._macs |= dict.fromkeys(place.local, place.identity.mac)
+
+    def knows_mac(self, address: Address) -> bool:
+        """Whether frames can be sent to this server."""
+        return address in self._macs
+
+    def learn_mac(self, address: Address, mac: bytes) -> None:
+        """A server's MAC address was learnt, or has moved."""
+        self._macs[address] = mac
+        mtu = self._mtus.get(address, 0)
+        self._core.apply([Change(Operation.SET_MAC, None, Server(address, 0), mac, mtu)])
+
+    # ---- Changes ----
+
+    def publish(self, only: Collection[Key] | None = None) -> None:
+        """Brings the file's services, or only these, to what they should be now, in one piece."""
+        if self._config is None:
+            return
+        rows = self._core.services()
+        goal = plan.wanted(self._config, self._health, rows)
+        if only is None:
+            mine = self._take(rows, goal)
+        else:
+            mine = frozenset(only)
+            goal = tuple(target for target in goal if target.service.key in mine)
+        current = [row for row in rows if row.service.key in mine]
+        changes = plan.changes(current, goal, self._macs, self._mtus)
+        for change, errno in zip(changes, self._core.apply(changes), strict=True):
+            if event := telling.event(change, self._cast, errno):
+                self._bus.emit(event)
+        for turn in telling.turns(self._bereft & mine, goal):
+            self._bus.emit(turn)
+        now_bereft = frozenset(each.service.key for each in goal if each.bereft)
+        self._bereft = self._bereft - mine | now_bereft
+
+    def _take(self, rows: Sequence[ServiceRow], goal: Sequence[Wanted]) -> frozenset[Key]:
+        """All services that are or were the file's; from now on those of ``goal`` are."""
+        before = self._of_file
+        if before is None:
+            before = frozenset(row.service.key for row in rows)
+            self._bereft = telling.bereft(rows, self._cast)
+        self._of_file = frozenset(target.service.key for target in goal)
+        return before | self._of_file
+
+    def apply(self, changes: Sequence[Change], *, stop: bool = False) -> list[int]:
+        """Does what was asked for over the control socket, in one piece; 0 or an errno each."""
+        return self._core.apply([self._with_mac(each) for each in changes], stop=stop)
+
+    def _with_mac(self, change: Change) -> Change:
+        if change.operation is not Operation.ADD_SERVER or change.server is None:
+            return change
+        address = change.server.address
+        return replace(change, mac=self._macs.get(address), mtu=self._mtus.get(address, 0))
