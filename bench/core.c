@@ -10,6 +10,7 @@
 #include "frames.h"
 #include "schedulers/schedulers.h"
 #include "state.h"
+#include "trace.h"
 
 static const uint64_t ever_ns = UINT64_C(3600000000000); /* no time-out is longer */
 
@@ -92,8 +93,27 @@ struct core *core_new(uint32_t connections, const char *scheduler, uint32_t serv
 void core_free(struct core *core)
 {
     table_close(&core->director.table);
+    trace_free(core->director.trace);
     free(core->region);
     free(core);
+}
+
+/* The flight recorder, as every director has it. */
+void core_can_trace(struct core *core)
+{
+    core->director.trace = trace_new();
+    if (!core->director.trace)
+        abort();
+}
+
+/* Somebody watches one frame in so many. */
+void core_watch(struct core *core, uint32_t every)
+{
+    const struct dr_trace_filter filter = {.every = every};
+    struct dr_trace *watcher;
+
+    if (trace_open(&core->director, &watcher, &filter, 4096) < 0)
+        abort();
 }
 
 static enum dr_verdict decide(struct core *core, uint32_t flow, uint8_t tcp_flags)

@@ -22,10 +22,11 @@ if SANITIZE:
     links += [f"-fsanitize={SANITIZE}"]
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations(CSRC / "dr.h"))
+for header in ("dr.h", "dr_trace.h"):
+    ffibuilder.cdef(declarations(CSRC / header))
 ffibuilder.set_source(
     "dr_forwarder._dataplane",
-    '#include "dr.h"',
+    '#include "dr_trace.h"',
     sources=sorted(str(path) for path in CSRC.rglob("*.c")),
     depends=sorted(str(path) for path in CSRC.rglob("*.h")),
     include_dirs=[str(CSRC)],

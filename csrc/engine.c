@@ -10,12 +10,14 @@
 #include <time.h>
 
 #include "changes.h"
+#include "engine.h"
 #include "forward.h"
 #include "fragments.h"
 #include "io.h"
 #include "listing.h"
 #include "schedulers/schedulers.h"
 #include "state.h"
+#include "trace.h"
 
 enum {
     BATCH = 64,
@@ -59,6 +61,17 @@ static void leave(struct dr_engine *engine)
 {
     *engine->director.changing = 0;
     pthread_mutex_unlock(&engine->gate);
+}
+
+struct director *engine_enter(struct dr_engine *engine)
+{
+    enter(engine);
+    return &engine->director;
+}
+
+void engine_leave(struct dr_engine *engine)
+{
+    leave(engine);
 }
 
 /* ---- The loop ---- */
@@ -118,8 +131,11 @@ static int batch(struct dr_engine *engine, uint64_t now_ns)
         send_held(engine, now_ns);
     }
     ops->flush(engine->io);
-    for (int i = 0; i < received; i++)
+    for (int i = 0; i < received; i++) {
+        if (frames[i].failed)
+            forward_failed(director, &frames[i], &looks[i], now_ns);
         stats->verdicts[frames[i].failed ? DR_SEND_FAILED : verdicts[i]]++;
+    }
     ops->release(engine->io);
     return received;
 }
@@ -208,9 +224,12 @@ int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct
     if (result == 0) {
         engine->adopted = outcome == STATE_ADOPTED;
         engine->director.fragments = fragments_new();
-        result = engine->director.fragments ? table_open(&engine->director.table) : -ENOMEM;
+        engine->director.trace = trace_new();
+        bool has_memory = engine->director.fragments && engine->director.trace;
+        result = has_memory ? table_open(&engine->director.table) : -ENOMEM;
     }
     if (result < 0) {
+        trace_free(engine->director.trace);
         fragments_free(engine->director.fragments);
         free(engine);
         return result;
@@ -235,6 +254,7 @@ void dr_engine_free(struct dr_engine *engine)
         engine->io->ops->close(engine->io);
     table_close(&engine->director.table);
     fragments_free(engine->director.fragments);
+    trace_free(engine->director.trace);
     pthread_mutex_destroy(&engine->door);
     pthread_mutex_destroy(&engine->gate);
     free(engine);

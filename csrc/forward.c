@@ -7,6 +7,7 @@
 #include "fragments.h"
 #include "icmp.h"
 #include "schedule.h"
+#include "trace.h"
 
 /* ---- Is the frame one for us at all? ---- */
 
@@ -140,6 +141,7 @@ static enum dr_verdict deliver(struct director *director, struct dr_frame *frame
     bool is_icmp_error = verdict == DR_ICMP_FORWARDED;
     uint32_t mtu = way_mtu(director, server);
 
+    trace_server(director, server);
     if (!server_has_mac(server))
         return DR_NO_MAC;
     if (is_this_host(director, server)) {
@@ -309,16 +311,8 @@ void forward_fetch(const struct director *director, const struct look *look)
         connections_fetch_entry(&director->connections, look->packet.hash);
 }
 
-enum dr_verdict forward(struct director *director, struct dr_frame *frame, uint64_t now_ns)
-{
-    struct look look;
-
-    forward_look(director, frame, &look);
-    return forward_decide(director, frame, &look, now_ns);
-}
-
-enum dr_verdict forward_decide(struct director *director, struct dr_frame *frame,
-                               const struct look *look, uint64_t now_ns)
+static enum dr_verdict decide(struct director *director, struct dr_frame *frame,
+                              const struct look *look, uint64_t now_ns)
 {
     const struct dr_identity *identity = &director->identity;
     const struct packet *packet = &look->packet;
@@ -361,4 +355,60 @@ enum dr_verdict forward_decide(struct director *director, struct dr_frame *frame
         return DR_OTHER_PROTOCOL;
     }
     return DR_MALFORMED;
+}
+
+static struct sight sight_of(const struct look *look)
+{
+    struct sight sight = {.packet = &look->packet, .parsed = DR_PARSED_NOTHING};
+
+    if (look->admitted != DR_FORWARDED && look->admitted != DR_WRONG_VLAN)
+        sight.packet = NULL;
+    else if (look->kind == PACKET_TRANSPORT)
+        sight.parsed = DR_PARSED_PORTS;
+    else if (look->kind == PACKET_ICMP || look->kind == PACKET_LATER_FRAGMENT ||
+             look->kind == PACKET_OTHER_PROTOCOL)
+        sight.parsed = DR_PARSED_ADDRESSES;
+    else if (look->kind == PACKET_ARP)
+        sight.parsed = DR_PARSED_ARP;
+    return sight;
+}
+
+/* With a record of it, for those who want one. */
+static enum dr_verdict decide_traced(struct director *director, struct dr_frame *frame,
+                                     const struct look *look, uint64_t now_ns)
+{
+    struct sight sight = sight_of(look);
+    const struct dr_frame came = *frame;
+    bool is_recorded = director->tracing && trace_begin(director, frame, sight, now_ns);
+    enum dr_verdict verdict = decide(director, frame, look, now_ns);
+
+    if (is_recorded)
+        trace_end(director, frame, sight, verdict);
+    if (is_recorded && trace_is_drop(verdict))
+        trace_drop_recorded(director);
+    else if (trace_is_drop(verdict))
+        trace_drop(director, &came, sight, verdict, now_ns);
+    return verdict;
+}
+
+enum dr_verdict forward_decide(struct director *director, struct dr_frame *frame,
+                               const struct look *look, uint64_t now_ns)
+{
+    return director->trace ? decide_traced(director, frame, look, now_ns)
+                           : decide(director, frame, look, now_ns);
+}
+
+void forward_failed(struct director *director, const struct dr_frame *frame,
+                    const struct look *look, uint64_t now_ns)
+{
+    if (director->trace)
+        trace_drop(director, frame, sight_of(look), DR_SEND_FAILED, now_ns);
+}
+
+enum dr_verdict forward(struct director *director, struct dr_frame *frame, uint64_t now_ns)
+{
+    struct look look;
+
+    forward_look(director, frame, &look);
+    return forward_decide(director, frame, &look, now_ns);
 }

@@ -21,6 +21,10 @@ void forward_fetch(const struct director *director, const struct look *look);
 enum dr_verdict forward_decide(struct director *director, struct dr_frame *frame,
                                const struct look *look, uint64_t now_ns);
 
+/* Keeps a frame that could not be sent for whoever asks what was dropped. */
+void forward_failed(struct director *director, const struct dr_frame *frame,
+                    const struct look *look, uint64_t now_ns);
+
 /* After each frame: fragments that had waited for it and are to be sent if `send` says so, until
  * NULL. */
 struct dr_frame *forward_held(struct director *director, uint64_t now_ns);

@@ -5,6 +5,7 @@
 
 #include "schedulers/schedulers.h"
 #include "states.h"
+#include "trace.h"
 
 enum {
     FTP = 21,      /* control port: a template covers the data connections too */
@@ -32,7 +33,10 @@ static struct server *pick(struct director *director, struct service *service,
 {
     const struct scheduler *scheduler = scheduler_of(service->config.scheduler);
 
-    return scheduler->pick(&director->table, service, flow, seconds_of(tick));
+    trace_picking(director, service);
+    struct server *server = scheduler->pick(&director->table, service, flow, seconds_of(tick));
+    trace_picked(director, service, server);
+    return server;
 }
 
 /* The kernel's key of a persistence template: the client's network, client port 0, and the
@@ -71,8 +75,10 @@ static enum dr_verdict find_template(struct director *director, struct service *
     struct flow key = template_key(service, flow);
 
     *template = connections_find_template(connections, &key);
-    if (*template && is_usable(director, *template))
+    if (*template && is_usable(director, *template)) {
+        trace_template(director);
         return DR_FORWARDED;
+    }
     if (*template)
         connections_invalidate(connections, *template);
     struct server *server = pick(director, service, flow, tick);
@@ -148,6 +154,7 @@ static enum dr_verdict begin(struct director *director, const struct flow *flow,
         return DR_MARTIAN;
     if (!service)
         return table_has_vip(&director->table, flow->address) ? DR_NO_SERVICE : DR_NOT_A_VIP;
+    trace_service(director, service);
     if (!is_opening || flow->client_port == FTP_DATA)
         return DR_NO_CONNECTION;
     if (!takes_port(service, flow->port))

@@ -41,9 +41,13 @@ C_LAYERS: dict[str, set[str]] = {
     "announce": PLAIN | {"dr.h", "icmp.h", "packet.h", "table.h"},
     "fragments": PLAIN | MEMORY | {"dr.h", "packet.h", "table.h"},
     "connections": PLAIN | {"changes.h", "dr.h", "packet.h", "states.h", "table.h"},
+    "dr_trace": {"dr.h"},
+    "journal": PLAIN | MEMORY | {"dr_trace.h"},
     "director": {"connections.h", "dr.h", "icmp.h", "table.h"},
-    "schedule": PLAIN | {"director.h", "schedulers/schedulers.h", "states.h"},
-    "forward": PLAIN | {"announce.h", "director.h", "fragments.h", "icmp.h", "schedule.h"},
+    "trace": PLAIN | MEMORY | {"director.h", "dr_trace.h", "journal.h"},
+    "schedule": PLAIN | {"director.h", "schedulers/schedulers.h", "states.h", "trace.h"},
+    "forward": PLAIN
+    | {"announce.h", "director.h", "fragments.h", "icmp.h", "schedule.h", "trace.h"},
     "listing": PLAIN | {"director.h"},
     "state": PLAIN | {"director.h"},
     "io": {"dr.h"},
@@ -53,7 +57,8 @@ C_LAYERS: dict[str, set[str]] = {
     | MEMORY
     | {"pthread.h", "time.h"}
     | {"changes.h", "forward.h", "fragments.h", "io.h", "listing.h", "state.h"}
-    | {"schedulers/schedulers.h"},
+    | {"director.h", "schedulers/schedulers.h", "trace.h"},
+    "tracing": {"dr_trace.h", "engine.h", "trace.h"},
 }
 
 PURE_FUNCTIONS = {"packet", "icmp", "states"}

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <time.h>
 
-#include "dr.h"
+#include "dr_trace.h"
 #include "frames.h"
 #include "test.h"
 
@@ -136,6 +136,33 @@ static void *read_all(void *argument)
     return NULL;
 }
 
+/* Reads what is recorded of every other frame, and of those dropped. */
+static void *watch_all(void *argument)
+{
+    struct stage *stage = argument;
+    const struct dr_trace_filter filter = {.every = 2, .per_s = 1000000};
+    struct dr_trace_losses losses = {0};
+    struct dr_record records[DR_DROPS_KEPT];
+    struct dr_trace *trace;
+    uint64_t cursor = 0, frame = 0;
+
+    CHECK(dr_trace_open(&trace, stage->engine, &filter, 64) == 0);
+    while (!is_over(stage)) {
+        size_t count = dr_trace_read(trace, &cursor, records, DR_DROPS_KEPT, &losses);
+        for (size_t i = 0; i < count; i++) {
+            CHECK(records[i].frame > frame && records[i].frame <= FRAMES);
+            CHECK(records[i].length == 54 && records[i].parsed == DR_PARSED_PORTS);
+            frame = records[i].frame;
+        }
+        CHECK(dr_read_drops(stage->engine, DR_SERVER_REMOVED, records, DR_DROPS_KEPT) <=
+              DR_DROPS_KEPT);
+        sched_yield();
+    }
+    CHECK(losses.limited == 0);
+    dr_trace_close(stage->engine, trace);
+    return NULL;
+}
+
 static void *change_all(void *argument)
 {
     struct stage *stage = argument;
@@ -184,7 +211,7 @@ static uint64_t push_all(struct dr_engine *engine)
 static void frames_are_counted_once_whatever_others_do_meanwhile(void)
 {
     struct stage stage = stage_new();
-    pthread_t threads[4];
+    pthread_t threads[5];
     struct dr_stats stats;
 
     CHECK(dr_engine_open_memory(stage.engine, SLOTS) == 0);
@@ -192,6 +219,7 @@ static void frames_are_counted_once_whatever_others_do_meanwhile(void)
     CHECK(pthread_create(&threads[1], NULL, read_all, &stage) == 0);
     CHECK(pthread_create(&threads[2], NULL, read_all, &stage) == 0);
     CHECK(pthread_create(&threads[3], NULL, change_all, &stage) == 0);
+    CHECK(pthread_create(&threads[4], NULL, watch_all, &stage) == 0);
     uint64_t popped = push_all(stage.engine);
     do {
         sched_yield();
@@ -201,7 +229,7 @@ static void frames_are_counted_once_whatever_others_do_meanwhile(void)
     popped += pop_all(stage.engine);
     __atomic_store_n(&stage.done, 1, __ATOMIC_RELEASE);
     dr_engine_stop(stage.engine);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
     dr_read_stats(stage.engine, &stats);
     CHECK(stats.frames == FRAMES && sum_of(&stats) == FRAMES);

@@ -1,0 +1,430 @@
+/* trace.c -- makes records, and gives them to those who want them. */
+#include "trace.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "journal.h"
+
+enum {
+    MAC_ADDRESSES = 2 * MAC,
+    TTL4 = 8, /* where they are in the IP header */
+    TTL6 = 7,
+};
+
+static const uint64_t second_ns = 1000000000;
+
+/* One who wants to see. */
+struct dr_trace {
+    struct dr_trace_filter filter;
+    struct journal journal;
+    uint32_t passed_over; /* frames since the last that was taken */
+    uint32_t taken;       /* in the present second */
+    uint64_t second_began_ns;
+    uint64_t limited;
+};
+
+struct trace {
+    struct dr_trace *watchers[DR_TRACES];
+    uint32_t wanted;         /* a bit for each watcher who may want the present record */
+    struct dr_record *asked; /* where the present one is to go too */
+    struct dr_record record;
+    struct journal drops[DR_VERDICTS];
+};
+
+/* ---- Life ---- */
+
+static void watcher_free(struct dr_trace *watcher)
+{
+    if (!watcher)
+        return;
+    journal_close(&watcher->journal);
+    free(watcher);
+}
+
+struct trace *trace_new(void)
+{
+    struct trace *trace = calloc(1, sizeof(*trace));
+
+    for (int i = 0; trace && i < DR_VERDICTS; i++)
+        if (journal_open(&trace->drops[i], DR_DROPS_KEPT) < 0) {
+            trace_free(trace);
+            return NULL;
+        }
+    return trace;
+}
+
+void trace_free(struct trace *trace)
+{
+    if (!trace)
+        return;
+    for (int i = 0; i < DR_TRACES; i++)
+        watcher_free(trace->watchers[i]);
+    for (int i = 0; i < DR_VERDICTS; i++)
+        journal_close(&trace->drops[i]);
+    free(trace);
+}
+
+int trace_open(struct director *director, struct dr_trace **out,
+               const struct dr_trace_filter *filter, uint32_t room)
+{
+    struct dr_trace **place = director->trace->watchers;
+
+    while (place < director->trace->watchers + DR_TRACES && *place)
+        place++;
+    if (place == director->trace->watchers + DR_TRACES)
+        return -EMFILE;
+    struct dr_trace *watcher = calloc(1, sizeof(*watcher));
+    if (!watcher)
+        return -ENOMEM;
+    int result = journal_open(&watcher->journal, room);
+    if (result < 0) {
+        free(watcher);
+        return result;
+    }
+    watcher->filter = *filter;
+    *place = *out = watcher;
+    director->tracing++;
+    return 0;
+}
+
+void trace_close(struct director *director, struct dr_trace *watcher)
+{
+    for (int i = 0; i < DR_TRACES; i++) {
+        if (director->trace->watchers[i] != watcher)
+            continue;
+        director->trace->watchers[i] = NULL;
+        director->tracing--;
+        watcher_free(watcher);
+    }
+}
+
+size_t trace_read(struct dr_trace *watcher, uint64_t *cursor, struct dr_record *records,
+                  size_t room, struct dr_trace_losses *losses)
+{
+    losses->limited = __atomic_load_n(&watcher->limited, __ATOMIC_RELAXED);
+    return journal_read(&watcher->journal, cursor, records, room, &losses->overwritten);
+}
+
+size_t trace_read_drops(const struct trace *trace, enum dr_verdict verdict,
+                        struct dr_record *records, size_t room)
+{
+    uint64_t cursor = 0, ignored = 0;
+
+    return journal_read(&trace->drops[verdict], &cursor, records, room, &ignored);
+}
+
+void trace_next_into(struct director *director, struct dr_record *record)
+{
+    director->trace->asked = record;
+    director->tracing++;
+}
+
+/* ---- Who wants this frame? ---- */
+
+static bool is_within(const uint8_t address[ADDRESS], const uint8_t network[ADDRESS],
+                      uint32_t prefix)
+{
+    uint32_t bytes = prefix / 8, bits = prefix % 8;
+
+    if (memcmp(address, network, bytes) != 0)
+        return false;
+    return bits == 0 || (address[bytes] ^ network[bytes]) >> (8 - bits) == 0;
+}
+
+/* A frame without ports may be part of any of that address's services. */
+static bool passes(const struct dr_trace_filter *filter, struct sight sight)
+{
+    if (filter->client_prefix == 0 && !filter->has_address && filter->protocol == 0)
+        return true;
+    if (sight.parsed < DR_PARSED_ADDRESSES)
+        return false;
+    const struct flow *flow = &sight.packet->flow;
+    if (!is_within(flow->client, filter->client, filter->client_prefix))
+        return false;
+    if (filter->has_address && !is_same_address(flow->address, filter->address))
+        return false;
+    if (sight.parsed < DR_PARSED_PORTS)
+        return true;
+    return (filter->protocol == 0 || flow->protocol == filter->protocol) &&
+           (filter->port == 0 || flow->port == filter->port);
+}
+
+/* Whether the watcher may have another record in this second. */
+static bool may_take(struct dr_trace *watcher, uint64_t now_ns)
+{
+    if (now_ns - watcher->second_began_ns >= second_ns) {
+        watcher->second_began_ns = now_ns;
+        watcher->taken = 0;
+    }
+    if (watcher->filter.per_s == 0 || watcher->taken < watcher->filter.per_s)
+        return true;
+    __atomic_store_n(&watcher->limited, watcher->limited + 1, __ATOMIC_RELAXED);
+    return false;
+}
+
+static bool wants(struct dr_trace *watcher, struct sight sight, uint64_t now_ns)
+{
+    if (!passes(&watcher->filter, sight) || ++watcher->passed_over < watcher->filter.every)
+        return false;
+    watcher->passed_over = 0;
+    return may_take(watcher, now_ns);
+}
+
+/* What is known only after the decision. */
+static bool is_kept(const struct dr_trace_filter *filter, const struct dr_record *record)
+{
+    if (filter->verdicts != 0 && !(filter->verdicts >> record->verdict & 1))
+        return false;
+    if (filter->first_only && record->by != DR_BY_SCHEDULER && record->by != DR_BY_TEMPLATE)
+        return false;
+    return !filter->has_server ||
+           (record->has_server && is_same_address(record->server, filter->server));
+}
+
+static uint32_t who_wants(struct trace *trace, struct sight sight, uint64_t now_ns)
+{
+    uint32_t wanted = 0;
+
+    for (uint32_t i = 0; i < DR_TRACES; i++)
+        if (trace->watchers[i] && wants(trace->watchers[i], sight, now_ns))
+            wanted |= 1u << i;
+    return wanted;
+}
+
+/* ---- What a record says ---- */
+
+static uint8_t ttl_of(const uint8_t *frame, struct sight sight)
+{
+    if (sight.parsed < DR_PARSED_ADDRESSES)
+        return 0;
+    return frame[sight.packet->network + (sight.packet->version == 4 ? TTL4 : TTL6)];
+}
+
+static void tell_flow(struct dr_record *record, struct sight sight)
+{
+    record->parsed = (uint8_t)sight.parsed;
+    if (sight.parsed < DR_PARSED_ADDRESSES)
+        return;
+    const struct packet *packet = sight.packet;
+    memcpy(record->client, packet->flow.client, ADDRESS);
+    memcpy(record->address, packet->flow.address, ADDRESS);
+    record->protocol = packet->flow.protocol;
+    if (packet->is_later_fragment)
+        record->by = DR_BY_FRAGMENT;
+    else if (packet->flow.protocol == PROTOCOL_ICMP || packet->flow.protocol == PROTOCOL_ICMPV6)
+        record->by = DR_BY_ICMP;
+    if (sight.parsed < DR_PARSED_PORTS)
+        return;
+    record->client_port = packet->flow.client_port;
+    record->port = packet->flow.port;
+    record->tcp_flags = packet->flow.protocol == PROTOCOL_TCP ? packet->tcp_flags : 0;
+}
+
+static void tell_server(struct dr_record *record, const struct server *server)
+{
+    record->has_server = 1;
+    memcpy(record->server, server->config.address, ADDRESS);
+    record->server_port = server->config.port;
+    record->server_mtu = server->mtu;
+}
+
+/* Candidates are told of by trace_picking(), so that part is not cleared. */
+static void begin_record(const struct director *director, struct dr_record *record,
+                         const struct dr_frame *frame, struct sight sight, uint64_t now_ns)
+{
+    memset(record, 0, offsetof(struct dr_record, bytes));
+    record->time_ns = now_ns;
+    record->frame = director->stats->frames;
+    record->length = frame->length;
+    record->captured = frame->captured < DR_RECORD_BYTES ? frame->captured : DR_RECORD_BYTES;
+    memcpy(record->bytes, frame->data, record->captured);
+    record->chosen = record->cursor_before = record->cursor_after = -1;
+    if (frame->captured >= MAC_ADDRESSES)
+        memcpy(record->before, frame->data, MAC_ADDRESSES);
+    tell_flow(record, sight);
+    record->ttl_before = record->ttl_after = ttl_of(frame->data, sight);
+    record->vlan = frame->captured >= ETHERNET_HEADER && sight.packet ? sight.packet->vlan : 0;
+}
+
+static const struct connection *connection_of(const struct director *director, struct sight sight)
+{
+    if (sight.parsed < DR_PARSED_PORTS)
+        return NULL;
+    return connections_find(&director->connections, &sight.packet->flow);
+}
+
+static void tell_service(struct dr_record *record, const struct service *service)
+{
+    record->has_service = 1;
+    memcpy(record->service_address, service->config.address, ADDRESS);
+    record->service_port = service->config.port;
+    record->service_protocol = service->config.protocol;
+    record->scheduler = service->config.scheduler;
+}
+
+/* A server that was removed may have outlived its service. */
+static void tell_before(const struct director *director, struct dr_record *record,
+                        struct sight sight)
+{
+    const struct connection *connection = connection_of(director, sight);
+
+    if (!connection)
+        return;
+    record->by = DR_BY_CONNECTION;
+    record->connection_before = 1;
+    record->state_before = connection->state;
+    const struct server *server = &director->table.servers[connection->server];
+    tell_server(record, server);
+    if (server->use == SLOT_LISTED)
+        tell_service(record, &director->table.services[server->service]);
+}
+
+/* ---- Around a decision ---- */
+
+bool trace_begin(struct director *director, const struct dr_frame *frame, struct sight sight,
+                 uint64_t now_ns)
+{
+    struct trace *trace = director->trace;
+
+    trace->wanted = who_wants(trace, sight, now_ns);
+    if (!trace->wanted && !trace->asked)
+        return false;
+    director->is_recording = true;
+    begin_record(director, &trace->record, frame, sight, now_ns);
+    tell_before(director, &trace->record, sight);
+    return true;
+}
+
+static void hand_out(struct director *director)
+{
+    struct trace *trace = director->trace;
+
+    for (uint32_t i = 0; i < DR_TRACES; i++) {
+        struct dr_trace *watcher = trace->watchers[i];
+        if (!(trace->wanted >> i & 1) || !is_kept(&watcher->filter, &trace->record))
+            continue;
+        watcher->taken++;
+        journal_write(&watcher->journal, &trace->record);
+    }
+    if (!trace->asked)
+        return;
+    *trace->asked = trace->record;
+    trace->asked = NULL;
+    director->tracing--;
+}
+
+void trace_end(struct director *director, const struct dr_frame *frame, struct sight sight,
+               enum dr_verdict verdict)
+{
+    struct dr_record *record = &director->trace->record;
+    const struct connection *connection = connection_of(director, sight);
+
+    record->verdict = (uint8_t)verdict;
+    if (connection) {
+        record->connection_after = 1;
+        record->state_after = connection->state;
+    }
+    if (!record->has_server && record->candidate_count == 0)
+        record->by = DR_BY_NOTHING;
+    record->sent = frame->send;
+    if (frame->send) {
+        memcpy(record->after, frame->data, MAC_ADDRESSES);
+        record->ttl_after = ttl_of(frame->data, sight);
+    }
+    director->is_recording = false;
+    hand_out(director);
+}
+
+void trace_drop(struct director *director, const struct dr_frame *frame, struct sight sight,
+                enum dr_verdict verdict, uint64_t now_ns)
+{
+    struct dr_record *record = &director->trace->record;
+
+    begin_record(director, record, frame, sight, now_ns);
+    record->verdict = (uint8_t)verdict;
+    record->by = DR_BY_NOTHING;
+    journal_write(&director->trace->drops[verdict], record);
+}
+
+void trace_drop_recorded(struct director *director)
+{
+    const struct dr_record *record = &director->trace->record;
+
+    journal_write(&director->trace->drops[record->verdict], record);
+}
+
+/* ---- Within one ---- */
+
+void trace_service(struct director *director, const struct service *service)
+{
+    if (director->is_recording)
+        tell_service(&director->trace->record, service);
+}
+
+void trace_template(struct director *director)
+{
+    if (director->is_recording && director->trace->record.by != DR_BY_ICMP)
+        director->trace->record.by = DR_BY_TEMPLATE;
+}
+
+/* Where in the order of visits a slot comes; -1 for the list's head, and when there is no room. */
+static int32_t place_of(const struct director *director, const struct service *service,
+                        uint32_t slot)
+{
+    int32_t place = 0;
+
+    for (uint32_t at = service->head; at != NO_SLOT; at = director->table.servers[at].next) {
+        if (at == slot)
+            return place;
+        if (++place == DR_CANDIDATES)
+            break;
+    }
+    return -1;
+}
+
+void trace_picking(struct director *director, const struct service *service)
+{
+    if (!director->is_recording)
+        return;
+    struct dr_record *record = &director->trace->record;
+    if (record->by != DR_BY_ICMP)
+        record->by = DR_BY_SCHEDULER;
+    record->has_server = 0;
+    record->candidate_count = service->servers;
+    record->cursor_before = place_of(director, service, service->cursor.at);
+    record->cursor_weight = service->cursor.current_weight;
+    uint32_t slot = service->head;
+    for (int i = 0; i < DR_CANDIDATES && slot != NO_SLOT; i++) {
+        const struct server *server = &director->table.servers[slot];
+        struct dr_candidate *candidate = &record->candidates[i];
+        *candidate = (struct dr_candidate){.weight = server->config.weight,
+                                           .active = server->active,
+                                           .inactive = server->inactive,
+                                           .overloaded = server->overloaded};
+        memcpy(candidate->address, server->config.address, ADDRESS);
+        slot = server->next;
+    }
+}
+
+void trace_picked(struct director *director, const struct service *service,
+                  const struct server *server)
+{
+    if (!director->is_recording)
+        return;
+    struct dr_record *record = &director->trace->record;
+    record->cursor_after = place_of(director, service, service->cursor.at);
+    if (!server)
+        return;
+    record->chosen = place_of(director, service, (uint32_t)(server - director->table.servers));
+    tell_server(record, server);
+}
+
+void trace_decided(struct director *director, const struct server *server)
+{
+    struct dr_record *record = &director->trace->record;
+
+    tell_server(record, server);
+    tell_service(record, &director->table.services[server->service]);
+}
