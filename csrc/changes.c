@@ -111,21 +111,33 @@ static struct server *free_server(struct table *table)
     for (uint32_t i = 0; i < table->server_room; i++) {
         uint32_t slot = table->server_hint;
         table->server_hint = slot + 1 < table->server_room ? slot + 1 : 0;
-        if (table->servers[slot].use == SLOT_FREE)
-            return &table->servers[slot];
+        if (table->servers[slot].use != SLOT_FREE)
+            continue;
+        if (table->server_top <= slot)
+            table->server_top = slot + 1;
+        return &table->servers[slot];
     }
     return NULL;
 }
 
 static struct service *free_service(struct table *table)
 {
-    for (uint32_t slot = 0; slot < table->service_room; slot++)
-        if (table->services[slot].use == SLOT_FREE)
-            return &table->services[slot];
+    for (uint32_t slot = 0; slot < table->service_room; slot++) {
+        if (table->services[slot].use != SLOT_FREE)
+            continue;
+        if (table->service_top <= slot)
+            table->service_top = slot + 1;
+        return &table->services[slot];
+    }
     return NULL;
 }
 
 /* ---- Changes ---- */
+
+static uint32_t seconds(uint64_t now_ns)
+{
+    return (uint32_t)(now_ns / 1000000000);
+}
 
 static struct service *removed_service(const struct table *table, const struct dr_service *config)
 {
@@ -138,7 +150,7 @@ static struct service *removed_service(const struct table *table, const struct d
     return NULL;
 }
 
-static int add_service(struct table *table, const struct dr_service *config, uint32_t now_s)
+static int add_service(struct table *table, const struct dr_service *config, uint64_t now_ns)
 {
     if (table_find_service(table, config->protocol, config->address, config->port))
         return -EEXIST;
@@ -152,7 +164,7 @@ static int add_service(struct table *table, const struct dr_service *config, uin
     if (!service) {
         service = free_service(table);
         if (!service) {
-            free_forgotten(table, now_s);
+            free_forgotten(table, seconds(now_ns));
             service = free_service(table);
         }
         if (!service)
@@ -162,10 +174,12 @@ static int add_service(struct table *table, const struct dr_service *config, uin
     service->config = *config;
     service->head = NO_SLOT;
     service->servers = 0;
+    service->estimator = (struct estimator){0};
     service->in = (struct dr_counters){0};
+    estimator_begin(&service->estimator, &service->in, now_ns);
     /* A server that is taken back by another service object begins its statistics anew. */
     for (uint32_t slot = service->trash; slot != NO_SLOT; slot = table->servers[slot].next)
-        table->servers[slot].in = (struct dr_counters){0};
+        estimator_zero(&table->servers[slot].estimator, &table->servers[slot].in);
     if (scheduler_attach(table, service, config->scheduler) < 0)
         return -ENOMEM;
     service->use = SLOT_LISTED;
@@ -265,7 +279,7 @@ static struct server *new_server(struct table *table, uint32_t now_s)
 }
 
 static int add_server(struct table *table, struct service *service, const struct dr_change *change,
-                      uint32_t now_s)
+                      uint64_t now_ns)
 {
     const struct dr_server *config = &change->server;
 
@@ -277,9 +291,9 @@ static int add_server(struct table *table, struct service *service, const struct
     if (most && service->servers >= most)
         return -EINVAL;
 
-    struct server *server = take_back(table, service, config, now_s);
+    struct server *server = take_back(table, service, config, seconds(now_ns));
     if (!server)
-        server = new_server(table, now_s);
+        server = new_server(table, seconds(now_ns));
     if (!server)
         return -ENOSPC;
     server->use = SLOT_LISTED;
@@ -290,6 +304,7 @@ static int add_server(struct table *table, struct service *service, const struct
         server->mtu = change->mtu;
     }
     configure_server(server, config);
+    estimator_begin(&server->estimator, &server->in, now_ns);
     list_push(table, &service->head, slot_of(table, server));
     service->servers++;
     scheduler_of(service->config.scheduler)->added(table, service, server);
@@ -322,9 +337,9 @@ static int set_mac(struct table *table, const struct dr_change *change)
 
 static int zero_service(struct table *table, struct service *service)
 {
-    service->in = (struct dr_counters){0};
+    estimator_zero(&service->estimator, &service->in);
     for (uint32_t slot = service->head; slot != NO_SLOT; slot = table->servers[slot].next)
-        table->servers[slot].in = (struct dr_counters){0};
+        estimator_zero(&table->servers[slot].estimator, &table->servers[slot].in);
     return 0;
 }
 
@@ -339,17 +354,20 @@ static int for_each_service(struct table *table, uint32_t now_s, enum dr_operati
         else
             zero_service(table, service);
     }
+    if (operation == DR_ZERO_ALL)
+        estimator_zero(&table->totals->estimator, &table->totals->in);
     return 0;
 }
 
-int table_change(struct table *table, const struct dr_change *change, uint32_t now_s)
+int table_change(struct table *table, const struct dr_change *change, uint64_t now_ns)
 {
+    uint32_t now_s = seconds(now_ns);
     const struct dr_service *name = &change->service;
 
     if (change->operation == DR_SET_MAC)
         return set_mac(table, change);
     if (change->operation == DR_ADD_SERVICE)
-        return add_service(table, name, now_s);
+        return add_service(table, name, now_ns);
     if (change->operation == DR_CLEAR || change->operation == DR_ZERO_ALL)
         return for_each_service(table, now_s, change->operation);
 
@@ -363,7 +381,7 @@ int table_change(struct table *table, const struct dr_change *change, uint32_t n
     if (change->operation == DR_ZERO_SERVICE)
         return zero_service(table, service);
     if (change->operation == DR_ADD_SERVER)
-        return add_server(table, service, change, now_s);
+        return add_server(table, service, change, now_ns);
 
     struct server *server = list_find(table, service->head, &change->server);
     if (!server)

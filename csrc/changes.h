@@ -5,7 +5,7 @@
 #include "table.h"
 
 /* Applies one change; the codes are those of enum dr_operation. */
-int table_change(struct table *table, const struct dr_change *change, uint32_t now_s);
+int table_change(struct table *table, const struct dr_change *change, uint64_t now_ns);
 
 /* Connections come to a server and go: thresholds, and slots of removed servers. */
 void server_taken(struct server *server, bool is_template);

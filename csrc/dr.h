@@ -114,13 +114,14 @@ struct dr_timeouts {
 
 /* What is a sysctl under net.ipv4.vs in kernel IPVS, with its name; see ipvs-sysctl.rst there. */
 struct dr_tuning {
-    uint8_t conn_reuse_mode;           /* 1 by default, the others 0 */
+    uint8_t conn_reuse_mode;           /* 1 by default, the others 0 if not said otherwise */
     uint8_t expire_nodest_conn;        /* end connections of a server that was taken out */
     uint8_t expire_quiescent_template; /* persistence ends with weight 0 */
     uint8_t sloppy_tcp;                /* begin in mid-stream too */
     uint8_t sloppy_sctp;
     uint8_t schedule_icmp;   /* an ICMP error may begin a connection */
     uint8_t secure_tcp;      /* 2 and 3: the states of kernel IPVS under attack */
+    uint8_t run_estimation;  /* 1 by default; 0 freezes the rates */
     uint8_t decrement_ttl;   /* as a router does, and kernel IPVS; without, only MACs change */
     uint16_t icmp_ratelimit; /* ms between two errors to one client, 1000 by default; 0: none */
 };
@@ -188,6 +189,7 @@ struct dr_counters {
 struct dr_service_row {
     struct dr_service service;
     struct dr_counters in;
+    struct dr_counters rates; /* a second, as kernel IPVS estimates them */
     uint32_t slot;
     uint32_t servers;
 };
@@ -195,6 +197,7 @@ struct dr_service_row {
 struct dr_server_row {
     struct dr_server server;
     struct dr_counters in;
+    struct dr_counters rates;
     uint32_t slot;
     uint32_t active;
     uint32_t inactive;
@@ -226,7 +229,9 @@ struct dr_stats {
     uint64_t created; /* connections, and templates */
     uint64_t expired;
     uint64_t ring_dropped; /* by the kernel, before we saw them: not among frames */
-    uint32_t connections;  /* now in the table, templates included */
+    struct dr_counters in; /* of all services together, since DR_ZERO_ALL */
+    struct dr_counters rates;
+    uint32_t connections; /* now in the table, templates included */
     uint32_t services;
     uint32_t servers;
 };

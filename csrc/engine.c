@@ -86,9 +86,11 @@ static void take_losses(struct dr_engine *engine)
 static bool tidy(struct director *director, uint64_t now_ns, uint32_t expire, uint32_t sweep)
 {
     struct connections *connections = &director->connections;
+    bool frozen = !director->tuning.run_estimation;
     bool more = connections_expire(connections, &director->table, tick_of(now_ns), expire);
 
-    return connections_sweep(connections, &director->table, tick_of(now_ns), sweep) || more;
+    more = connections_sweep(connections, &director->table, tick_of(now_ns), sweep) || more;
+    return rates_run(&director->table, frozen, now_ns, sweep) || more;
 }
 
 /* Fragments that waited for the frame that was just sent. */
@@ -152,6 +154,14 @@ int dr_engine_step(struct dr_engine *engine, uint64_t now_ns)
     return received;
 }
 
+static bool has_timers(const struct director *director)
+{
+    const struct totals *totals = director->table.totals;
+
+    return director->connections.book->count > 0 ||
+           !estimator_is_quiet(&totals->estimator, &totals->in);
+}
+
 int dr_engine_run(struct dr_engine *engine)
 {
     while (!__atomic_load_n(&engine->stop, __ATOMIC_ACQUIRE)) {
@@ -159,8 +169,7 @@ int dr_engine_run(struct dr_engine *engine)
         if (received < 0)
             return received;
         if (received == 0 && !engine->is_behind) {
-            bool has_timers = engine->director.connections.book->count > 0;
-            engine->io->ops->wait(engine->io, has_timers ? IDLE_MS : -1);
+            engine->io->ops->wait(engine->io, has_timers(&engine->director) ? IDLE_MS : -1);
         }
     }
     __atomic_store_n(&engine->stop, 0, __ATOMIC_RELEASE);
@@ -236,7 +245,8 @@ int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct
     }
     pthread_mutex_init(&engine->door, NULL);
     pthread_mutex_init(&engine->gate, NULL);
-    engine->director.tuning = (struct dr_tuning){.conn_reuse_mode = 1, .icmp_ratelimit = 1000};
+    engine->director.tuning =
+        (struct dr_tuning){.conn_reuse_mode = 1, .run_estimation = 1, .icmp_ratelimit = 1000};
     *out = engine;
     return 0;
 }
@@ -344,13 +354,13 @@ static bool any_removal(const struct dr_change *changes, size_t count)
 void dr_apply(struct dr_engine *engine, struct dr_change *changes, size_t count, int stop,
               uint64_t now_ns)
 {
-    uint32_t now_s = (uint32_t)(now_ns / 1000000000);
     bool failed = false;
 
     enter(engine);
     for (size_t i = 0; i < count; i++) {
-        changes[i].result =
-            failed && stop ? -ECANCELED : table_change(&engine->director.table, &changes[i], now_s);
+        changes[i].result = failed && stop
+                                ? -ECANCELED
+                                : table_change(&engine->director.table, &changes[i], now_ns);
         failed = failed || changes[i].result != 0;
     }
     if (engine->director.tuning.expire_nodest_conn && any_removal(changes, count))

@@ -170,6 +170,8 @@ static void count(struct director *director, struct server *server, uint32_t byt
     server->in.bytes += bytes;
     service->in.packets++;
     service->in.bytes += bytes;
+    director->table.totals->in.packets++;
+    director->table.totals->in.bytes += bytes;
 }
 
 /* ---- TCP, UDP, SCTP ---- */

@@ -15,6 +15,8 @@ void listing_stats(const struct director *director, struct dr_stats *out)
     out->connections = book->count;
     out->services = table_count_services(&director->table);
     out->servers = table_count_servers(&director->table);
+    out->in = director->table.totals->in;
+    out->rates = estimator_rates(&director->table.totals->estimator);
 }
 
 size_t listing_services(const struct director *director, struct dr_service_row *rows, size_t room)
@@ -29,6 +31,7 @@ size_t listing_services(const struct director *director, struct dr_service_row *
         rows[count++] = (struct dr_service_row){
             .service = service->config,
             .in = service->in,
+            .rates = estimator_rates(&service->estimator),
             .slot = slot,
             .servers = service->servers,
         };
@@ -41,6 +44,7 @@ static struct dr_server_row server_row(const struct server *server, uint32_t slo
     struct dr_server_row row = {
         .server = server->config,
         .in = server->in,
+        .rates = estimator_rates(&server->estimator),
         .slot = slot,
         .active = server->active,
         .inactive = server->inactive,

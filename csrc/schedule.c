@@ -121,6 +121,7 @@ static enum dr_verdict schedule(struct director *director, struct service *servi
         connections_restart(connections, template, tick);
     service->in.connections++;
     way->server->in.connections++;
+    director->table.totals->in.connections++;
     return DR_FORWARDED;
 }
 

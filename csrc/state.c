@@ -6,7 +6,7 @@
 
 enum {
     MAGIC = 0x44724664, /* "DrFd" */
-    FORMAT = 3,         /* of everything below; raised with any change of layout or meaning */
+    FORMAT = 4,         /* of everything below; raised with any change of layout or meaning */
     ALIGNMENT = 64,
 };
 
@@ -21,6 +21,7 @@ struct state_header {
     uint32_t changing;
     struct connections_book book;
     struct dr_stats stats;
+    struct totals totals;
 };
 
 /* Bytes from the beginning of the region. */
@@ -98,6 +99,7 @@ enum state_outcome state_map(struct director *director, void *region, size_t siz
     director->table = (struct table){
         .services = (struct service *)(void *)(bytes + layout.services),
         .servers = (struct server *)(void *)(bytes + layout.servers),
+        .totals = &header->totals,
         .service_room = limits->services,
         .server_room = limits->servers,
     };

@@ -89,6 +89,16 @@ static int attach_schedulers(struct table *table)
     return result;
 }
 
+static void find_tops(struct table *table)
+{
+    for (uint32_t slot = 0; slot < table->service_room; slot++)
+        if (table->services[slot].use != SLOT_FREE)
+            table->service_top = slot + 1;
+    for (uint32_t slot = 0; slot < table->server_room; slot++)
+        if (table->servers[slot].use != SLOT_FREE)
+            table->server_top = slot + 1;
+}
+
 int table_open(struct table *table)
 {
     uint32_t size = 16;
@@ -106,6 +116,7 @@ int table_open(struct table *table)
         table_close(table);
     else
         table_reindex(table);
+    find_tops(table);
     return result;
 }
 

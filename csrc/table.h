@@ -11,6 +11,7 @@
 
 #include "dr.h"
 #include "packet.h"
+#include "rates.h"
 
 enum {
     NO_SLOT = 0xffff,
@@ -35,6 +36,7 @@ struct server {
     uint32_t references; /* connections and templates that name this slot */
     uint32_t idle_since_s;
     struct dr_counters in;
+    struct estimator estimator;
 };
 
 /* What rr and wrr remember between two picks; NO_SLOT is the list's head. */
@@ -53,14 +55,19 @@ struct service {
     uint32_t servers;
     struct cursor cursor;
     struct dr_counters in;
+    struct estimator estimator;
 };
 
 /* A view of the region, plus the index that is derived from it. */
 struct table {
     struct service *services;
     struct server *servers;
+    struct totals *totals;
     uint32_t service_room;
     uint32_t server_room;
+    uint32_t service_top; /* slots from here on were never used */
+    uint32_t server_top;
+    struct rates_pass pass;
     void **memory;         /* of each service's scheduler; derived, so not in the region */
     uint16_t *by_endpoint; /* open addressing: protocol, address, port -> service */
     uint16_t *by_address;  /* open addressing: address -> some service with that VIP */

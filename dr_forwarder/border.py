@@ -119,6 +119,7 @@ def server_row(raw: Any) -> ServerRow:
         inactive=raw.inactive,
         persistent=raw.persistent,
         counters=counters(getattr(raw, "in")),
+        rates=counters(raw.rates),
         mac=mac if any(mac) else None,
         mtu=raw.mtu,
         overloaded=bool(raw.overloaded),

@@ -45,7 +45,7 @@ class Client:
 
     def stats(self) -> Stats:
         """The counters."""
-        return Stats(**self.get("stats"))
+        return messages.stats(self.get("stats"))
 
     def timeouts(self) -> tuple[int, int, int]:
         """Seconds: established TCP, TCP after a FIN, UDP."""

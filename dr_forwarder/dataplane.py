@@ -346,6 +346,8 @@ class Engine:
             services=raw.services,
             servers=raw.servers,
             ring_dropped=raw.ring_dropped,
+            counters=border.counters(getattr(raw, "in")),
+            rates=border.counters(raw.rates),
         )
 
     def services(self) -> tuple[ServiceRow, ...]:
@@ -361,6 +363,7 @@ class Engine:
             service=border.service(raw.service),
             servers=tuple(border.server_row(rows[i]) for i in range(count)),
             counters=border.counters(getattr(raw, "in")),
+            rates=border.counters(raw.rates),
         )
 
     def connections(self, *, now_ns: int | None = None) -> Iterator[Connection]:

@@ -19,6 +19,7 @@ from .table import (
     Service,
     ServiceFlag,
     ServiceRow,
+    Stats,
 )
 
 TYPE_CHECKING = False  # as in typing, whose import would take a quick command's time
@@ -89,6 +90,7 @@ def service_row(raw: dict[str, Any]) -> ServiceRow:
         service=service(raw["service"]),
         servers=tuple(server_row(each) for each in raw["servers"]),
         counters=Counters(**raw["counters"]),
+        rates=Counters(**raw["rates"]),
     )
 
 
@@ -100,9 +102,16 @@ def server_row(raw: dict[str, Any]) -> ServerRow:
             **raw,
             "server": server(raw["server"]),
             "counters": Counters(**raw["counters"]),
+            "rates": Counters(**raw["rates"]),
             "mac": bytes.fromhex(mac.replace(":", "")) if mac else None,
         }
     )
+
+
+def stats(raw: dict[str, Any]) -> Stats:
+    """The counters."""
+    counters = {name: Counters(**raw[name]) for name in ("counters", "rates")}
+    return Stats(**{**raw, **counters})
 
 
 def connection(raw: dict[str, Any]) -> Connection:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from .endpoints import Address, endpoint
@@ -90,6 +90,9 @@ class Counters:
     bytes: int = 0
 
 
+NOTHING = Counters()
+
+
 @dataclass(frozen=True, slots=True)
 class ServerRow:
     """A real server as the core has it now."""
@@ -99,7 +102,9 @@ class ServerRow:
     inactive: int = 0
     persistent: int = 0
     """Persistence templates that point here."""
-    counters: Counters = field(default_factory=Counters)
+    counters: Counters = NOTHING
+    rates: Counters = NOTHING
+    """A second, as kernel IPVS estimates them."""
     mac: bytes | None = None
     mtu: int = 0
     """Of the way there, bytes above Ethernet; 0: the interface's."""
@@ -112,7 +117,8 @@ class ServiceRow:
 
     service: Service
     servers: tuple[ServerRow, ...] = ()
-    counters: Counters = field(default_factory=Counters)
+    counters: Counters = NOTHING
+    rates: Counters = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +154,9 @@ class Stats:
     servers: int
     ring_dropped: int
     """Frames the kernel had no room for; not among ``frames``."""
+    counters: Counters = NOTHING
+    """Of all services together, those that are gone included, since they were set to zero."""
+    rates: Counters = NOTHING
 
 
 class Operation(enum.Enum):

@@ -293,6 +293,7 @@ DIRECTOR: tuple[Directive, ...] = (
     _tuning("sloppy_sctp", "1: SCTP associations may begin in mid-stream."),
     _tuning("schedule_icmp", "1: An ICMP error about no connection is scheduled like a new one."),
     _tuning("secure_tcp", "2 or 3: the TCP states of kernel IPVS under attack.", high=3),
+    _tuning("run_estimation", "0: rates are not estimated.", 1),
     _tuning("decrement_ttl", "1: take one off the time to live, as kernel IPVS does."),
     _tuning(
         "icmp_ratelimit", "Milliseconds between two ICMP errors to a client.", 1000, high=65535

@@ -194,6 +194,7 @@ class Tuning:
     sloppy_sctp: int = 0
     schedule_icmp: int = 0
     secure_tcp: int = 0
+    run_estimation: int = 1
     decrement_ttl: int = 0
     """Ours, not the kernel's: 1 takes one off a packet's time to live, as kernel IPVS does."""
     icmp_ratelimit: int = 1000

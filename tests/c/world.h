@@ -101,7 +101,7 @@ static inline int change(struct world *world, enum dr_operation operation,
 {
     const struct dr_change change = {.operation = operation, .service = service, .server = server};
 
-    return table_change(&world->director.table, &change, (uint32_t)(now_ns / second_ns));
+    return table_change(&world->director.table, &change, now_ns);
 }
 
 static inline void know_mac(struct world *world, uint8_t number)
