@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from . import messages
 from .errors import NotRunning, Refused
 from .exchange import Answer, exchange
-from .table import Change, Connection, Key, Operation, Service, ServiceRow, Stats
+from .table import Applied, Change, Connection, Key, Operation, Service, ServiceRow, Stats
 
 TYPE_CHECKING = False  # as in typing, whose import would take a quick command's time
 if TYPE_CHECKING:
@@ -59,8 +59,13 @@ class Client:
 
         With ``stop`` those after the first that fails are not tried: ECANCELED.
         """
+        return self.apply_and_tell(changes, stop=stop).results
+
+    def apply_and_tell(self, changes: Sequence[Change], *, stop: bool = False) -> Applied:
+        """As ``apply``, with warnings of addresses that cannot be served there."""
         said = {"stop": stop, "changes": [messages.change(each) for each in changes]}
-        return tuple(self._ask("POST", "changes", said)["results"])
+        answer = self._ask("POST", "changes", said)
+        return Applied(tuple(answer["results"]), tuple(answer["warnings"]))
 
     def zero(self, key: Key | None = None) -> int:
         """``ipvsadm -Z``: of one service and its servers, or of all; 0, or ESRCH."""

@@ -16,10 +16,10 @@ from pathlib import Path
 from pyroute2 import AsyncIPRoute
 
 from . import event_log
-from .attachment import attached, mtu
+from .attachment import Attachment, attached, mtu
 from .checks import Result, Target
 from .checks.scheduler import Checker
-from .config.model import Config, Real, Virtual
+from .config.model import Address, Config, Real, Virtual
 from .dataplane import Engine, Limits
 from .errors import SetupError
 from .events import (
@@ -35,12 +35,14 @@ from .events import (
 from .health import Health
 from .prober import Prober
 from .reconciler import Reconciler
+from .surroundings import NOTHING_NEEDED, Needs, Surroundings, needs_of_changes, needs_of_table
 from .survey import Place, survey
-from .table import Change, Connection, ServiceRow, Stats
+from .table import Applied, Change, Connection, Operation, ServiceRow, Stats
 from .watch import Watch
 
 _log = logging.getLogger(__name__)
 
+_REMOVALS = {Operation.DELETE_SERVICE, Operation.CLEAR}
 _SETTLE_S = 1.0
 """How long the first results of all checks are waited for, so that servers are added in the
 file's order; a check that takes longer joins later."""
@@ -69,6 +71,7 @@ class Director:
         self._stopped = asyncio.Event()
         self._settled = asyncio.Event()
         self._published = False
+        self._timeouts: tuple[int, int, int] | None = None
 
     # ---- Life ----
 
@@ -77,11 +80,12 @@ class Director:
         async with AsyncIPRoute() as netlink:
             place = await survey(netlink, self.config)
             with attached(place, self.config) as attachment, self._engine(place) as engine:
-                self._attachment, self._place, self._core = attachment, place, engine
+                self._core = engine
                 self._reconciler = Reconciler(engine, self.health, self.events)
                 attachment.open_ring(place, engine, on_end=self.stop)
-                async with self._workers(place) as (self._prober, self._checker):
-                    self._begin(place)
+                async with self._workers(place, attachment) as (prober, self._checker):
+                    self._around = Surroundings(netlink, place, attachment, prober)
+                    await self._begin(place)
                     await self._first_results()
                     self.events.emit(Started(len(self.config.virtuals)))
                     self.events.phase = Phase.RUNNING
@@ -109,9 +113,11 @@ class Director:
         return engine
 
     @contextlib.asynccontextmanager
-    async def _workers(self, place: Place) -> AsyncIterator[tuple[Prober, Checker]]:
+    async def _workers(
+        self, place: Place, attachment: Attachment
+    ) -> AsyncIterator[tuple[Prober, Checker]]:
         prober = Prober(
-            self._attachment.sockets.arp,
+            attachment.sockets.arp,
             interface=place.interface,
             kernel_index=place.kernel.index,
             vlan=self.config.settings.vlan,
@@ -128,31 +134,31 @@ class Director:
 
     # ---- Configuration ----
 
-    def _begin(self, place: Place) -> None:
+    async def _begin(self, place: Place, table: Needs = NOTHING_NEEDED) -> None:
         settings = self.config.settings
-        self._core.set_timeouts(
-            tcp_s=settings.timeout_tcp_s,
-            tcp_fin_s=settings.timeout_tcp_fin_s,
-            udp_s=settings.timeout_udp_s,
-        )
+        timeouts = (settings.timeout_tcp_s, settings.timeout_tcp_fin_s, settings.timeout_udp_s)
+        if timeouts != self._timeouts:
+            # What was set over the socket stays, until the file says something else than before.
+            self._core.set_timeouts(tcp_s=timeouts[0], tcp_fin_s=timeouts[1], udp_s=timeouts[2])
+            self._timeouts = timeouts
         self._core.set_tuning(settings.tuning)
         self._core.set_marks(self.config.marks)
-        self._prober.update(place.sources, place.vips)
-        self._reconciler.configure(self.config, place)
+        await self._around.take(place, self.config, table)
+        self._reconciler.configure(self.config, self._around.place)
         self._checker.update(self._watch.follow(self.config))
+        self._note_settled()
 
     async def reload(self, config: Config) -> None:
         """Takes a new configuration; raises SetupError, and changes nothing, if it cannot run."""
         async with AsyncIPRoute() as netlink:
             place = await survey(netlink, config)
-        now = self._place
+        now = self._around.place
         fixed = (place.interface.name, place.identity, config.settings.vlan)
         if fixed != (now.interface.name, now.identity, self.config.settings.vlan):
             raise SetupError("interface, mac and vlan cannot change while running: restart instead")
-        self.config, self._place = config, place
+        self.config = config
         self.events.phase = Phase.RELOADING
-        self._attachment.let_in(place, config)
-        self._begin(place)
+        await self._begin(place, needs_of_table(self._reconciler.others(config)))
         self._reconciler.publish()
         self.events.emit(Reloaded(config.path))
         self.events.phase = Phase.RUNNING
@@ -192,12 +198,25 @@ class Director:
         """What the checks say of this real server."""
         return self._watch.health(virtual, real)
 
-    def apply(self, changes: Sequence[Change], *, stop: bool = False) -> list[int]:
-        """Changes the table in one piece, as ipvsadm would; 0 or an errno for each change.
+    async def apply(self, changes: Sequence[Change], *, stop: bool = False) -> Applied:
+        """Changes the table in one piece, as ipvsadm would.
 
-        With ``stop`` those after the first that fails are not tried: ECANCELED.
+        With ``stop`` those after the first that fails are not tried: ECANCELED. New VIPs are
+        announced, and let in, before it returns.
         """
-        return self._reconciler.apply(changes, stop=stop)
+        results = self._reconciler.apply(changes, stop=stop)
+        needs = needs_of_changes(changes, results)
+        problems = await self._around.add(needs, self.config)
+        if any(change.operation in _REMOVALS for change in changes):
+            self._around.drop(self._unused())
+        self._reconciler.mtus = self._around.place.mtus
+        return Applied(tuple(results), tuple(problems))
+
+    def _unused(self) -> set[Address]:
+        """VIPs that no service has any more, nor a mark."""
+        marked = {mark.single for mark in self.config.marks}
+        rows = needs_of_table(self._core.services())
+        return {*self._around.place.vips} - {*rows.vips} - marked
 
     def set_timeouts(self, *, tcp_s: int = 0, tcp_fin_s: int = 0, udp_s: int = 0) -> None:
         """As ``ipvsadm --set``: seconds, 0 keeps what is."""

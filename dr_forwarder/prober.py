@@ -83,6 +83,21 @@ class Prober:
             if self._servers[address].mac is None:
                 self._ask(address, Ask.EVERYBODY)
 
+    def add(self, sources: Mapping[Address, Address], vips: Collection[Address]) -> None:
+        """Further servers and VIPs, besides those that are known."""
+        self._sources = {**self._sources, **sources}
+        self._vips = (*self._vips, *vips)
+        self._unproved = (*self._unproved, *vips)
+        self._announce(vips)
+        for address in sources:
+            self._servers[address] = Neighbour()
+            self._ask(address, Ask.EVERYBODY)
+
+    def forget(self, vips: Collection[Address]) -> None:
+        """These VIPs are no longer ours to announce."""
+        self._vips = tuple(vip for vip in self._vips if vip not in vips)
+        self._unproved = tuple(vip for vip in self._unproved if vip not in vips)
+
     async def run(self) -> None:
         """Works until cancelled."""
         loop = asyncio.get_running_loop()

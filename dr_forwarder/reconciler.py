@@ -32,7 +32,8 @@ class Reconciler:
         """The services that the file had; None before the first look, when all that an earlier
         run left counts as the file's."""
         self._macs: dict[Address, bytes] = {}
-        self._mtus: Mapping[Address, int] = {}
+        self.mtus: Mapping[Address, int] = {}
+        """Of ways to servers that take less than the interface."""
         self._cast = telling.Cast()
         self._bereft: frozenset[Key] = frozenset()
 
@@ -42,7 +43,7 @@ class Reconciler:
         """Takes another configuration; ``publish`` brings it into force."""
         self._config = config
         self._cast = self._cast.after(config)
-        self._mtus = place.mtus
+        self.mtus = place.mtus
         self._macs = {a: mac for a, mac in self._macs.items() if a in place.sources}
         self._macs |= dict.fromkeys(place.local, place.identity.mac)
 
@@ -53,7 +54,7 @@ class Reconciler:
     def learn_mac(self, address: Address, mac: bytes) -> None:
         """A server's MAC address was learnt, or has moved."""
         self._macs[address] = mac
-        mtu = self._mtus.get(address, 0)
+        mtu = self.mtus.get(address, 0)
         self._core.apply([Change(Operation.SET_MAC, None, Server(address, 0), mac, mtu)])
 
     # ---- Changes ----
@@ -70,7 +71,7 @@ class Reconciler:
             mine = frozenset(only)
             goal = tuple(target for target in goal if target.service.key in mine)
         current = [row for row in rows if row.service.key in mine]
-        changes = plan.changes(current, goal, self._macs, self._mtus)
+        changes = plan.changes(current, goal, self._macs, self.mtus)
         for change, errno in zip(changes, self._core.apply(changes), strict=True):
             if event := telling.event(change, self._cast, errno):
                 self._bus.emit(event)
@@ -88,6 +89,12 @@ class Reconciler:
         self._of_file = frozenset(target.service.key for target in goal)
         return before | self._of_file
 
+    def others(self, config: Config) -> tuple[ServiceRow, ...]:
+        """The services of the table that this configuration neither has nor takes away."""
+        files = {plan.service_of(virtual).key for virtual in config.virtuals}
+        files |= self._of_file or frozenset()
+        return tuple(row for row in self._core.services() if row.service.key not in files)
+
     def apply(self, changes: Sequence[Change], *, stop: bool = False) -> list[int]:
         """Does what was asked for over the control socket, in one piece; 0 or an errno each."""
         return self._core.apply([self._with_mac(each) for each in changes], stop=stop)
@@ -96,4 +103,4 @@ class Reconciler:
         if change.operation is not Operation.ADD_SERVER or change.server is None:
             return change
         address = change.server.address
-        return replace(change, mac=self._macs.get(address), mtu=self._mtus.get(address, 0))
+        return replace(change, mac=self._macs.get(address), mtu=self.mtus.get(address, 0))

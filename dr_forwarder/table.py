@@ -159,6 +159,16 @@ class Stats:
     rates: Counters = NOTHING
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a set of changes."""
+
+    results: tuple[int, ...]
+    """0 or an errno for each."""
+    warnings: tuple[str, ...] = ()
+    """Which addresses the table has now that cannot be served here, and the cures."""
+
+
 class Operation(enum.Enum):
     """What a change does; the values are the core's."""
 

@@ -28,6 +28,7 @@ from dr_forwarder.health import Health
 from dr_forwarder.messages import jsonable
 from dr_forwarder.table import (
     HOST_MASK,
+    Applied,
     Change,
     Connection,
     Counters,
@@ -118,9 +119,10 @@ class FakeDirector:
     def timeouts(self) -> tuple[int, int, int]:
         return self.seconds
 
-    def apply(self, changes: Sequence[Change], *, stop: bool = False) -> list[int]:
+    async def apply(self, changes: Sequence[Change], *, stop: bool = False) -> Applied:
         self.asked.append((tuple(changes), stop))
-        return [errno.EEXIST if change.server else 0 for change in changes]
+        results = tuple(errno.EEXIST if change.server else 0 for change in changes)
+        return Applied(results, ("no way there",))
 
     def set_timeouts(self, **seconds: int) -> None:
         kept = zip(seconds.values(), self.seconds, strict=True)
@@ -246,6 +248,11 @@ def test_changes_arrive_as_they_were_with_a_result_for_each(
     results = while_serving(tmp_path, lambda: client.apply(CHANGES, stop=stop), director)
     assert director.asked == [(CHANGES, stop)]
     assert results == tuple(errno.EEXIST if change.server else 0 for change in CHANGES)
+
+
+def test_what_cannot_be_served_is_told(tmp_path: Path, client: Client) -> None:
+    told = while_serving(tmp_path, lambda: client.apply_and_tell(CHANGES[:1]))
+    assert told == Applied((errno.EEXIST,), ("no way there",))
 
 
 def test_the_counters_of_one_or_all_are_set_to_zero(tmp_path: Path, client: Client) -> None:

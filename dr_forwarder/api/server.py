@@ -75,7 +75,7 @@ def application(director: Director) -> web.Application:
 
     async def change(request: web.Request) -> web.Response:
         changes, stop = validation.changes(await _body(request))
-        return web.json_response({"results": director.apply(changes, stop=stop)})
+        return web.json_response(jsonable(await director.apply(changes, stop=stop)))
 
     async def set_timeouts(request: web.Request) -> web.Response:
         director.set_timeouts(**validation.timeouts(await _body(request)))

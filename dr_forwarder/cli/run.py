@@ -23,6 +23,8 @@ from ..vlan import Vlan, parse
 
 _log = logging.getLogger(__name__)
 
+_NO_FILE = "(no file)"
+
 
 def _vlan(text: str | None) -> Vlan | None:
     try:
@@ -32,7 +34,7 @@ def _vlan(text: str | None) -> Vlan | None:
 
 
 @click.command("run")
-@click.argument("config", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("config", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-i", "--interface", metavar="NAME", help="Where clients and real servers are.")
 @click.option(
     "--mac",
@@ -56,7 +58,7 @@ def _vlan(text: str | None) -> Vlan | None:
 @click.option("--skip-unsupported", is_flag=True, help="Leave masq and ipip servers out.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every detail.")
 def command(
-    config: Path,
+    config: Path | None,
     interface: str | None,
     mac: str | None,
     vlan: Vlan | None,
@@ -67,11 +69,14 @@ def command(
 ) -> None:
     """Run the director for CONFIG: ldirectord's own file, or native TOML.
 
+    Without CONFIG it starts with no services, on --interface; they come over the control socket.
     SIGHUP reads the file again without breaking a connection; SIGTERM and SIGINT end it.
     """
 
     def read() -> Config:
-        loaded = load(config, skip_unsupported=skip_unsupported, rules=marks)
+        loaded = Config(_NO_FILE)
+        if config is not None:
+            loaded = load(config, skip_unsupported=skip_unsupported, rules=marks)
         settings = loaded.settings
         return replace(
             loaded,
@@ -84,11 +89,15 @@ def command(
             ),
         )
 
+    if config is None and interface is None:
+        raise click.UsageError("without CONFIG, say where the clients are: --interface NAME")
+    if config is None and marks is not None:
+        raise click.UsageError("--marks goes with CONFIG, whose services the marks stand for")
     loaded = read()
     _log_to_stderr(verbose=verbose)
     _report(loaded)
     with state_dirs.held(loaded.settings.state_dir or state_dirs.default()) as directory:
-        runner = _Runner(loaded, directory, config, read)
+        runner = _Runner(loaded, directory, config or Path(_NO_FILE), read)
         stats = asyncio.run(runner.run())
     for line in summary(stats):
         _log.info("%s", line)

@@ -74,9 +74,12 @@ class Running:
         self.prefix: tuple[str, ...] = ()
         """A program to start it with, and that program's arguments."""
 
-    def start(self, text: str) -> None:
-        self.config.write_text(text)
-        argv = [*self.prefix, sys.executable, "-m", "dr_forwarder", "run", str(self.config)]
+    def start(self, text: str | None) -> None:
+        """With this file, or with none."""
+        argv = [*self.prefix, sys.executable, "-m", "dr_forwarder", "run"]
+        if text is not None:
+            self.config.write_text(text)
+            argv.append(str(self.config))
         argv += ["--state-dir", str(self.state_dir), *self._options]
         with self._log_file.open("a") as log:
             self.process = self.lab.popen("director", argv, stderr=log)
@@ -130,7 +133,7 @@ class Running:
 
 @contextmanager
 def running(
-    lab: Lab, directory: Path, text: str, *options: str, servers: int = 0
+    lab: Lab, directory: Path, text: str | None, *options: str, servers: int = 0
 ) -> Iterator[Running]:
     """A director that has started, with so many servers up; it is stopped whatever happens."""
     director = Running(lab, directory, *options)
