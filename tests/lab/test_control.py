@@ -118,11 +118,3 @@ def test_changes_that_fail_are_told_one_by_one(own_lab: Lab, tmp_path: Path) -> 
         again = [FILL[0], FILL[1], Change(Operation.ADD_SERVER, OTHER, VM3)]
         assert director.client.apply(again) == (errno.EEXIST, errno.EEXIST, errno.ESRCH)
         assert ask(own_lab, 2) == ALTERNATING
-
-
-def test_without_a_file_the_interface_must_be_told(own_lab: Lab, tmp_path: Path) -> None:
-    ran = own_lab.popen(
-        "director", ["dr-forwarder", "run", "--state-dir", str(tmp_path)], stderr=-1
-    )
-    assert "--interface NAME" in ran.communicate()[1]
-    assert ran.returncode == 2
