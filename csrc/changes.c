@@ -136,7 +136,7 @@ static struct service *free_service(struct table *table)
 
 static uint32_t seconds(uint64_t now_ns)
 {
-    return (uint32_t)(now_ns / 1000000000);
+    return seconds_of(tick_of(now_ns));
 }
 
 static struct service *removed_service(const struct table *table, const struct dr_service *config)
@@ -303,6 +303,7 @@ static int add_server(struct table *table, struct service *service, const struct
         memcpy(server->mac, change->mac, MAC);
         server->mtu = change->mtu;
     }
+    server->began_s = seconds(now_ns);
     configure_server(server, config);
     estimator_begin(&server->estimator, &server->in, now_ns);
     list_push(table, &service->head, slot_of(table, server));
@@ -312,8 +313,10 @@ static int add_server(struct table *table, struct service *service, const struct
 }
 
 static int edit_server(struct table *table, struct service *service, struct server *server,
-                       const struct dr_server *config)
+                       const struct dr_server *config, uint32_t now_s)
 {
+    if (server->config.weight == 0)
+        server->began_s = now_s;
     int result = configure_server(server, config);
 
     if (result == 0)
@@ -387,7 +390,7 @@ int table_change(struct table *table, const struct dr_change *change, uint64_t n
     if (!server)
         return -ENOENT;
     if (change->operation == DR_EDIT_SERVER)
-        return edit_server(table, service, server, &change->server);
+        return edit_server(table, service, server, &change->server, now_s);
     if (change->operation == DR_DELETE_SERVER) {
         remove_server(table, service, server, now_s);
         return 0;

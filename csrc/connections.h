@@ -14,7 +14,6 @@
 
 enum {
     NO_CONNECTION = 0, /* entry 0 is never used */
-    TICK_SHIFT = 24,
     WHEEL_TICKS = 16, /* a wheel slot: 0.27 s */
     WHEEL_SLOTS = 4096,
 };
@@ -65,16 +64,6 @@ struct connections {
     uint32_t room; /* entries, with the unused one */
     uint32_t bucket_mask;
 };
-
-static inline uint32_t tick_of(uint64_t now_ns)
-{
-    return (uint32_t)(now_ns >> TICK_SHIFT);
-}
-
-static inline uint32_t seconds_of(uint32_t tick)
-{
-    return (uint32_t)(((uint64_t)tick << TICK_SHIFT) / 1000000000);
-}
 
 uint32_t connections_buckets(uint32_t room);
 void connections_init(struct connections *connections, uint64_t seed, uint64_t now_ns);

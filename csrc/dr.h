@@ -135,6 +135,7 @@ struct dr_service {
     uint8_t scheduler; /* dr_scheduler_find() */
     uint32_t flags;    /* enum dr_service_flag */
     uint32_t persistent_s;
+    uint32_t slow_start_s; /* in which a server that comes reaches its share; 0: at once */
 };
 
 /* What a firewall would mark: the first that fits a packet counts. */

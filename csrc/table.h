@@ -18,6 +18,20 @@ enum {
     REMOVED_IDLE_S = 120, /* a removed server's counters are kept so long after its last use */
 };
 
+/* All that is counted in seconds goes by ticks of 2^24 ns, so that no part of the core is a second
+ * ahead of another. */
+enum { TICK_SHIFT = 24 };
+
+static inline uint32_t tick_of(uint64_t now_ns)
+{
+    return (uint32_t)(now_ns >> TICK_SHIFT);
+}
+
+static inline uint32_t seconds_of(uint32_t tick)
+{
+    return (uint32_t)(((uint64_t)tick << TICK_SHIFT) / 1000000000);
+}
+
 enum slot_use { SLOT_FREE, SLOT_LISTED, SLOT_REMOVED };
 
 struct server {
@@ -30,6 +44,7 @@ struct server {
     uint32_t next; /* in the service's list, or among its removed servers */
     uint32_t previous;
     uint32_t last_weight; /* the last one that was not 0 */
+    uint32_t began_s;     /* when it was last given connections again */
     uint32_t active;
     uint32_t inactive;
     uint32_t persistent; /* templates */

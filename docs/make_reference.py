@@ -32,10 +32,12 @@ def _page() -> Iterator[str]:
     yield ""
     yield "*both*: global, and for one virtual service, which then overrules it."
     yield ""
-    yield from _table(
-        ("directive", "level", "default", "what it does"),
-        ((f"`{row.name}`", _LEVELS[row.level], _default(row), row.help) for row in DIRECTIVES),
-    )
+    yield from _directives(ours=False)
+    yield "## Directives of ours"
+    yield ""
+    yield "ldirectord has none of these, and refuses a file with one; all are off by default."
+    yield ""
+    yield from _directives(ours=True)
     for title, rows in (
         ("The native form: `[director]`", DIRECTOR),
         ("`[[virtual.real]]`", REAL),
@@ -69,8 +71,20 @@ def _page() -> Iterator[str]:
     yield from (f"- {_sentence(rule.reason)}" for rule in (*OUTCOMES, *FRAMES))
 
 
+def _directives(*, ours: bool) -> Iterator[str]:
+    return _table(
+        ("directive", "level", "default", "what it does"),
+        (
+            (f"`{row.name}`", _LEVELS[row.level], _default(row), row.help)
+            for row in DIRECTIVES
+            if row.ours is ours
+        ),
+    )
+
+
 _COVERED = (
     ("schedulers, with flags, weights 0, changes while running", "all", "pick_*"),
+    ("slow start, which the kernel has not", "off by default", "test_slow_start.py"),
     (
         "states and time-outs of TCP, `--set`",
         "all that one side shows",

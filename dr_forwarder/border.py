@@ -74,6 +74,7 @@ def fill_service(out: Any, service: Service) -> None:
     if service.persistent_s is not None:
         out.flags |= lib.DR_PERSISTENT
     out.persistent_s = service.persistent_s or 0
+    out.slow_start_s = service.slow_start_s
 
 
 def fill_server(out: Any, server: Server) -> None:
@@ -95,6 +96,7 @@ def service(raw: Any) -> Service:
         persistent_s=raw.persistent_s if raw.flags & lib.DR_PERSISTENT else None,
         mask=IPv4Address(mask[12:]) if address.version == 4 else IPv6Address(mask),
         flags=ServiceFlag(raw.flags & ~lib.DR_PERSISTENT),
+        slow_start_s=raw.slow_start_s,
     )
 
 

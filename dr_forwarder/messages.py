@@ -76,6 +76,7 @@ def service(raw: dict[str, Any]) -> Service:
         persistent_s=raw["persistent_s"],
         mask=ip_address(raw["mask"]),
         flags=ServiceFlag(raw["flags"]),
+        slow_start_s=raw["slow_start_s"],
     )
 
 

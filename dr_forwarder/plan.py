@@ -34,6 +34,7 @@ def service_of(virtual: Virtual) -> Service:
         persistent_s=virtual.persistent_s,
         mask=_mask(virtual),
         flags=_flags(virtual),
+        slow_start_s=virtual.slow_start_s,
     )
 
 

@@ -63,6 +63,8 @@ class Service:
     mask: Address = HOST_MASK
     """Which bits of a client's address a persistence template keeps."""
     flags: ServiceFlag = NO_FLAGS
+    slow_start_s: int = 0
+    """In which a server that comes reaches its share of connections; 0: at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ static void attach(struct table *table, struct service *service)
 
 static struct server *least_loaded(const struct locality *locality, const struct table *table,
                                    const struct service *service,
-                                   const struct locality_entry *entry)
+                                   const struct locality_entry *entry, uint32_t now_s)
 {
     struct server *least = NULL;
 
@@ -21,7 +21,7 @@ static struct server *least_loaded(const struct locality *locality, const struct
         struct server *server = locality_server(table, service, &locality->members[index]);
         if (!server || server->use != SLOT_LISTED || !server_is_eligible(server))
             continue;
-        if (!least || scheduler_is_less_loaded(server, least))
+        if (!least || scheduler_is_less_loaded(service, server, least, now_s))
             least = server;
     }
     return least;
@@ -29,7 +29,8 @@ static struct server *least_loaded(const struct locality *locality, const struct
 
 /* A member, or 0. Servers at their threshold count here, and so do removed ones. */
 static uint32_t most_loaded(const struct locality *locality, const struct table *table,
-                            const struct service *service, const struct locality_entry *entry)
+                            const struct service *service, const struct locality_entry *entry,
+                            uint32_t now_s)
 {
     const struct server *most = NULL;
     uint32_t found = 0;
@@ -38,7 +39,7 @@ static uint32_t most_loaded(const struct locality *locality, const struct table 
         struct server *server = locality_server(table, service, &locality->members[index]);
         if (!server || server->config.weight == 0)
             continue;
-        if (!most || scheduler_is_less_loaded(most, server)) {
+        if (!most || scheduler_is_less_loaded(service, most, server, now_s)) {
             most = server;
             found = index;
         }
@@ -51,7 +52,7 @@ static void shrink(struct locality *locality, const struct table *table,
 {
     if (entry->members <= 1 || now_s - entry->changed_s <= LOCALITY_EXPIRATION_S)
         return;
-    uint32_t member = most_loaded(locality, table, service, entry);
+    uint32_t member = most_loaded(locality, table, service, entry, now_s);
     if (member)
         locality_erase(locality, entry, member, now_s);
 }
@@ -65,7 +66,7 @@ static struct server *pick(struct table *table, struct service *service, const s
     struct locality_entry *entry = locality_find(locality, flow->address);
     if (entry) {
         entry->used_s = now_s;
-        struct server *server = least_loaded(locality, table, service, entry);
+        struct server *server = least_loaded(locality, table, service, entry, now_s);
         shrink(locality, table, service, entry, now_s);
         if (server && !locality_is_overfull(table, service, server))
             return server;

@@ -5,13 +5,12 @@ static struct server *pick(struct table *table, struct service *service, const s
                            uint32_t now_s)
 {
     (void)flow;
-    (void)now_s;
     struct server *least = NULL;
 
     for (struct server *server = scheduler_first(table, service); server;
          server = scheduler_next(table, server))
-        if (server_is_eligible(server) &&
-            (!least || scheduler_load(server) < scheduler_load(least)))
+        if (server_is_eligible(server) && (!least || scheduler_load(service, server, now_s) <
+                                                         scheduler_load(service, least, now_s)))
             least = server;
     return least;
 }

@@ -69,17 +69,28 @@ static inline struct server *scheduler_next(const struct table *table, const str
     return server->next == NO_SLOT ? NULL : &table->servers[server->next];
 }
 
-/* An active connection weighs as much as 256 inactive ones. */
-static inline uint64_t scheduler_load(const struct server *server)
+/* An active connection weighs as much as 256 inactive ones. In slow start, which the kernel has
+ * not, the load of a server that has just come counts for more, so that it is nowhere near its
+ * share at first, and its share grows evenly; one with no load at all is given its first
+ * connection. */
+static inline uint64_t scheduler_load(const struct service *service, const struct server *server,
+                                      uint32_t now_s)
 {
-    return (uint64_t)server->active * 256 + server->inactive;
+    uint64_t load = (uint64_t)server->active * 256 + server->inactive;
+    uint32_t age_s = now_s - server->began_s;
+
+    if (age_s >= service->config.slow_start_s)
+        return load;
+    return load * service->config.slow_start_s / (age_s == 0 ? 1 : age_s);
 }
 
 /* Load / weight, compared without dividing: equal quotients are equal. */
-static inline bool scheduler_is_less_loaded(const struct server *server, const struct server *than)
+static inline bool scheduler_is_less_loaded(const struct service *service,
+                                            const struct server *server, const struct server *than,
+                                            uint32_t now_s)
 {
-    return scheduler_load(server) * than->config.weight <
-           scheduler_load(than) * server->config.weight;
+    return scheduler_load(service, server, now_s) * than->config.weight <
+           scheduler_load(service, than, now_s) * server->config.weight;
 }
 
 #endif

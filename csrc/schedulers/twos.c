@@ -74,7 +74,7 @@ static struct server *pick(struct table *table, struct service *service, const s
         return NULL;
     struct server *one = server_at(table, service, draw(generator, total + 1));
     struct server *other = server_at(table, service, draw(generator, total + 1));
-    return scheduler_is_less_loaded(other, one) ? other : one;
+    return scheduler_is_less_loaded(service, other, one, now_s) ? other : one;
 }
 
 const struct scheduler scheduler_twos = {

@@ -6,15 +6,13 @@ static struct server *pick(struct table *table, struct service *service, const s
                            uint32_t now_s)
 {
     (void)flow;
-    (void)now_s;
     struct server *least = NULL;
 
     for (struct server *server = scheduler_first(table, service); server;
          server = scheduler_next(table, server)) {
         if (!server_is_eligible(server))
             continue;
-        if (!least || scheduler_load(least) * server->config.weight >
-                          scheduler_load(server) * least->config.weight)
+        if (!least || scheduler_is_less_loaded(service, server, least, now_s))
             least = server;
     }
     return least;

@@ -14,6 +14,7 @@ MOST_CHANGES = 65536
 _HOST_MASK_6 = IPv6Address((1 << 128) - 1)
 _PROTOCOLS = ("tcp", "udp", "sctp", "fwm")
 _LONGEST_PERSISTENCE_S = 31 * 86400
+_LONGEST_SLOW_START_S = 3600
 _MOST_U31 = (1 << 31) - 1
 _FLAG_BITS = sum(ServiceFlag)
 
@@ -68,7 +69,7 @@ def _change(raw: Any, at: str) -> Change:
 
 
 def _service(raw: Any, at: str) -> Service:
-    fields = {"key", "scheduler", "persistent_s", "mask", "flags"}
+    fields = {"key", "scheduler", "persistent_s", "mask", "flags", "slow_start_s"}
     body = _object(raw, at, fields)
     key = _key(body.get("key"), f"{at}.key")
     persistent_s = None
@@ -84,7 +85,8 @@ def _service(raw: Any, at: str) -> Service:
     scheduler = body.get("scheduler", "wlc")
     if not isinstance(scheduler, str):
         raise Invalid(f"{at}.scheduler", "must be a scheduler's name")
-    return Service(key, scheduler, persistent_s, mask, ServiceFlag(flags))
+    slow_start_s = _number(body, at, "slow_start_s", 0, 0, _LONGEST_SLOW_START_S)
+    return Service(key, scheduler, persistent_s, mask, ServiceFlag(flags), slow_start_s)
 
 
 def _key(raw: Any, at: str) -> Key:

@@ -8,8 +8,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from .. import vlan
-from .directives import CHECK_PORTS, DIRECTIVES, DIRECTOR, Kind, Level
-from .draft import Draft, Reading, Scope, Section
+from .directives import CHECK_PORTS, DIRECTIVES, DIRECTOR, LOAD_SCHEDULERS, Kind, Level
+from .draft import Draft, Reading, Scope, Section, one_of
 from .model import (
     Alert,
     Check,
@@ -65,6 +65,8 @@ def _shared(section: Section) -> Iterator[tuple[str, object]]:
                 spare = section.spares.get(6 if row.name.endswith("6") else 4)
                 yield row.name, spare and Fallback(spare.address, spare.port or 0, spare.line)
             case _ if row.level in (Level.GLOBAL, Level.BOTH):
+                if row.ours and row.name not in section.values:
+                    continue
                 default = () if row.kind in (Kind.LIST, Kind.REPEATED) else None
                 value = scope.find(row.name)
                 yield row.name, default if value is None else value
@@ -106,6 +108,7 @@ def _virtual(section: Section, shared: Section, reading: Reading) -> Virtual:
         persistent_s=scope.number("persistent"),
         netmask=_netmask(scope, reading),
         one_packet=scope.flag("ops") and protocol == "udp",
+        slow_start_s=scope.count("slow_start"),
         check=_check(scope, port, reading),
         fallback=_fallback(section, shared, port),
         fallback_command=scope.text("fallbackcommand") or None,
@@ -244,6 +247,12 @@ def _hold_together(virtual: Virtual, reading: Reading) -> None:
         )
     if virtual.netmask is not None and virtual.persistent_s is None:
         reading.note("netmask does nothing without persistent", virtual.line_of("netmask"))
+    if virtual.scheduler not in LOAD_SCHEDULERS and "slow_start" in dict(virtual.lines):
+        reading.note(
+            f"slow_start does nothing under {virtual.scheduler}: it needs"
+            f" {one_of(LOAD_SCHEDULERS)}",
+            virtual.line_of("slow_start"),
+        )
     if virtual.real and not any(real.weight for real in virtual.real):
         reading.note(
             f"all real servers of {virtual.name} have weight 0: it serves nobody", virtual.line

@@ -67,6 +67,8 @@ class Directive:
     exact: bool = False
     """True where ldirectord refuses anything after the value, even a blank."""
     any_case: bool = False
+    ours: bool = False
+    """True for what ldirectord has not: it refuses a file with it."""
 
 
 CHECK_PORTS: Mapping[str, int] = MappingProxyType(
@@ -95,6 +97,8 @@ CHECK_PORTS: Mapping[str, int] = MappingProxyType(
 """A service's usual port. Backwards it says which service a virtual's port stands for."""
 
 SERVICES = (*sorted([*CHECK_PORTS, "simpletcp"]), "none")
+LOAD_SCHEDULERS = ("wlc", "lc", "lblc", "lblcr", "twos")
+"""Those that look at how much a server has to do, in the measure of kernel IPVS's wlc."""
 CHECK_TYPES = ("negotiate", "connect", "ping", "on", "off", "external", "external-perl")
 ALERT_STATES = ("all", "none", "starting", "running", "stopping", "reloading")
 
@@ -109,6 +113,21 @@ def _flag(name: str, level: Level, help: str, *, default: bool) -> Directive:
 
 def _server(name: str, level: Level, help: str, *, exact: bool = False) -> Directive:
     return Directive(name, level, Kind.SERVER, help, quotes=_REFUSED, exact=exact)
+
+
+def _ours(
+    name: str,
+    level: Level,
+    kind: Kind,
+    help: str,
+    default: Value | None = None,
+    *,
+    low: int = 1,
+    high: int = LARGEST,
+    choices: tuple[str, ...] = (),
+) -> Directive:
+    """A directive that ldirectord has not."""
+    return Directive(name, level, kind, help, default, low, high, choices, any_case=True, ours=True)
 
 
 def _tuning(name: str, help: str, default: int = 0, *, high: int = 1) -> Directive:
@@ -137,6 +156,16 @@ DIRECTIVES: tuple[Directive, ...] = (
         choices=("tcp", "udp", "fwm"),
     ),
     Directive("scheduler", _V, Kind.LETTERS, "How a real server is picked.", "wrr"),
+    _ours(
+        "slow_start",
+        _B,
+        _NUMBER,
+        "Seconds in which a server that comes or comes back reaches its share under"
+        f" {', '.join(LOAD_SCHEDULERS)}; 0: at once.",
+        0,
+        low=0,
+        high=3600,
+    ),
     Directive("schedflags", _V, Kind.WORD, "Flags of the scheduler, as after ipvsadm -b."),
     Directive(
         "persistent",

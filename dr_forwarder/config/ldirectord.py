@@ -159,6 +159,8 @@ def _take_in_block(block: Section, line: _Line, reading: Reading) -> None:
 def _take(section: Section, statement: _Statement, line: _Line, reading: Reading) -> None:
     """Put one directive into its section."""
     row = _row(statement.name, line, reading)
+    if row.ours:
+        reading.note_strict(f"{row.name} is not a directive of ldirectord", line.number)
     if row.exact or (row.kind in _WHOLE_LINE and not line.indent):
         _note_tail(row, statement, line, reading)
     if row.kind is Kind.SERVER:

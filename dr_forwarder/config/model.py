@@ -133,6 +133,8 @@ class Virtual:
     netmask: str | None = None
     """As written: a dotted quad, or an IPv6 prefix length."""
     one_packet: bool = False
+    slow_start_s: int = 0
+    """In which a server that comes reaches its share, where load decides; 0: at once."""
     check: Check = field(default_factory=Check)
     fallback: Fallback | None = None
     fallback_command: str | None = None
