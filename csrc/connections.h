@@ -14,7 +14,7 @@
 
 enum {
     NO_CONNECTION = 0, /* entry 0 is never used */
-    WHEEL_TICKS = 16, /* a wheel slot: 0.27 s */
+    WHEEL_TICKS = 16,  /* a wheel slot: 0.27 s */
     WHEEL_SLOTS = 4096,
 };
 

@@ -6,7 +6,7 @@
 
 enum {
     MAGIC = 0x44724664, /* "DrFd" */
-    FORMAT = 4,         /* of everything below; raised with any change of layout or meaning */
+    FORMAT = 5,         /* of everything below; raised with any change of layout or meaning */
     ALIGNMENT = 64,
 };
 
