@@ -9,4 +9,9 @@ Address = IPv4Address | IPv6Address
 
 def endpoint(address: Address, port: int) -> str:
     """``address:port`` as ipvsadm writes it, IPv6 in brackets."""
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+    return f"{bracketed(address)}:{port}"
+
+
+def bracketed(address: Address) -> str:
+    """An address as it stands before a port: IPv6 in brackets."""
+    return f"[{address}]" if address.version == 6 else str(address)

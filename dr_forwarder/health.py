@@ -9,7 +9,7 @@ from dr_forwarder.config.model import Check, CheckType
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Down after `failure_count` failures in a row, up again after one success.
+    """Down after `failure_count` failures in a row, up again after `rise_count` successes.
 
     A server is unknown until its first result, which decides alone: failures are only forgiven
     to a server that has worked.
@@ -19,11 +19,18 @@ class Health:
     """None: not checked yet, and so not to be given traffic."""
     failures: int = 0
     """In a row; more than 0 while still up is what ldirectord calls a soft failure."""
+    successes: int = 0
+    """In a row, of a server that is still down."""
     reason: str = "not checked yet"
 
-    def after(self, passed: bool, reason: str, *, failure_count: int) -> Health:
+    def after(
+        self, passed: bool, reason: str, *, failure_count: int, rise_count: int = 1
+    ) -> Health:
         """The health one result later; the caller compares ``up`` to see a transition."""
         if passed:
+            successes = self.successes + 1
+            if self.up is False and successes < rise_count:
+                return Health(up=False, successes=successes, reason=reason)
             return Health(up=True, reason=reason)
         failures = self.failures + 1
         forgiven = self.up is True and failures < failure_count

@@ -35,7 +35,12 @@ class Watch:
         before = self._health.get(what)
         if before is None:
             return False
-        after = before.after(result.passed, result.reason, failure_count=what.check.failure_count)
+        after = before.after(
+            result.passed,
+            result.reason,
+            failure_count=what.check.failure_count,
+            rise_count=what.check.rise_count,
+        )
         self._health[what] = after
         self._tell(what, before, after)
         return after.up != before.up

@@ -124,10 +124,6 @@ WITHOUT_A_SERVER = [
     pytest.param({"type": CheckType.ON}, True, "not checked", id="on"),
     pytest.param({"type": CheckType.OFF}, False, "checktype=off", id="off"),
     pytest.param({"service": "none"}, True, "not checked", id="service none"),
-    pytest.param({"service": "smtp"}, True, "service smtp is not checked yet", id="smtp"),
-    pytest.param(
-        {"type": CheckType.EXTERNAL}, True, "checktype external is not checked yet", id="external"
-    ),
     pytest.param(
         {"type": CheckType.CONNECT}, False, "no port to connect to: set checkport", id="no port"
     ),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
-from dr_forwarder.checks import connect, http, ping
+from dr_forwarder.checks import connect, external, ping
 from dr_forwarder.checks.model import CheckError, Family, Result, Target, os_reason, target
 from dr_forwarder.config.model import CheckType
 
@@ -56,8 +57,17 @@ def _family(target: Target, kind: CheckType) -> Family:
     if kind is CheckType.CONNECT and target.protocol == "udp":
         return _pass if target.check.type is CheckType.COMBINED else ping.check
     if kind in (CheckType.NEGOTIATE, CheckType.COMBINED):
-        return _SERVICES.get(target.check.service, _not_yet)
+        return _service(target.check.service)
     return _KINDS[kind]
+
+
+def _service(service: str) -> Family:
+    """The module of a service, imported when it is first checked: so are the libraries."""
+    module = _MODULES.get(service)
+    if module is None:
+        return _pass
+    family: Family = importlib.import_module(f"{__name__}.{module}").check
+    return family
 
 
 def _limit_s(target: Target, family: Family) -> float:
@@ -65,7 +75,7 @@ def _limit_s(target: Target, family: Family) -> float:
     if family is ping.check:
         # ldirectord's checktimeout is for one try.
         return check.check_timeout_s * check.ping_count
-    if family is connect.check:
+    if family in (connect.check, external.check) or check.service in _AS_CONNECT:
         return check.check_timeout_s
     return check.negotiate_timeout_s
 
@@ -78,27 +88,40 @@ async def _off(target: Target) -> str:
     raise CheckError("checktype=off")
 
 
-async def _not_yet(target: Target) -> str:
-    """Everything that cannot be checked yet passes; the configuration gives notice of it."""
-    check = target.check
-    if check.type in (CheckType.EXTERNAL, CheckType.EXTERNAL_PERL):
-        return f"checktype {check.type.value} is not checked yet"
-    return f"service {check.service} is not checked yet"
-
-
-_SERVICES: Final[dict[str, Family]] = {
-    "http": http.check,
-    "https": http.check,
-    "none": _pass,
+_MODULES: Final = {
+    "dns": "dns",
+    "ftp": "ftp",
+    "http": "http",
+    "http_proxy": "http",
+    "https": "http",
+    "imap": "mail",
+    "imaps": "mail",
+    "ldap": "ldap",
+    "ldaps": "ldap",
+    "mysql": "sql",
+    "nntp": "nntp",
+    "oracle": "sql",
+    "pgsql": "sql",
+    "pop": "mail",
+    "pops": "mail",
+    "radius": "radius",
+    "simpletcp": "simpletcp",
+    "sip": "sip",
+    "smtp": "smtp",
+    "submission": "smtp",
 }
+"""Which module checks a service; none is not checked at all."""
+
+_AS_CONNECT: Final = frozenset({"ldap", "ldaps", "radius"})
+"""Services that ldirectord gives checktimeout, not negotiatetimeout."""
 
 _KINDS: Final[dict[CheckType, Family]] = {
     CheckType.CONNECT: connect.check,
     CheckType.PING: ping.check,
     CheckType.ON: _pass,
     CheckType.OFF: _off,
-    CheckType.EXTERNAL: _not_yet,
-    CheckType.EXTERNAL_PERL: _not_yet,
+    CheckType.EXTERNAL: external.check,
+    CheckType.EXTERNAL_PERL: external.check,
 }
 
 

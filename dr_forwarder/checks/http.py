@@ -1,12 +1,13 @@
-"""HTTP and HTTPS: fetch a page from the real server and look at its status and text.
+"""HTTP, HTTPS and HTTP proxies: fetch a page by the real server, look at its status and text.
 
 Unlike ldirectord's, a check never leaves the real server: the connection always goes to its
-address, and a redirect to any other name is a failure that says where to. Certificates are not
-verified: most real servers have one for the service's name, not for their address.
+address, and a redirect to any other name is a failure that says where to. Through a proxy it may
+lead anywhere: the proxy goes there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import ssl
 from typing import Final
@@ -15,6 +16,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from dr_forwarder.checks import receive, tls
 from dr_forwarder.checks.model import CheckError, Target, os_reason
 from dr_forwarder.config.model import endpoint
 
@@ -28,31 +30,26 @@ _HOST_NAME: Final = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*", re.ASCII)
 
 async def check(target: Target) -> str:
     """Passes when the final status is 2xx and `receive`, if any, is found in the body."""
-    wanted = _pattern(target)
+    if target.check.receive and target.check.http_method == "HEAD":
+        raise CheckError("httpmethod=HEAD brings no body to look for receive in")
     page = _page(target)
-    ours = _names(target, page)
-    async with _session() as session:
+    ours = None if _is_proxy(target) else _names(target, page)
+    async with _session(target) as session:
         for _ in range(_REDIRECTS + 1):
             try:
-                found = await _get(session, target, page, wanted)
+                found = await _get(session, target, page)
             except aiohttp.ClientError as error:
                 raise CheckError(_reason(error)) from error
             if isinstance(found, str):
                 return found
-            if found.host not in ours:
+            if ours is not None and found.host not in ours:
                 raise CheckError(f"redirected to another server: {found}")
             page = found
     raise CheckError(f"more than {_REDIRECTS} redirects, the last to {page}")
 
 
-def _pattern(target: Target) -> re.Pattern[str]:
-    check = target.check
-    if check.receive and check.http_method == "HEAD":
-        raise CheckError("httpmethod=HEAD brings no body to look for receive in")
-    try:
-        return re.compile(check.receive)
-    except re.error as error:
-        raise CheckError(f"receive is not a regular expression: {error}") from error
+def _is_proxy(target: Target) -> bool:
+    return target.check.service == "http_proxy"
 
 
 def _page(target: Target) -> URL:
@@ -62,6 +59,8 @@ def _page(target: Target) -> URL:
     # Whoever read the configuration may have put a slash before a whole URL.
     whole = request.removeprefix("/")
     try:
+        if _is_proxy(target):
+            return _page_behind(whole)
         if whole.startswith(f"{service}://"):
             url = URL(whole, encoded=True)
             return url if url.explicit_port else url.with_port(target.port)
@@ -71,16 +70,23 @@ def _page(target: Target) -> URL:
         raise CheckError(f"request is not a URL: {error}") from error
 
 
+def _page_behind(whole: str) -> URL:
+    url = URL(whole, encoded=True)
+    if url.scheme not in ("http", "https") or not url.host:
+        raise CheckError('http_proxy needs a whole URL: request="http://example.com/"')
+    return url
+
+
 def _names(target: Target, page: URL) -> frozenset[str | None]:
     """The names a redirect may use for this very server."""
     virtual_host = target.check.virtual_host or ""
     return frozenset({page.host, str(target.address), _without_port(virtual_host).lower()})
 
 
-def _session() -> aiohttp.ClientSession:
+def _session(target: Target) -> aiohttp.ClientSession:
     """New for every check (20 us): nothing of one check can linger into the next."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True, limit=0, ssl=False),
+        connector=aiohttp.TCPConnector(force_close=True, limit=0, ssl=tls.context(target.check)),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         skip_auto_headers=["Accept-Encoding"],
@@ -88,24 +94,32 @@ def _session() -> aiohttp.ClientSession:
     )
 
 
-async def _get(
-    session: aiohttp.ClientSession, target: Target, page: URL, wanted: re.Pattern[str]
-) -> str | URL:
+async def _get(session: aiohttp.ClientSession, target: Target, page: URL) -> str | URL:
     """What was seen, or where the server redirects to."""
+    async with _request(session, target, page) as answer:
+        location = answer.headers.get("Location")
+        if answer.status in _REDIRECT_STATUS and location:
+            return _join(page, location)
+        return await _judge(answer, target)
+
+
+def _request(
+    session: aiohttp.ClientSession, target: Target, page: URL
+) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    method = target.check.http_method
+    if _is_proxy(target):
+        proxy = URL(f"http://{endpoint(target.address, target.port)}")
+        return session.request(method, page, proxy=proxy, allow_redirects=False)
     host = target.check.virtual_host or ""
-    name = _without_port(host)
-    async with session.request(
-        target.check.http_method,
+    name = target.check.sni or _without_port(host)
+    return session.request(
+        method,
         page.with_host(str(target.address)),
         # Without a virtualhost the bare address: ldirectord never writes the port.
         headers={"Host": host or page.host_subcomponent or ""},
         allow_redirects=False,
         server_hostname=name if _HOST_NAME.fullmatch(name) else None,
-    ) as answer:
-        location = answer.headers.get("Location")
-        if answer.status in _REDIRECT_STATUS and location:
-            return _join(page, location)
-        return await _judge(answer, wanted)
+    )
 
 
 def _without_port(host: str) -> str:
@@ -122,15 +136,13 @@ def _join(here: URL, location: str) -> URL:
     return there
 
 
-async def _judge(answer: aiohttp.ClientResponse, wanted: re.Pattern[str]) -> str:
+async def _judge(answer: aiohttp.ClientResponse, target: Target) -> str:
     status = f"HTTP {answer.status} {answer.reason}"
     if not 200 <= answer.status < 300:
         raise CheckError(status)
     body = await _body(answer)
-    # The one step no time limit can end: a pattern that backtracks for ever.
-    if not wanted.search(_text(body, answer.charset)):
-        first = "the first MiB of the " if len(body) >= _BODY_BYTES else ""
-        raise CheckError(f"{first}body lacks /{wanted.pattern}/")
+    where = "the first MiB of the body" if len(body) >= _BODY_BYTES else "body"
+    await receive.require(target, _text(body, answer.charset), where=where)
     return status
 
 
@@ -156,7 +168,7 @@ def _reason(error: aiohttp.ClientError) -> str:
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
             cause = error.__cause__
-            return f"TLS: {cause.reason or cause}" if isinstance(cause, ssl.SSLError) else "TLS"
+            return os_reason(cause) if isinstance(cause, ssl.SSLError) else "TLS"
         case aiohttp.ServerDisconnectedError():
             return "connection closed without an answer"
         case aiohttp.ClientPayloadError():

@@ -6,11 +6,12 @@ Two real servers with equal targets are one check, whatever virtual services the
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from dr_forwarder.config.directives import CHECK_PORTS
-from dr_forwarder.config.model import Address, Check, Real, Virtual, endpoint
+from dr_forwarder.config.model import Address, Check, CheckType, Real, Virtual, bracketed, endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Target:
     """Where the check goes; 0 where the configuration names no port."""
     protocol: str
     check: Check
+    arguments: tuple[str, ...] = ()
+    """What an external check is told; it says the virtual service too, so each has its own."""
 
     @property
     def name(self) -> str:
@@ -58,11 +61,30 @@ def target(virtual: Virtual, real: Real) -> Target:
         virtual_host=(check.virtual_host or "").strip() or None,
     )
     port = check.port or real.port or CHECK_PORTS.get(check.service, 0) or virtual.port
-    return Target(address=real.address, port=port, protocol=virtual.protocol, check=own)
+    external = check.type in (CheckType.EXTERNAL, CheckType.EXTERNAL_PERL)
+    return Target(
+        address=real.address,
+        port=port,
+        protocol=virtual.protocol,
+        check=own,
+        arguments=_arguments(virtual, real) if external else (),
+    )
+
+
+def _arguments(virtual: Virtual, real: Real) -> tuple[str, str, str, str]:
+    """As ldirectord tells them: IPv6 in brackets, the real server's port and not checkport."""
+    vip = str(virtual.fwmark) if virtual.address is None else bracketed(virtual.address)
+    return vip, str(virtual.port), bracketed(real.address), str(real.port)
 
 
 def os_reason(error: OSError) -> str:
     """``connection refused``: the system's words for it, without the number."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or error}"
+    if not error.errno and isinstance(error.__cause__, OSError):
+        return os_reason(error.__cause__)
     return os.strerror(error.errno).lower() if error.errno else str(error) or type(error).__name__
 
 

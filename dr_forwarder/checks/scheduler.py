@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Protocol, Self
 
 from dr_forwarder.checks import Result, Target, run
-from dr_forwarder.config.model import CheckType
+from dr_forwarder.config.model import Check, CheckType
 from dr_forwarder.health import next_type
 
 
@@ -24,7 +25,7 @@ class Checker:
     """Runs every target at once and then each `interval_s`, until it is left or updated away.
 
     The interval is from start to start. A check that outlasts it is followed by the next one
-    right away, never overlapped. No more than `at_once` run at the same time; what waits for a
+    right away, never overlapped; `jitter` moves it by chance, drawn from `chance`. No more than `at_once` run at the same time; what waits for a
     place starts late and keeps its rhythm from there.
     """
 
@@ -36,11 +37,13 @@ class Checker:
         run: Run = run,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
+        chance: random.Random | None = None,
     ) -> None:
         self._on_result = on_result
         self._run = run
         self._sleep = sleep
         self._clock = clock
+        self._chance = chance or random.Random()
         self._places = asyncio.Semaphore(at_once)
         self._group = asyncio.TaskGroup()
         self._loops: dict[Target, asyncio.Task[None]] = {}
@@ -75,5 +78,9 @@ class Checker:
                 result = await self._run(target, kind=next_type(target.check, passes=passes))
             self._on_result(target, result)
             passes = passes + 1 if result.passed else 0
-            next_s = began_s + target.check.interval_s
+            next_s = began_s + self._interval_s(target.check)
             await self._sleep(max(0.0, next_s - self._clock()))
+
+    def _interval_s(self, check: Check) -> float:
+        most = check.jitter_percent / 100
+        return check.interval_s * (1 + self._chance.uniform(-most, most))

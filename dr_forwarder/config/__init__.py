@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from . import ldirectord, marks, names, toml
+from . import ldirectord, marks, names, needs, toml
 from .assemble import assemble
 from .draft import Reading, Resolver, ServicePorts
 from .model import (
@@ -113,7 +113,8 @@ def load_text(
         skip_unsupported=skip_unsupported,
     )
     whole = replace(config, marks=(*config.marks, *extra_marks))
-    return refuse_unsupported(whole, rules_later=rules_later)
+    supported = refuse_unsupported(whole, rules_later=rules_later)
+    return needs.hold(supported, needs.Host(names.installed, names.unreadable))
 
 
 def parse_text(

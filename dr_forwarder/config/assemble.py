@@ -186,6 +186,12 @@ def _check(scope: Scope, port: int, reading: Reading) -> Check:
         interval_s=scope.count("checkinterval"),
         ping_count=scope.count("checkcount"),
         failure_count=scope.count("failurecount"),
+        rise_count=scope.count("risecount"),
+        jitter_percent=scope.count("jitter"),
+        verify_cert=scope.flag("verify_cert"),
+        ca_file=scope.text("ca_file"),
+        sni=scope.text("sni"),
+        dns_type=scope.text("dnstype"),
     )
 
 

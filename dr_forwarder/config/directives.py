@@ -100,6 +100,7 @@ SERVICES = (*sorted([*CHECK_PORTS, "simpletcp"]), "none")
 LOAD_SCHEDULERS = ("wlc", "lc", "lblc", "lblcr", "twos")
 """Those that look at how much a server has to do, in the measure of kernel IPVS's wlc."""
 CHECK_TYPES = ("negotiate", "connect", "ping", "on", "off", "external", "external-perl")
+DNS_TYPES = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
 ALERT_STATES = ("all", "none", "starting", "running", "stopping", "reloading")
 
 _G, _V, _B, _D, _R = Level.GLOBAL, Level.VIRTUAL, Level.BOTH, Level.DIRECTOR, Level.REAL
@@ -242,6 +243,31 @@ DIRECTIVES: tuple[Directive, ...] = (
     Directive("checkinterval", _B, _NUMBER, "Seconds between two checks of a server.", 10),
     Directive("checkcount", _B, _NUMBER, "Attempts of a ping check.", 1),
     Directive("failurecount", _B, _NUMBER, "Failures in a row that take a server down.", 1),
+    _ours("risecount", _B, _NUMBER, "Successes in a row that bring a server back.", 1),
+    _ours(
+        "jitter",
+        _B,
+        _NUMBER,
+        "Percent of checkinterval by which a check may be early or late, by chance.",
+        0,
+        low=0,
+        high=50,
+    ),
+    _ours("verify_cert", _B, _FLAG, "Verifies the certificates of TLS checks.", False),
+    _ours("ca_file", _B, _TEXT, "PEM file of the authorities to verify by; default: the system's."),
+    _ours(
+        "sni",
+        _V,
+        _TEXT,
+        "The name to ask for and verify in TLS; default: virtualhost, else the address.",
+    ),
+    _ours(
+        "dnstype",
+        _V,
+        _CHOICE,
+        "The record type of DNS checks; default: A, or PTR if request is an address.",
+        choices=DNS_TYPES,
+    ),
     # What happens to a server that is down, and at the end.
     _flag("quiescent", _B, "Keeps a server that is down at weight 0.", default=False),
     _flag("readdquiescent", _G, "Adds servers not yet checked at weight 0.", default=False),

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from ..endpoints import Address as Address
+from ..endpoints import bracketed as bracketed
 from ..endpoints import endpoint as endpoint
 from ..vlan import UNTAGGED, Vlan
 
@@ -102,6 +103,17 @@ class Check:
     interval_s: int = 10
     ping_count: int = 1
     failure_count: int = 1
+    # What follows is not ldirectord's.
+    rise_count: int = 1
+    jitter_percent: int = 0
+    """How much earlier or later than its interval a check may begin, by chance."""
+    verify_cert: bool = False
+    ca_file: str | None = None
+    """PEM; None: the system's certificate authorities."""
+    sni: str | None = None
+    """The name to ask for and verify in TLS; None: the virtual host, else the address."""
+    dns_type: str | None = None
+    """None: A, and PTR for an address."""
 
 
 @dataclass(frozen=True, slots=True)

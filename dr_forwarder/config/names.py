@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 from ipaddress import ip_address
@@ -19,6 +20,20 @@ def resolve(host: str, family: int) -> Address:
 def service_port(name: str, protocol: str) -> int:
     """Give the port of a name in /etc/services, for one protocol or (empty) for any."""
     return socket.getservbyname(name, protocol) if protocol else socket.getservbyname(name)
+
+
+def installed(module: str) -> bool:
+    """Say whether a Python library is there, without importing it."""
+    return importlib.util.find_spec(module) is not None
+
+
+def unreadable(path: str) -> str:
+    """Say why a file cannot be read; nothing if it can."""
+    try:
+        with open(path, "rb"):
+            return ""
+    except OSError as error:
+        return (error.strerror or "").lower()
 
 
 def host_name() -> str:

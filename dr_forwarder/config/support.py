@@ -11,8 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from .. import flags
-from .directives import CHECK_PORTS
-from .model import CheckType, Config, ConfigError, Notice, Virtual
+from .model import Config, ConfigError, Notice, Virtual
 
 SCHEDULERS: Final[tuple[str, ...]] = (
     *("rr", "wrr", "lc", "wlc", "sed", "nq", "sh", "dh", "mh", "fo", "ovf"),
@@ -28,16 +27,6 @@ _FOREGROUND = "the director always stays in the foreground and needs no second p
 
 NOT_YET: Final[Mapping[str, str]] = MappingProxyType(
     {
-        **{
-            f"service={service}": f"service {service} is not checked yet:"
-            " its servers count as up without a check"
-            for service in sorted({*CHECK_PORTS, "simpletcp"} - {"http", "https"})
-        },
-        **{
-            f"checktype={kind}": f"checktype {kind} is not checked yet:"
-            " its servers count as up without a check"
-            for kind in ("external", "external-perl")
-        },
         "autoreload": "the file is not watched yet: send SIGHUP to read it again",
         "callback": "callback is not run yet",
         "cleanstop=no": "cleanstop=no cannot be had: nothing is forwarded while no director runs;"
@@ -121,6 +110,3 @@ def _used(config: Config) -> Iterator[tuple[str, int]]:
         yield from virtual.lines
         if not virtual.clean_stop:
             yield "cleanstop=no", virtual.line_of("cleanstop") or config.line_of("cleanstop")
-        yield f"checktype={virtual.check.type.value}", virtual.line_of("checktype")
-        if virtual.check.type in (CheckType.NEGOTIATE, CheckType.COMBINED):
-            yield f"service={virtual.check.service}", virtual.line_of("service")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import warnings
 
 from .. import vlan
 from .directives import Directive, Kind, Quotes, Value
 from .draft import Reading, meant, one_of, short, shown
+from .patterns import compiled
 
 _DIGITS = re.compile(r"[0-9]+")
 _LETTERS = re.compile(r"[a-z]+")
@@ -100,12 +100,10 @@ def checked(row: Directive, value: Value, reading: Reading, line: int) -> Value:
 
 
 def check_pattern(name: str, pattern: str, reading: Reading, line: int) -> None:
-    """Refuse what is no regular expression of Python's ``re``."""
+    """Refuse what is no regular expression."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
+        compiled(pattern)
+    except ValueError as error:
         raise reading.error(
             f"{name} is not a regular expression ({error}): put \\ before a character that is"
             " to be found as it is",
@@ -199,7 +197,7 @@ def _letters(row: Directive, text: str, reading: Reading, line: int) -> str:
 
 def _choice(row: Directive, value: str, reading: Reading, line: int) -> str:
     for choice in row.choices:
-        if value == choice or (row.any_case and value.upper() == choice):
+        if value == choice or (row.any_case and value.upper() == choice.upper()):
             return choice
     words = [word for word in row.choices if word != "fwm"]
     extra = [*words, "a number"] if row.kind is Kind.CHECKTYPE else words

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..checks.model import target
-from ..config.model import Address, CheckType, Config, Fallback, Real, Virtual, endpoint
+from ..config.model import Address, CheckType, Config, Fallback, Real, Virtual, bracketed, endpoint
 
 _PROTOCOL_OPTIONS = {"tcp": "-t", "udp": "-u", "fwm": "-f", "sctp": "--sctp-service"}
 
@@ -50,7 +50,7 @@ def _virtual(virtual: Virtual) -> dict[str, Any]:
     check, alert = virtual.check, virtual.alert
     return {
         "protocol": virtual.protocol,
-        "server": None if virtual.address is None else _host(virtual.address),
+        "server": None if virtual.address is None else bracketed(virtual.address),
         "port": virtual.port,
         "fwm": virtual.fwmark or None,
         "ipv6": virtual.ipv6,
@@ -96,13 +96,13 @@ def _virtual(virtual: Virtual) -> dict[str, Any]:
 def _fallback(fallback: Fallback | None) -> dict[str, Any] | None:
     if fallback is None:
         return None
-    return {"server": _host(fallback.address), "port": fallback.port, "forward": "gate"}
+    return {"server": bracketed(fallback.address), "port": fallback.port, "forward": "gate"}
 
 
 def _real(virtual: Virtual, real: Real) -> dict[str, Any]:
     asked = target(virtual, real)
     return {
-        "server": _host(real.address),
+        "server": bracketed(real.address),
         "port": real.port,
         "forward": "gate",
         "weight": real.weight,
@@ -119,7 +119,3 @@ def _url(service: str, request: str, address: Address, port: int) -> str:
     if not request.startswith("/"):
         return request
     return f"{service}://{endpoint(address, port)}{request}"
-
-
-def _host(address: Address) -> str:
-    return f"[{address}]" if address.version == 6 else str(address)

@@ -1,0 +1,46 @@
+"""Datagram: ask one real server over UDP until it answers. Knows no protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import TypeVar
+
+from dr_forwarder.checks.model import CheckError, Target
+
+_ROOM_BYTES = 64 * 1024
+
+Answer = TypeVar("Answer")
+
+
+async def ask(
+    target: Target, question: bytes, *, every_s: float, judge: Callable[[bytes], Answer | None]
+) -> Answer:
+    """Sends until `judge` makes something of a datagram; None means wait for another.
+
+    The question is sent again after `every_s`, for UDP loses datagrams. Only what comes from
+    the server's own address and port is looked at.
+    """
+    if not target.port:
+        raise CheckError("no port to ask: set checkport")
+    loop = asyncio.get_running_loop()
+    family = socket.AF_INET6 if target.address.version == 6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.connect((str(target.address), target.port))
+        while True:
+            await loop.sock_sendall(sock, question)
+            try:
+                async with asyncio.timeout(every_s):
+                    return await _answer(sock, judge)
+            except TimeoutError as error:
+                if error.errno:
+                    raise
+
+
+async def _answer(sock: socket.socket, judge: Callable[[bytes], Answer | None]) -> Answer:
+    while True:
+        answer = judge(await asyncio.get_running_loop().sock_recv(sock, _ROOM_BYTES))
+        if answer is not None:
+            return answer

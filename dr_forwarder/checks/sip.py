@@ -1,0 +1,70 @@
+"""SIP (RFC 3261): an OPTIONS request, over UDP or, with protocol=tcp, TCP."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+from dr_forwarder.checks import datagram
+from dr_forwarder.checks.dialogue import dialogue
+from dr_forwarder.checks.model import CheckError, Target
+from dr_forwarder.config.model import endpoint
+
+_AGAIN_S: Final = 0.5
+"""T1 of section 17.1.1.1."""
+_MAGIC: Final = "z9hG4bK"
+"""What a branch begins with, section 8.1.1.7."""
+
+
+async def check(target: Target) -> str:
+    """Passes when the final answer is a 200."""
+    if target.protocol == "tcp":
+        return await _over_tcp(target)
+    question = _options(target, "UDP").encode()
+    return await datagram.ask(target, question, every_s=_AGAIN_S, judge=_judge)
+
+
+async def _over_tcp(target: Target) -> str:
+    async with dialogue(target) as server:
+        await server.send(_options(target, "TCP").encode())
+        while True:
+            # Header lines of a provisional answer, and the blank line after them, say nothing.
+            line = await server.hear()
+            if line.startswith("SIP/") and (seen := _judge(line.encode())):
+                return seen
+            if not line.startswith("SIP/") and ":" not in line and line.strip():
+                raise CheckError(f"answered {line!r}")
+
+
+def _options(target: Target, transport: str) -> str:
+    user = target.check.login or "nobody"
+    place = endpoint(target.address, target.port)
+    token = secrets.token_hex(8)
+    lines = (
+        f"OPTIONS sip:{user} SIP/2.0",
+        f"Via: SIP/2.0/{transport} {place};branch={_MAGIC}{token};rport",
+        "Max-Forwards: 70",
+        f"To: <sip:{user}>",
+        f"From: <sip:{user}>;tag={token}",
+        f"Call-ID: {secrets.token_hex(16)}",
+        "CSeq: 1 OPTIONS",
+        f"Contact: <sip:{user}>",
+        "Accept: application/sdp",
+        "Content-Length: 0",
+        "",
+        "",
+    )
+    return "\r\n".join(lines)
+
+
+def _judge(answer: bytes) -> str | None:
+    """What a message says; None for one that only says to wait."""
+    first = answer.split(b"\r\n", 1)[0].split(b"\n", 1)[0].decode("utf-8", "replace")
+    version, _, status = first.partition(" ")
+    if version != "SIP/2.0":
+        raise CheckError(f"answered {first!r}")
+    if status.startswith("1"):
+        return None
+    if status.split(" ")[0] != "200":
+        raise CheckError(first)
+    return first

@@ -1,0 +1,95 @@
+"""SQL: MySQL, PostgreSQL and Oracle. Log in, run `request`, and see whether a row comes.
+
+Each library speaks asyncio itself, so a server that hangs holds no thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dr_forwarder.checks.model import CheckError, Target
+
+
+async def check(target: Target) -> str:
+    """Passes when there is at least one row."""
+    query = target.check.request.removeprefix("/")
+    if not query or not target.check.login:
+        raise CheckError(f"service={target.check.service} needs a login and a request")
+    match target.check.service:
+        case "mysql":
+            row = await _mysql(target, query)
+        case "pgsql":
+            row = await _pgsql(target, query)
+        case _:
+            row = await _oracle(target, query)
+    if row is None:
+        raise CheckError("the request brought no row")
+    return "the request brought a row"
+
+
+async def _mysql(target: Target, query: str) -> Any:
+    import aiomysql
+
+    connection = aiomysql.Connection(
+        host=str(target.address),
+        port=target.port,
+        user=target.check.login,
+        password=target.check.password,
+        db=target.check.database or None,
+    )
+    try:
+        # Connects; unlike connect() it leaves nothing open when it is cancelled.
+        await connection.ping()
+        # Unbuffered: of a large result no more than one row is read.
+        cursor = await connection.cursor(aiomysql.SSCursor)
+        await cursor.execute(query)
+        row = await cursor.fetchone()
+    except aiomysql.MySQLError as error:
+        raise _cause(error, str(error.args[-1]) if error.args else "") from error
+    finally:
+        connection.close()
+    return row
+
+
+async def _pgsql(target: Target, query: str) -> Any:
+    import asyncpg
+
+    try:
+        connection = await asyncpg.connect(
+            host=str(target.address),
+            port=target.port,
+            user=target.check.login,
+            password=target.check.password or None,
+            database=target.check.database or None,
+            timeout=None,
+        )
+        try:
+            return await connection.fetchrow(query)
+        finally:
+            connection.terminate()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise _cause(error, str(error)) from error
+
+
+async def _oracle(target: Target, query: str) -> Any:
+    import oracledb
+
+    try:
+        connection = await oracledb.connect_async(
+            user=target.check.login,
+            password=target.check.password,
+            host=str(target.address),
+            port=target.port,
+            sid=target.check.database,
+            tcp_connect_timeout=target.check.negotiate_timeout_s,
+        )
+        async with connection:
+            return await connection.fetchone(query)
+    except oracledb.Error as error:
+        raise _cause(error, str(error)) from error
+
+
+def _cause(error: BaseException, text: str) -> Exception:
+    """The system's own error, if that is what the library wrapped."""
+    cause = error.__cause__
+    return cause if isinstance(cause, OSError) else CheckError(text or type(error).__name__)
