@@ -144,7 +144,7 @@ def test_the_connects_of_a_combined_udp_check_pass() -> None:
 def test_a_bug_in_a_check_is_a_failure_and_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(http, "_pattern", lambda _: 1 // 0)
+    monkeypatch.setattr(http, "_page", lambda _: 1 // 0)
     result = asyncio.run(run(http_target(1)))
     assert not result.passed
     assert result.reason.startswith("ZeroDivisionError")

@@ -167,6 +167,13 @@ IN_BLOCK = [
     ("checkcount=3", "check.ping_count", 3),
     ("failurecount=4", "check.failure_count", 4),
     ("checkinterval=7", "check.interval_s", 7),
+    ("risecount=2", "check.rise_count", 2),
+    ("jitter=10", "check.jitter_percent", 10),
+    ("verify_cert=yes", "check.verify_cert", True),
+    ("ca_file=/etc/ours.pem", "check.ca_file", "/etc/ours.pem"),
+    ("sni=www.example.com", "check.sni", "www.example.com"),
+    ("dnstype=aaaa", "check.dns_type", "AAAA"),
+    ("slow_start=30", "slow_start_s", 30),
     ("quiescent=yes", "quiescent", True),
     ("", "quiescent", False),
     ("cleanstop=no", "clean_stop", False),
@@ -591,11 +598,6 @@ def test_what_is_not_done_yet_is_told_once(what: str) -> None:
     (notice,) = [notice for notice in accept(text).notices if notice.reason == NOT_YET[what]]
     assert notice.line in where
     assert not notice.strict
-
-
-def test_a_service_that_is_not_asked_for_is_not_told_of() -> None:
-    assert accept("virtual=10.0.0.1:25\n    checktype=connect\n").notices == ()
-    assert [notice.line for notice in accept("virtual=10.0.0.1:25\n\n").notices] == [1]
 
 
 def test_what_is_switched_off_is_not_told_of() -> None:

@@ -126,7 +126,7 @@ def test_everything_is_said_with_its_defaults_resolved() -> None:
 def test_every_directive_of_ldirectord_is_said() -> None:
     said = in_terms(parse(WHOLE))
     opening = {"virtual", "virtual6", "real6", "fallback6", "load"}
-    for row in DIRECTIVES:
+    for row in (row for row in DIRECTIVES if not row.ours):
         if row.level is not Level.VIRTUAL:
             assert row.name in said["globals"]
         if row.level is not Level.GLOBAL and row.name not in opening:

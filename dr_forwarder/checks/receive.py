@@ -22,8 +22,11 @@ async def require(target: Target, text: str, *, where: str) -> None:
 
 
 async def found(receive: str, text: str) -> bool:
-    """Raises CheckError when it takes too long to tell."""
-    pattern = compiled(receive)
+    """Raises CheckError when it takes too long to tell, or is no regular expression."""
+    try:
+        pattern = compiled(receive)
+    except ValueError as error:
+        raise CheckError(f"receive is not a regular expression: {error}") from error
     try:
         return pattern.search(text, timeout=_AT_ONCE_S) is not None
     except TimeoutError:

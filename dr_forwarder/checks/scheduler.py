@@ -25,8 +25,9 @@ class Checker:
     """Runs every target at once and then each `interval_s`, until it is left or updated away.
 
     The interval is from start to start. A check that outlasts it is followed by the next one
-    right away, never overlapped; `jitter` moves it by chance, drawn from `chance`. No more than `at_once` run at the same time; what waits for a
-    place starts late and keeps its rhythm from there.
+    right away, never overlapped; `jitter` moves it by chance, drawn from `chance`. No more than
+    `at_once` run at the same time; what waits for a place starts late and keeps its rhythm from
+    there.
     """
 
     def __init__(

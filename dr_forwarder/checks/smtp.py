@@ -30,16 +30,16 @@ async def check(target: Target) -> str:
         await server.quit()
     except aiosmtplib.SMTPResponseException as error:
         raise CheckError(f"answered {error.code} {error.message}") from error
-    except aiosmtplib.SMTPServerDisconnected as error:
-        raise CheckError("connection closed without an answer") from error
-    except aiosmtplib.SMTPConnectError as error:
-        raise _cause(error) from error
+    except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPConnectError) as error:
+        raise _reason(error) from None
     finally:
         server.close()
     return f"{answer.code} {answer.message}"
 
 
-def _cause(error: Exception) -> Exception:
-    """The system's own error, if that is what the library wrapped."""
+def _reason(error: aiosmtplib.SMTPException) -> Exception:
+    """The system's own error, if that is what the library wrapped; its own are OSErrors too."""
     cause = error.__cause__ or error.__context__
-    return cause if isinstance(cause, OSError) else CheckError(str(error))
+    if isinstance(cause, OSError) and not isinstance(cause, aiosmtplib.SMTPException):
+        return cause
+    return CheckError("connection closed without an answer")

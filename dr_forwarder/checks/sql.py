@@ -45,7 +45,7 @@ async def _mysql(target: Target, query: str) -> Any:
         await cursor.execute(query)
         row = await cursor.fetchone()
     except aiomysql.MySQLError as error:
-        raise _cause(error, str(error.args[-1]) if error.args else "") from error
+        raise _cause(error, str(error.args[-1]) if error.args else "") from None
     finally:
         connection.close()
     return row
@@ -68,7 +68,7 @@ async def _pgsql(target: Target, query: str) -> Any:
         finally:
             connection.terminate()
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise _cause(error, str(error)) from error
+        raise _cause(error, str(error)) from None
 
 
 async def _oracle(target: Target, query: str) -> Any:
@@ -86,7 +86,7 @@ async def _oracle(target: Target, query: str) -> Any:
         async with connection:
             return await connection.fetchone(query)
     except oracledb.Error as error:
-        raise _cause(error, str(error)) from error
+        raise _cause(error, str(error)) from None
 
 
 def _cause(error: BaseException, text: str) -> Exception:
