@@ -192,7 +192,7 @@ def test_the_timeouts_come_back_as_a_tuple(tmp_path: Path, client: Client) -> No
 
 def test_health_names_service_server_and_reason(tmp_path: Path, client: Client) -> None:
     """The server is named with the port that is checked."""
-    unknown = {"up": None, "failures": 0, "reason": "not checked yet"}
+    unknown = {"up": None, "failures": 0, "successes": 0, "reason": "not checked yet"}
     assert while_serving(tmp_path, lambda: client.get("health")) == [
         {"virtual": "10.9.0.100:80", "server": "10.9.0.11:8080", **unknown},
         {
@@ -200,6 +200,7 @@ def test_health_names_service_server_and_reason(tmp_path: Path, client: Client) 
             "server": "10.9.0.12:80",
             "up": True,
             "failures": 0,
+            "successes": 0,
             "reason": "HTTP 200 OK",
         },
     ]
