@@ -83,7 +83,7 @@ static bool is_solicitation_for_vip(const struct table *table, const uint8_t *fr
 {
     const uint8_t *ip = frame + packet->network;
     const uint8_t *message = frame + packet->transport;
-    size_t length = packet->network + packet->ip_length - packet->transport;
+    size_t length = packet_payload(packet);
 
     return packet->transport == packet->network + IPV6_HEADER && ip[7] == HOP_LIMIT &&
            length >= OPTION && message[1] == 0 && icmp6_checksum(ip, message, length) == 0 &&

@@ -92,7 +92,8 @@ struct dr_limits {
     uint32_t services;
     uint32_t servers; /* at most 65,534 */
     uint32_t connections;
-    uint64_t seed;  /* of the connection hash, against chosen collisions */
+    uint32_t fragments; /* that may wait for the first of their packet; not part of the state */
+    uint64_t seed;      /* of the connection hash, against chosen collisions */
     uint64_t clock; /* names the clock that times are of; state of another clock is not adopted */
 };
 

@@ -232,7 +232,7 @@ int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct
     int result = outcome == STATE_TOO_SMALL ? -EINVAL : outcome == STATE_STALE ? -ESTALE : 0;
     if (result == 0) {
         engine->adopted = outcome == STATE_ADOPTED;
-        engine->director.fragments = fragments_new();
+        engine->director.fragments = fragments_new(limits->fragments);
         engine->director.trace = trace_new();
         bool has_memory = engine->director.fragments && engine->director.trace;
         result = has_memory ? table_open(&engine->director.table) : -ENOMEM;

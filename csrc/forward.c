@@ -162,46 +162,81 @@ static enum dr_verdict deliver(struct director *director, struct dr_frame *frame
     return verdict;
 }
 
-static void count(struct director *director, struct server *server, uint32_t bytes)
+/* Of a packet in fragments the kernel counts one, without the headers that only fragments have. */
+static void count(struct director *director, struct server *server, const struct packet *packet)
 {
     struct service *service = &director->table.services[server->service];
+    uint32_t packets = packet->is_later_fragment ? 0 : 1;
+    uint32_t bytes = packet->is_later_fragment ? packet_payload(packet)
+                                               : packet->ip_length - packet->fragment_header;
 
-    server->in.packets++;
+    server->in.packets += packets;
     server->in.bytes += bytes;
-    service->in.packets++;
+    service->in.packets += packets;
     service->in.bytes += bytes;
     director->table.totals->in.packets++;
     director->table.totals->in.bytes += bytes;
 }
 
+/* What waited for this first fragment, or will follow it, shares its fate. */
+static void learn(struct director *director, const struct packet *packet,
+                  const struct server *server, enum dr_verdict verdict, uint64_t now_ns)
+{
+    const struct fate fate = {
+        .verdict = verdict,
+        .slot = server ? (uint32_t)(server - director->table.servers) : NO_SLOT,
+    };
+
+    fragments_learn(director->fragments, packet, fate, seconds_of(tick_of(now_ns)));
+    director->first_fragment = *packet;
+    director->has_first_fragment = true;
+}
+
 /* ---- TCP, UDP, SCTP ---- */
+
+static enum dr_verdict forward_on(struct director *director, struct dr_frame *frame,
+                                  const struct packet *packet, const struct way *way,
+                                  uint64_t now_ns)
+{
+    count(director, way->server, packet);
+    if (way->connection)
+        connections_packet(&director->connections, &director->table, way->connection, packet,
+                           director->tuning.secure_tcp > 1, tick_of(now_ns));
+    return deliver(director, frame, packet, way->server, DR_FORWARDED, now_ns);
+}
 
 static enum dr_verdict forward_transport(struct director *director, struct dr_frame *frame,
                                          const struct packet *packet, uint64_t now_ns)
 {
-    uint32_t tick = tick_of(now_ns);
     struct way way = {0};
-    enum dr_verdict verdict = schedule_way(director, packet, tick, &way);
+    enum dr_verdict verdict = schedule_way(director, packet, tick_of(now_ns), &way);
+    bool has_way = verdict == DR_FORWARDED;
 
-    if (verdict == DR_NO_SERVER)
+    if (has_way)
+        verdict = forward_on(director, frame, packet, &way, now_ns);
+    else if (verdict == DR_NO_SERVER)
         send_error(director, frame, packet, ICMP_PORT_UNREACHABLE, 0, now_ns);
-    if (verdict != DR_FORWARDED)
-        return verdict;
-    count(director, way.server, packet->ip_length);
-    if (way.connection)
-        connections_packet(&director->connections, &director->table, way.connection, packet,
-                           director->tuning.secure_tcp > 1, tick);
-    verdict = deliver(director, frame, packet, way.server, DR_FORWARDED, now_ns);
-    if (verdict == DR_FORWARDED && packet->is_fragment) {
-        uint32_t slot = (uint32_t)(way.server - director->table.servers);
-        fragments_learn(director->fragments, packet, slot, seconds_of(tick));
-        director->first_fragment = *packet;
-        director->has_first_fragment = true;
-    }
+    if (packet->is_fragment)
+        learn(director, packet, has_way ? way.server : NULL, verdict, now_ns);
     return verdict;
 }
 
 /* ---- Fragments ---- */
+
+/* No error is sent about a later fragment (RFC 1122 section 3.2.2). */
+static enum dr_verdict share_fate(struct director *director, struct dr_frame *frame,
+                                  const struct packet *packet, struct fate fate, uint64_t now_ns)
+{
+    if (fate.slot == NO_SLOT)
+        return fate.verdict;
+    struct server *server = &director->table.servers[fate.slot];
+    if (server->use != SLOT_LISTED)
+        return DR_SERVER_REMOVED;
+    count(director, server, packet);
+    if (fate.verdict != DR_FORWARDED)
+        return fate.verdict;
+    return deliver(director, frame, packet, server, DR_FORWARDED, now_ns);
+}
 
 static enum dr_verdict forward_fragment(struct director *director, struct dr_frame *frame,
                                         const struct packet *packet, uint64_t now_ns)
@@ -210,16 +245,11 @@ static enum dr_verdict forward_fragment(struct director *director, struct dr_fra
 
     if (!table_serves(&director->table, packet->flow.address))
         return DR_NOT_A_VIP;
-    uint32_t slot = fragments_find(director->fragments, packet, now_s);
-    if (slot == NO_SLOT) {
-        bool held = fragments_hold(director->fragments, frame, packet, now_s);
-        return held ? DR_FRAGMENT_HELD : DR_TABLE_FULL;
-    }
-    struct server *server = &director->table.servers[slot];
-    if (server->use != SLOT_LISTED)
-        return DR_SERVER_REMOVED;
-    count(director, server, packet->ip_length);
-    return deliver(director, frame, packet, server, DR_FORWARDED, now_ns);
+    struct fate fate = fragments_follow(director->fragments, packet, now_s);
+    if (fate.verdict != DR_FRAGMENT_HELD)
+        return share_fate(director, frame, packet, fate, now_ns);
+    bool held = fragments_hold(director->fragments, frame, packet, now_s);
+    return held ? DR_FRAGMENT_HELD : DR_TABLE_FULL;
 }
 
 struct dr_frame *forward_held(struct director *director, uint64_t now_ns)
@@ -235,10 +265,9 @@ struct dr_frame *forward_held(struct director *director, uint64_t now_ns)
         director->has_first_fragment = false;
         return NULL;
     }
-    if (forward_fragment(director, frame, &packet, now_ns) == DR_FORWARDED) {
-        director->stats->verdicts[DR_FRAGMENT_HELD]--;
-        director->stats->verdicts[DR_FORWARDED]++;
-    }
+    struct fate fate = fragments_follow(director->fragments, &packet, now_s);
+    director->stats->verdicts[DR_FRAGMENT_HELD]--;
+    director->stats->verdicts[share_fate(director, frame, &packet, fate, now_ns)]++;
     return frame;
 }
 
@@ -257,7 +286,7 @@ static enum dr_verdict forward_icmp_error(struct director *director, struct dr_f
     enum dr_verdict verdict = schedule_related(director, &flow, tick_of(now_ns), &way);
     if (verdict != DR_FORWARDED)
         return verdict;
-    count(director, way.server, packet->ip_length);
+    count(director, way.server, packet);
     return deliver(director, frame, packet, way.server, DR_ICMP_FORWARDED, now_ns);
 }
 
@@ -278,13 +307,17 @@ static enum dr_verdict forward_icmp(struct director *director, struct dr_frame *
 {
     enum icmp_kind kind = icmp_kind(frame->data, packet);
 
+    if (packet->is_fragment) {
+        learn(director, packet, NULL, DR_ICMP_OTHER, now_ns);
+        return DR_ICMP_OTHER;
+    }
     if (kind == ICMP_ERROR)
         return forward_icmp_error(director, frame, packet, now_ns);
     if (kind == ICMP_SOLICITATION)
         return solicitation(director, frame, packet);
     if (!table_has_vip(&director->table, packet->flow.address))
         return DR_NOT_A_VIP;
-    if (kind != ICMP_ECHO || packet->is_fragment)
+    if (kind != ICMP_ECHO)
         return DR_ICMP_OTHER;
     icmp_answer_echo(frame->data, packet, director->identity.mac);
     frame->send = 1;

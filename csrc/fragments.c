@@ -8,12 +8,11 @@
 #include "table.h"
 
 enum {
-    PACKETS = 1024, /* a power of two */
-    WAYS = 4,       /* places a packet may take */
-    HELD = 256,
-    HELD_BYTES = 2048, /* a fragment is never longer than an MTU; jumbo frames do not wait */
-    HEADROOM = 16,     /* for what an I/O end puts before a frame */
-    LIFETIME_S = 30,   /* as Linux's ipfrag_time */
+    PACKETS_A_PLACE = 4,             /* that are remembered, for each place to wait in */
+    WAYS = 4,                        /* places a packet may take */
+    HELD_BYTES = LINK_HEADER + 9216, /* no longer than a jumbo frame */
+    HEADROOM = 16,                   /* for what an I/O end puts before a frame */
+    LIFETIME_S = 30,                 /* as Linux's ipfrag_time */
 };
 
 /* RFC 791 section 3.2, RFC 8200 section 4.5: what the fragments of a packet have in common. */
@@ -26,8 +25,10 @@ struct key {
 
 struct known {
     struct key key;
-    uint32_t slot;
+    struct fate fate;
     uint32_t until_s; /* 0: free */
+    uint32_t seen;    /* bytes of its fragments' payload */
+    uint32_t whole;   /* of all of them: known with the last, until then the most there may be */
 };
 
 struct held {
@@ -38,18 +39,37 @@ struct held {
 };
 
 struct fragments {
-    struct known known[PACKETS];
-    struct held held[HELD];
+    struct known *known;
+    struct held *held;
+    uint32_t packets; /* a power of two */
+    uint32_t room;
     uint32_t next_held;
 };
 
-struct fragments *fragments_new(void)
+struct fragments *fragments_new(uint32_t room)
 {
-    return calloc(1, sizeof(struct fragments));
+    struct fragments *fragments = calloc(1, sizeof(*fragments));
+
+    if (!fragments)
+        return NULL;
+    fragments->room = room;
+    fragments->packets = WAYS;
+    while (fragments->packets / PACKETS_A_PLACE < room)
+        fragments->packets *= 2;
+    fragments->known = calloc(fragments->packets, sizeof(struct known));
+    fragments->held = calloc(room, sizeof(struct held));
+    if (fragments->known && fragments->held)
+        return fragments;
+    fragments_free(fragments);
+    return NULL;
 }
 
 void fragments_free(struct fragments *fragments)
 {
+    if (!fragments)
+        return;
+    free(fragments->known);
+    free(fragments->held);
     free(fragments);
 }
 
@@ -70,21 +90,23 @@ static bool is_same(const struct key *a, const struct key *b)
     return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-static uint32_t place_of(const struct key *key)
+/* The first of the places that a packet may take. */
+static struct known *places_of(const struct fragments *fragments, const struct key *key)
 {
     const uint8_t *bytes = (const uint8_t *)key;
     uint32_t hash = 0x811c9dc5;
 
     for (size_t i = 0; i < sizeof(*key); i++)
         hash = (hash ^ bytes[i]) * 0x01000193;
-    return (hash ^ hash >> 16) & (PACKETS - 1) & ~(uint32_t)(WAYS - 1);
+    hash ^= hash >> 16;
+    return &fragments->known[hash & (fragments->packets - 1) & ~(uint32_t)(WAYS - 1)];
 }
 
-void fragments_learn(struct fragments *fragments, const struct packet *packet, uint32_t slot,
+void fragments_learn(struct fragments *fragments, const struct packet *packet, struct fate fate,
                      uint32_t now_s)
 {
     struct key key = key_of(packet);
-    struct known *set = &fragments->known[place_of(&key)];
+    struct known *set = places_of(fragments, &key);
     struct known *oldest = &set[0];
 
     for (int way = 0; way < WAYS; way++) {
@@ -95,27 +117,47 @@ void fragments_learn(struct fragments *fragments, const struct packet *packet, u
         if (set[way].until_s < oldest->until_s)
             oldest = &set[way];
     }
-    *oldest = (struct known){.key = key, .slot = slot, .until_s = now_s + LIFETIME_S};
+    *oldest = (struct known){
+        .key = key,
+        .fate = fate,
+        .until_s = now_s + LIFETIME_S,
+        .seen = packet_payload(packet),
+        .whole = UINT16_MAX,
+    };
 }
 
-uint32_t fragments_find(const struct fragments *fragments, const struct packet *packet,
-                        uint32_t now_s)
+static struct known *find(const struct fragments *fragments, const struct key *key, uint32_t now_s)
 {
-    struct key key = key_of(packet);
-    const struct known *set = &fragments->known[place_of(&key)];
+    struct known *set = places_of(fragments, key);
 
     for (int way = 0; way < WAYS; way++)
-        if (set[way].until_s > now_s && is_same(&set[way].key, &key))
-            return set[way].slot;
-    return NO_SLOT;
+        if (set[way].until_s > now_s && is_same(&set[way].key, key))
+            return &set[way];
+    return NULL;
+}
+
+struct fate fragments_follow(struct fragments *fragments, const struct packet *packet,
+                             uint32_t now_s)
+{
+    struct key key = key_of(packet);
+    struct known *known = find(fragments, &key, now_s);
+
+    if (!known)
+        return (struct fate){.verdict = DR_FRAGMENT_HELD, .slot = NO_SLOT};
+    known->seen += packet_payload(packet);
+    if (packet->is_last_fragment)
+        known->whole = packet->fragment_at + packet_payload(packet);
+    if (known->seen >= known->whole)
+        known->until_s = 0;
+    return known->fate;
 }
 
 static struct held *free_place(struct fragments *fragments, uint32_t now_s)
 {
-    for (uint32_t i = 0; i < HELD; i++) {
-        uint32_t place = (fragments->next_held + i) % HELD;
+    for (uint32_t i = 0; i < fragments->room; i++) {
+        uint32_t place = (fragments->next_held + i) % fragments->room;
         if (fragments->held[place].until_s <= now_s) {
-            fragments->next_held = (place + 1) % HELD;
+            fragments->next_held = (place + 1) % fragments->room;
             return &fragments->held[place];
         }
     }
@@ -143,8 +185,8 @@ struct dr_frame *fragments_release(struct fragments *fragments, const struct pac
 {
     struct key key = key_of(packet);
 
-    for (uint32_t i = 0; i < HELD; i++) {
-        struct held *held = &fragments->held[(fragments->next_held + i) % HELD];
+    for (uint32_t i = 0; i < fragments->room; i++) {
+        struct held *held = &fragments->held[(fragments->next_held + i) % fragments->room];
         if (held->until_s > now_s && is_same(&held->key, &key)) {
             held->until_s = 0;
             return &held->frame;

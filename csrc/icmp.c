@@ -39,11 +39,6 @@ enum icmp_kind icmp_kind(const uint8_t *frame, const struct packet *packet)
     return type > 0 && type < PARAMETER_PROBLEM6 ? ICMP_ERROR : ICMP_NOTHING;
 }
 
-static size_t message_length(const struct packet *packet)
-{
-    return packet->network + packet->ip_length - packet->transport;
-}
-
 uint16_t icmp6_checksum(const uint8_t *ip, const uint8_t *message, size_t length)
 {
     const uint8_t rest[8] = {
@@ -58,7 +53,7 @@ uint16_t icmp6_checksum(const uint8_t *ip, const uint8_t *message, size_t length
 static uint16_t message_checksum(const uint8_t *frame, const struct packet *packet)
 {
     const uint8_t *message = frame + packet->transport;
-    size_t length = message_length(packet);
+    size_t length = packet_payload(packet);
 
     if (packet->version == 6)
         return icmp6_checksum(frame + packet->network, message, length);
@@ -71,7 +66,7 @@ bool icmp_concerns(const uint8_t *frame, const struct packet *packet, struct flo
 
     if (message_checksum(frame, packet) != 0)
         return false;
-    return packet_parse_quoted(quote, message_length(packet) - MESSAGE_HEADER, packet->version,
+    return packet_parse_quoted(quote, packet_payload(packet) - MESSAGE_HEADER, packet->version,
                                flow);
 }
 
@@ -117,7 +112,7 @@ void icmp_answer_echo(uint8_t *frame, const struct packet *packet, const uint8_t
     message[0] = packet->version == 4 ? ECHO_REPLY : ECHO_REPLY6;
     sum = (sum & 0xffff) + (sum >> 16);
     if (sum == 0xffff) /* one of the two zeros: all of the message says which */
-        sum = zero_of(message, message_length(packet));
+        sum = zero_of(message, packet_payload(packet));
     write16(message + 2, (uint16_t)sum);
 }
 

@@ -26,6 +26,7 @@ enum {
     VLAN_BITS = 12,
     DO_NOT_FRAGMENT = 0x4000,
     MORE_FRAGMENTS = 0x2000,
+    FRAGMENT_UNIT = 8, /* bytes, in which offsets are told */
     FRAGMENT_OFFSET = 0x1fff,
     OPTION_END = 0,
     OPTION_NOTHING = 1,
@@ -124,11 +125,24 @@ static void parse_sctp_chunks(const uint8_t *chunk, size_t left, struct packet *
         packet->sctp_abort_follows = chunk[next] == SCTP_CHUNK_ABORT;
 }
 
+/* RFC 1858 section 3: a first fragment may end before the flags. What it would open is opened; a
+ * connection that is there already stays as it is (state_after). */
+static enum packet_kind parse_cut_short(size_t left, struct packet *packet)
+{
+    if (!packet->is_fragment || left < PORTS)
+        return PACKET_MALFORMED;
+    packet->is_cut_short = true;
+    packet->tcp_flags = TCP_SYN;
+    packet->sctp_chunk = SCTP_CHUNK_INIT;
+    packet->sctp_abort_follows = false;
+    return PACKET_TRANSPORT;
+}
+
 /* Options and data are the server's business, so only the fixed header must be whole. */
 static enum packet_kind parse_tcp(const uint8_t *tcp, size_t left, struct packet *packet)
 {
     if (left < TCP_HEADER)
-        return PACKET_MALFORMED;
+        return parse_cut_short(left, packet);
     packet->tcp_flags = tcp[13];
     return PACKET_TRANSPORT;
 }
@@ -136,7 +150,7 @@ static enum packet_kind parse_tcp(const uint8_t *tcp, size_t left, struct packet
 static enum packet_kind parse_sctp(const uint8_t *sctp, size_t left, struct packet *packet)
 {
     if (left < SCTP_HEADER + SCTP_CHUNK)
-        return PACKET_MALFORMED;
+        return parse_cut_short(left, packet);
     parse_sctp_chunks(sctp + SCTP_HEADER, left - SCTP_HEADER, packet);
     return PACKET_TRANSPORT;
 }
@@ -147,6 +161,7 @@ static enum packet_kind parse_transport(const uint8_t *transport, size_t left,
     enum packet_kind kind = PACKET_TRANSPORT;
 
     packet->tcp_flags = 0;
+    packet->is_cut_short = false;
     switch (packet->flow.protocol) {
     case PROTOCOL_TCP:
         kind = parse_tcp(transport, left, packet);
@@ -189,6 +204,18 @@ static bool is_source_routed(const uint8_t *options, size_t left)
     return false;
 }
 
+/* Only the first fragment carries the ports. `header` are the bytes before the payload that count
+ * in the whole packet's length, which has 16 bits. */
+static enum packet_kind parse_later_fragment(size_t header, struct packet *packet)
+{
+    uint32_t payload = packet_payload(packet);
+
+    packet->is_later_fragment = true;
+    if (payload == 0 || header + packet->fragment_at + payload > UINT16_MAX)
+        return PACKET_MALFORMED;
+    return PACKET_LATER_FRAGMENT;
+}
+
 static enum packet_kind parse_ipv4(const uint8_t *ip, size_t left, struct packet *packet)
 {
     if (left < IPV4_HEADER || ip[0] >> 4 != 4)
@@ -214,14 +241,16 @@ static enum packet_kind parse_ipv4(const uint8_t *ip, size_t left, struct packet
     packet->transport = (uint16_t)(packet->network + header);
     packet->may_not_fragment = fragment & DO_NOT_FRAGMENT;
     packet->is_fragment = fragment & (FRAGMENT_OFFSET | MORE_FRAGMENTS);
-    packet->is_later_fragment = fragment & FRAGMENT_OFFSET;
+    packet->is_later_fragment = false;
+    packet->fragment_header = 0;
+    packet->is_last_fragment = !(fragment & MORE_FRAGMENTS);
+    packet->fragment_at = (uint32_t)(fragment & FRAGMENT_OFFSET) * FRAGMENT_UNIT;
     packet->fragment_id = read16(ip + 4);
     packet->flow.protocol = ip[9];
     map_ipv4(packet->flow.client, ip + 12);
     map_ipv4(packet->flow.address, ip + 16);
-    /* Only the first fragment carries the ports. */
-    if (fragment & FRAGMENT_OFFSET)
-        return PACKET_LATER_FRAGMENT;
+    if (packet->fragment_at > 0)
+        return parse_later_fragment(header, packet);
     return parse_transport(ip + header, total - header, packet);
 }
 
@@ -247,6 +276,7 @@ static size_t walk_extensions(const uint8_t *ip, size_t at, size_t end, uint8_t 
         if (kind == EXTENSION_FRAGMENT) {
             *offset = read16(ip + at + 2);
             packet->fragment_id = read32(ip + at + 4);
+            packet->fragment_header = 8;
             /* RFC 6946: a fragment that is all of it is none. */
             packet->is_fragment = (*offset & 0xfff9) != 0;
             at += 8;
@@ -281,6 +311,8 @@ static enum packet_kind parse_ipv6(const uint8_t *ip, size_t left, struct packet
     packet->version = 6;
     packet->ip_length = (uint32_t)total;
     packet->is_fragment = false;
+    packet->is_later_fragment = false;
+    packet->fragment_header = 0;
     packet->may_not_fragment = true;
     memcpy(packet->flow.client, ip + 8, ADDRESS);
     memcpy(packet->flow.address, ip + 24, ADDRESS);
@@ -289,9 +321,10 @@ static enum packet_kind parse_ipv6(const uint8_t *ip, size_t left, struct packet
         return PACKET_MALFORMED;
     packet->flow.protocol = next;
     packet->transport = (uint16_t)(packet->network + at);
-    packet->is_later_fragment = offset & 0xfff8;
-    if (packet->is_later_fragment)
-        return PACKET_LATER_FRAGMENT;
+    packet->fragment_at = offset & 0xfff8;
+    packet->is_last_fragment = !(offset & 1);
+    if (packet->fragment_at > 0)
+        return parse_later_fragment(0, packet);
     enum packet_kind kind = parse_transport(ip + at, total - at, packet);
     if (is_from_nobody(ip + 8) && (kind != PACKET_ICMP || ip[at] != NEIGHBOUR_SOLICITATION))
         return PACKET_MARTIAN;

@@ -49,19 +49,23 @@ struct flow {
 
 struct packet {
     struct flow flow;
-    uint32_t hash;        /* of the flow, by the connection table; not of the packet's bytes */
-    uint32_t ip_length;   /* bytes above Ethernet, padding not counted */
-    uint32_t fragment_id; /* of a fragment */
-    uint32_t vlan;        /* as dr_identity has it */
-    uint16_t network;     /* where the IP header begins, from the frame's beginning */
-    uint16_t transport;   /* where the transport header begins, likewise */
-    uint8_t version;      /* 4 or 6 */
+    uint32_t hash;           /* of the flow, by the connection table; not of the packet's bytes */
+    uint32_t ip_length;      /* bytes above Ethernet, padding not counted */
+    uint32_t fragment_id;    /* of a fragment */
+    uint32_t fragment_at;    /* where its payload belongs in that of the whole packet, bytes */
+    uint32_t vlan;           /* as dr_identity has it */
+    uint16_t network;        /* where the IP header begins, from the frame's beginning */
+    uint16_t transport;      /* where the transport header begins, likewise */
+    uint8_t fragment_header; /* bytes of IPv6's, which only fragments have */
+    uint8_t version;         /* 4 or 6 */
     uint8_t tcp_flags;
     uint8_t sctp_chunk;      /* type of the first chunk */
     bool sctp_abort_follows; /* a cookie chunk, and an ABORT bundled behind it */
     bool is_fragment;
     bool is_later_fragment; /* not the first */
-    bool may_not_fragment;  /* IPv4 with DF, or IPv6 */
+    bool is_last_fragment;
+    bool is_cut_short;     /* a first fragment with ports, but without flags or a chunk */
+    bool may_not_fragment; /* IPv4 with DF, or IPv6 */
 };
 
 enum packet_kind {
@@ -85,6 +89,12 @@ enum packet_kind packet_parse(const uint8_t *frame, size_t length, struct packet
  * addresses and ports are turned round. `quote` begins with its IP header. False: too little of it,
  * or a later fragment of IPv6. Of IPv4 the kernel reads ports out of any fragment, and so do we. */
 bool packet_parse_quoted(const uint8_t *quote, size_t length, uint8_t version, struct flow *flow);
+
+/* Bytes from the transport header, or of a later fragment's data, to the packet's end. */
+static inline uint32_t packet_payload(const struct packet *packet)
+{
+    return packet->network + packet->ip_length - packet->transport;
+}
 
 /* Bytes of the transport header. */
 uint32_t packet_header(const uint8_t *frame, const struct packet *packet);

@@ -173,6 +173,8 @@ static bool is_over(const struct director *director, const struct connection *co
 
 static bool asks_anew(const struct packet *packet)
 {
+    if (packet->is_cut_short)
+        return false;
     if (packet->flow.protocol == PROTOCOL_SCTP)
         return packet->sctp_chunk == SCTP_CHUNK_INIT;
     return packet->flow.protocol == PROTOCOL_TCP && packet->tcp_flags & TCP_SYN;

@@ -132,6 +132,8 @@ static uint32_t sctp_timeout_s(uint8_t state)
 
 uint8_t state_after(uint8_t state, const struct packet *packet, bool secure)
 {
+    if (packet->is_cut_short && state != 0)
+        return state;
     if (packet->flow.protocol == PROTOCOL_TCP)
         return tcp_after(state, packet->tcp_flags, secure);
     return packet->flow.protocol == PROTOCOL_SCTP ? sctp_after(state, packet) : 0;

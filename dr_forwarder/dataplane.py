@@ -43,6 +43,8 @@ class Limits:
     services: int = 1024
     servers: int = 16384
     connections: int = 1_048_576
+    fragments: int = 256
+    """That may wait for the first of their packet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class Engine:
         raw.services = limits.services
         raw.servers = limits.servers
         raw.connections = limits.connections
+        raw.fragments = limits.fragments
         raw.seed = secrets.randbits(64)
         raw.clock = _boot_id()
         self._limits = limits

@@ -16,7 +16,8 @@ enum {
     ROWS = 64,
 };
 
-static const struct dr_limits limits = {.services = 4, .servers = 8, .connections = 256, .seed = 7};
+static const struct dr_limits limits = {
+    .services = 4, .servers = 8, .connections = 256, .fragments = 4, .seed = 7};
 
 struct stage {
     struct dr_engine *engine;

@@ -249,12 +249,26 @@ static void an_error_quotes_no_more_than_it_may(void)
 
 /* ---- Fragments ---- */
 
+/* Behind it more are to come, so that copies of it may follow. */
+static struct made middle_fragment(int version)
+{
+    struct made made = version == 4 ? later_fragment() : later_fragment6();
+
+    if (version == 6) {
+        made.bytes[14 + 43] |= 1;
+        return made;
+    }
+    made.bytes[14 + 6] |= 0x20;
+    seal(&made);
+    return made;
+}
+
 static void later_fragments_follow_the_first(void)
 {
     for (int version = 4; version <= 6; version += 2) {
         struct world world = world_with_servers();
         struct made first = version == 4 ? first_fragment() : first_fragment6();
-        struct made later = version == 4 ? later_fragment() : later_fragment6();
+        struct made later = middle_fragment(version);
         CHECK(forward_made(&world, &later, start_ns) == DR_FRAGMENT_HELD);
         CHECK(release_held(&world, start_ns) == 0);
         CHECK(forward_made(&world, &later, start_ns) == DR_FRAGMENT_HELD);
@@ -268,6 +282,83 @@ static void later_fragments_follow_the_first(void)
         check_all(&world.director.connections, &world.director.table);
         world_free(&world);
     }
+}
+
+static void later_fragments_of_a_refused_packet_are_refused(void)
+{
+    struct world world = world_new(8);
+    struct made first = first_fragment();
+    struct made later = middle_fragment(4);
+
+    add_service(&world, service_on(PROTOCOL_UDP, 80, "rr"));
+    CHECK(forward_made(&world, &later, start_ns) == DR_FRAGMENT_HELD);
+    world.director.stats->verdicts[DR_FRAGMENT_HELD] = 1; /* as the engine counts them */
+    CHECK(forward_made(&world, &first, start_ns) == DR_NO_SERVER);
+    CHECK(release_held(&world, start_ns) == 1);
+    CHECK(world.director.stats->verdicts[DR_FRAGMENT_HELD] == 0);
+    CHECK(world.director.stats->verdicts[DR_NO_SERVER] == 1);
+    CHECK(forward_made(&world, &later, start_ns) == DR_NO_SERVER);
+    world_free(&world);
+}
+
+/* Nobody joins fragments: one that claims segments, and ends before a header would, is not read
+ * beyond its end. */
+static void a_later_fragment_that_claims_joined_segments_is_judged_by_its_length(void)
+{
+    struct world world = world_with_servers();
+    struct made first = ipv4(PROTOCOL_TCP, 0, 0x2000);
+    struct made later = ipv4(PROTOCOL_TCP, 0, 0x2003);
+
+    put_tcp(&first, 1000, TCP_SYN, 0);
+    put(&first, "data", 4);
+    put(&later, "only so much", 8);
+    first = finish(first);
+    later = finish(later);
+    CHECK(forward_made(&world, &first, start_ns) == DR_FORWARDED);
+    world.director.identity.mtu = 20;
+    uint8_t *block = exact(&later, later.length);
+    struct dr_frame frame = {.data = block,
+                             .length = (uint32_t)later.length,
+                             .captured = (uint32_t)later.length,
+                             .gso_size = 1};
+    CHECK(forward(&world.director, &frame, start_ns) == DR_OVERSIZE);
+    CHECK(!frame.send);
+    free(block);
+    world_free(&world);
+}
+
+/* RFC 1858: the ports are in the first eight bytes, the flags are not. */
+static void a_first_fragment_may_end_before_its_flags(void)
+{
+    struct world world = world_with_servers();
+    struct made syn = tcp_frame(1000, TCP_SYN);
+    struct made reset = tcp_frame(1000, TCP_RST);
+    struct made tiny = ipv4(PROTOCOL_TCP, 0, 0x2000);
+    struct made unreadable = ipv4(PROTOCOL_TCP, 0, 0x2000);
+    struct made whole = ipv4(PROTOCOL_TCP, 0, 0);
+    struct flow flow = flow_from(1000, 80);
+    const struct connections *connections = &world.director.connections;
+
+    put_ports(&tiny, 1000, 80);
+    put(&tiny, "\0\0\0\1", 4);
+    put_ports(&whole, 1000, 80);
+    put(&whole, "\0\0\0\1", 4);
+    put(&unreadable, "\1", 1);
+    tiny = finish(tiny);
+    whole = finish(whole);
+    unreadable = finish(unreadable);
+    CHECK(forward_made(&world, &whole, start_ns) == DR_MALFORMED);
+    CHECK(forward_made(&world, &unreadable, start_ns) == DR_MALFORMED);
+    CHECK(forward_made(&world, &tiny, start_ns) == DR_FORWARDED);
+    CHECK(connections_find(connections, &flow)->state == DR_TCP_SYN_RECV);
+    CHECK(forward_made(&world, &syn, start_ns) == DR_FORWARDED);
+    CHECK(forward_made(&world, &reset, start_ns) == DR_FORWARDED);
+    world.director.connections
+        .entries[connections_index(connections, connections_find(connections, &flow))]
+        .state = DR_TCP_CLOSE;
+    CHECK(forward_made(&world, &tiny, start_ns) == DR_FORWARDED);
+    CHECK(connections_find(connections, &flow)->state == DR_TCP_CLOSE);
+    world_free(&world);
 }
 
 /* While the server of a reused flow is picked, the old connection still counts on its server. */
@@ -306,5 +397,8 @@ int main(void)
     RUN(an_error_is_an_answer_in_a_buffer_of_our_own);
     RUN(an_error_quotes_no_more_than_it_may);
     RUN(later_fragments_follow_the_first);
+    RUN(later_fragments_of_a_refused_packet_are_refused);
+    RUN(a_later_fragment_that_claims_joined_segments_is_judged_by_its_length);
+    RUN(a_first_fragment_may_end_before_its_flags);
     RUN(a_reused_flow_is_scheduled_while_the_old_entry_counts);
 }

@@ -29,7 +29,7 @@ static inline struct world world_with(struct dr_limits limits)
     CHECK(world.region);
     CHECK(state_map(&world.director, world.region, world.size, &limits, start_ns) == STATE_FRESH);
     CHECK(table_open(&world.director.table) == 0);
-    world.director.fragments = fragments_new();
+    world.director.fragments = fragments_new(limits.fragments);
     CHECK(world.director.fragments);
     memcpy(world.director.identity.mac, director_mac, MAC);
     world.director.identity.mtu = 1500;
@@ -39,8 +39,8 @@ static inline struct world world_with(struct dr_limits limits)
 
 static inline struct world world_new(uint32_t connections)
 {
-    return world_with(
-        (struct dr_limits){.services = 8, .servers = 8, .connections = connections, .seed = 7});
+    return world_with((struct dr_limits){
+        .services = 8, .servers = 8, .connections = connections, .fragments = 4, .seed = 7});
 }
 
 static inline void world_free(struct world *world)
