@@ -13,7 +13,15 @@ from dr_forwarder.config.support import NOT_YET, SCHEDULERS
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from records.deviations import FRAMES, OUTCOMES  # noqa: E402 - the path comes first
+from records.deviations import (  # noqa: E402 - the path comes first
+    DATAGRAMS,
+    FRAMES,
+    LATE,
+    MISREAD,
+    OUT,
+    OUTCOMES,
+    PIECES_COUNTED,
+)
 
 _LEVELS = {Level.GLOBAL: "global", Level.VIRTUAL: "virtual", Level.BOTH: "both"}
 
@@ -68,7 +76,8 @@ def _page() -> Iterator[str]:
     yield ""
     yield "Everything else is compared with recordings of the kernel and must be equal."
     yield ""
-    yield from (f"- {_sentence(rule.reason)}" for rule in (*OUTCOMES, *FRAMES))
+    yield from (f"- {_sentence(rule.reason)}" for rule in (*OUTCOMES, *DATAGRAMS, *FRAMES))
+    yield from (f"- {_sentence(reason)}" for reason in (PIECES_COUNTED, MISREAD, OUT, LATE))
 
 
 def _directives(*, ours: bool) -> Iterator[str]:
@@ -104,7 +113,7 @@ _COVERED = (
     ("errors to clients, and their rate", "all", "test_icmp.py"),
     ("MTU of the interface, jumbo frames", "all", "frames_jumbo_in"),
     ("MTU of routes", "all but fragmenting", "test_icmp.py lab/test_director.py"),
-    ("fragments", "passed on, not collected; recordings not compared", "test_fragments.py"),
+    ("fragments", "passed on, not collected", "test_fragments.py records"),
     ("IPv6", "all; recorded frames not compared", "test_core_ipv6.py lab/test_ipv6.py"),
     ("802.1Q, QinQ", "the configured VLAN", "test_vlan.py lab/test_tagged.py"),
     ("forwarding `gate`", "to neighbours", "lab/test_director.py"),

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .datagrams import joined
 from .wire import (
     DIRECTOR_ADDRESS,
     DIRECTOR_MAC,
     ETHERNET,
+    EXTENSIONS,
     ICMP,
     ICMPV6,
     IPV4,
@@ -22,6 +24,7 @@ from .wire import (
     checksum,
     ip_end,
     ip_header,
+    outcome_of,
     place,
 )
 
@@ -50,6 +53,28 @@ class OutcomeRule:
 
     reason: str
     allows: Callable[[Case], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A datagram in fragments: what was sent, what the kernel emitted, what the core did."""
+
+    sent: tuple[bytes, ...]
+    theirs: tuple[bytes, ...]
+    ours: tuple[Outcome, ...]
+
+    @property
+    def emitted(self) -> tuple[bytes, ...]:
+        """What the core sent on."""
+        return tuple(frame for outcome in self.ours for frame in outcome.sent)
+
+
+@dataclass(frozen=True, slots=True)
+class PiecesRule:
+    """Fragments that left otherwise than the kernel's are right when this says so."""
+
+    reason: str
+    allows: Callable[[Pieces], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +178,72 @@ OUTCOMES = (
     OutcomeRule(
         "twos draws lots: which server it is, is chance; the counts must be alike.", _draws_lots
     ),
+)
+
+
+# ---- Datagrams in fragments ----
+
+
+def _is_the_same_datagram(pieces: Pieces) -> bool:
+    theirs = joined(pieces.theirs)
+    return theirs is not None and theirs == joined(pieces.emitted)
+
+
+def _never_was_whole(pieces: Pieces) -> bool:
+    passed_on = all(place(frame).startswith("rs") for frame in pieces.emitted)
+    return not pieces.theirs and joined(pieces.sent) is None and passed_on
+
+
+def _asks_not_to_be_cut(pieces: Pieces) -> bool:
+    return (
+        all(frame[12:14] == IPV4 and frame[20] & 0x40 for frame in pieces.sent)
+        and [outcome_of((frame,), "").text[:20] for frame in pieces.theirs]
+        == ["client gets icmp 3/4"]
+        and (
+            joined(pieces.emitted) is not None
+            or pieces.ours[0].text.startswith("client gets icmp 3/4 ")
+        )
+    )
+
+
+def _is_too_long_a_piece(pieces: Pieces) -> bool:
+    too_long = [
+        frame
+        for frame, outcome in zip(pieces.sent, pieces.ours, strict=True)
+        if outcome.verdict == "oversize"
+    ]
+    may_be_cut = not any(frame[20] & 0x40 for frame in too_long)
+    return bool(too_long) and may_be_cut and joined(pieces.theirs) is not None
+
+
+DATAGRAMS = (
+    PiecesRule(
+        "Fragments are passed on as they come, in the sizes they came in and with their own ECN "
+        "marks (of IPv6 also the one that is all of it, with its header), held back only until the "
+        "first is there; put together, what reaches the server is the kernel's datagram.",
+        _is_the_same_datagram,
+    ),
+    PiecesRule(
+        "Nothing is collected: pieces of a datagram that never becomes whole, or overlap, reach "
+        "the server, which judges them; the kernel of the director does not.",
+        _never_was_whole,
+    ),
+    PiecesRule(
+        "The kernel may not cut again what it put together if all pieces have DF, and answers "
+        "fragmentation needed. Passed on as they are, pieces that fit are cut by nobody; of one "
+        "that does not fit, the sender hears at once.",
+        _asks_not_to_be_cut,
+    ),
+    PiecesRule(
+        "Nothing above Ethernet changes, so a piece without DF that is longer than the way to its "
+        "server takes is not cut again: it is dropped, and counted as oversize.",
+        _is_too_long_a_piece,
+    ),
+)
+
+PIECES_COUNTED = (
+    "A datagram that never becomes whole is counted as far as it was passed on; the kernel counts "
+    "datagrams, and only whole ones."
 )
 
 
@@ -266,6 +357,17 @@ REARM_S = 60
 LOTS = frozenset({"twos"})
 """Schedulers that draw lots."""
 
+MISREAD = (
+    "TCP flags behind an IPv6 extension header are read where they are; the kernel looks for them "
+    "right behind the fixed header and so gets the connection's state wrong."
+)
+
+
+def is_misread(frame: bytes) -> bool:
+    """Whether this is TCP, if not at once, of IPv6."""
+    return frame[12:14] == IPV6 and frame[20] in EXTENSIONS
+
+
 OUT = (
     "Nothing is counted as going out: servers answer clients directly. What the kernel counted are "
     "answers of its own stack (RST, ICMP)."
@@ -288,6 +390,11 @@ def is_own_server(server: str) -> bool:
 def allows(case: Case) -> bool:
     """Whether a rule says that another outcome is right."""
     return any(rule.allows(case) for rule in OUTCOMES)
+
+
+def allows_pieces(pieces: Pieces) -> bool:
+    """Whether a rule says that these fragments may leave so."""
+    return any(rule.allows(pieces) for rule in DATAGRAMS)
 
 
 def normal(frame: bytes) -> bytes:

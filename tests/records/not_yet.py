@@ -14,7 +14,6 @@ from typing import Any
 
 from .ipvsadm_command import Command, parse
 from .ipvsadm_options import UsageError, Verb
-from .wire import is_fragment
 from .world import TUNING, World
 
 Step = dict[str, Any]
@@ -46,10 +45,6 @@ class Look:
     @property
     def do(self) -> str:
         return str(self.step["do"])
-
-    @property
-    def sent(self) -> list[str]:
-        return list(self.step["sent"]) if self.do == "frames" else []
 
 
 # ---- Needs ----
@@ -125,10 +120,6 @@ def _proc(look: Look) -> str | None:
     return "files under /proc" if look.do.startswith(shown) else None
 
 
-def _fragments(look: Look) -> str | None:
-    return "fragments" if any(is_fragment(bytes.fromhex(each)) for each in look.sent) else None
-
-
 def _live(look: Look) -> str | None:
     return "live connections, whose packets are not recorded" if "served_by" in look.step else None
 
@@ -144,7 +135,6 @@ NEEDS = (
     _sync,
     _sysctl,
     _proc,
-    _fragments,
     _live,
 )
 

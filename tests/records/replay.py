@@ -11,10 +11,10 @@ from ipaddress import ip_address
 from typing import Any
 
 from . import compare, deviations
-from .compare import Entry, Found, Lingering, Table, near, same
-from .deviations import Case
+from .compare import Counted, Entry, Found, Lingering, Table, near, same
+from .deviations import Case, Pieces
 from .load import Load
-from .wire import DIRECTOR_MAC, endpoint, outcome_of, place, sctp, tcp, udp
+from .wire import DIRECTOR_MAC, endpoint, is_fragment, outcome_of, place, sctp, source_of, tcp, udp
 from .world import MTU, World
 
 Step = dict[str, Any]
@@ -64,6 +64,7 @@ class _Replay:
         self._drawn: Counter[str] = Counter()
         self._load = Load(world)
         self._strict = False
+        self._counted = Counted()
         self._plays: dict[str, Callable[[Step], Found]] = {
             "packets": self._packets,
             "frames": self._frames,
@@ -253,13 +254,31 @@ class _Replay:
             # Other stations answer for themselves.
             if frame[6:12] == DIRECTOR_MAC:
                 recorded[answer["after_frame"]].append(frame)
-        for number, text in enumerate(step["sent"]):
-            yield from self._frame(number, bytes.fromhex(text), recorded[number])
+        sent = tuple(bytes.fromhex(text) for text in step["sent"])
+        if any(is_fragment(frame) for frame in sent):
+            yield from self._pieces(sent, tuple(f for each in recorded.values() for f in each))
+            return
+        for number, frame in enumerate(sent):
+            yield from self._frame(number, frame, recorded[number])
+
+    def _pieces(self, sent: tuple[bytes, ...], theirs: tuple[bytes, ...]) -> Found:
+        """A step is about one datagram."""
+        before = self._world.counters()
+        pieces = Pieces(sent, theirs, tuple(self._world.forward(frame) for frame in sent))
+        alike = sorted(map(deviations.normal, theirs)) == sorted(
+            map(deviations.normal, pieces.emitted)
+        )
+        if not alike and not deviations.allows_pieces(pieces):
+            ours = [f"{outcome.text} ({outcome.verdict})" for outcome in pieces.ours]
+            yield "fragments", [outcome_of((frame,), "").text for frame in theirs], ours
+        self._counted.note(before, self._world.counters(), pieces)
 
     def _frame(self, number: int, frame: bytes, recorded: list[bytes]) -> Found:
         expected = outcome_of(tuple(recorded), "").text
         outcome = self._world.forward(frame)
         what = f"frame {number}"
+        if deviations.is_misread(frame) and outcome.verdict == "forwarded":
+            self._connections.misread(source_of(frame))
         if deviations.allows(Case(expected, outcome, frame, strict=self._strict)):
             return
         if outcome.text != expected:
@@ -286,7 +305,7 @@ class _Replay:
             yield from same("head", step["out"][:2], list(result.out[:2]))
             yield from self._compare_connections(step["out"][2:], result.out[2:])
         elif "out" in step:
-            table = Table(self._spared(), frozenset(self._lots))
+            table = Table(self._spared(), frozenset(self._lots), self._counted)
             yield from table.differences(step["out"], result.out)
         if self._world.ends_orphans:
             ours = compare.entries(self._world.connection_lines())

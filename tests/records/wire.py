@@ -18,6 +18,8 @@ DIRECTOR_ADDRESS = "10.9.0.2"
 ETHERNET = 14
 ARP, IPV4, IPV6 = b"\x08\x06", b"\x08\x00", b"\x86\xdd"
 ICMP, TCP, UDP, FRAGMENT_HEADER, ICMPV6, SCTP = 1, 6, 17, 44, 58, 132
+EXTENSIONS = frozenset({0, 43, 60})
+"""IPv6 headers before the transport's: hop-by-hop, routing, destination options."""
 MSS = bytes.fromhex("020405b4")
 DATAGRAM = b"hello"
 LETTERS = "FSRPAUEC"  # from bit 0 on
@@ -166,6 +168,14 @@ def outcome_of(sent: tuple[bytes, ...], verdict: str) -> Outcome:
     who = place(sent[0])
     text = f"client gets {describe(sent[0])}" if who == "cl" else who
     return Outcome(text, verdict, sent)
+
+
+def source_of(frame: bytes) -> str:
+    """``[fd00::1]:1000`` of TCP or UDP in IPv6, behind what headers ever."""
+    kind, at = frame[20], ETHERNET + 40
+    while kind in EXTENSIONS:
+        kind, at = frame[at], at + 8 * (frame[at + 1] + 1)
+    return f"[{IPv6Address(frame[22:38])}]:{int.from_bytes(frame[at : at + 2], 'big')}"
 
 
 def is_fragment(frame: bytes) -> bool:

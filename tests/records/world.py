@@ -285,6 +285,14 @@ class World:
         servers = [server for row in self.services() for server in row.servers]
         return sum(row.active for row in servers), sum(row.inactive for row in servers)
 
+    def counters(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Packets and bytes that came in, by service and server."""
+        return {
+            (row.service.key.name, each.server.name): (each.counters.packets, each.counters.bytes)
+            for row in self.services()
+            for each in row.servers
+        }
+
 
 def _lines(text: str) -> tuple[str, ...]:
     return tuple(text.splitlines())
