@@ -18,9 +18,11 @@ from records.deviations import (  # noqa: E402 - the path comes first
     FRAMES,
     LATE,
     MISREAD,
+    ORDER,
     OUT,
     OUTCOMES,
     PIECES_COUNTED,
+    REFUSED,
 )
 
 _LEVELS = {Level.GLOBAL: "global", Level.VIRTUAL: "virtual", Level.BOTH: "both"}
@@ -77,7 +79,10 @@ def _page() -> Iterator[str]:
     yield "Everything else is compared with recordings of the kernel and must be equal."
     yield ""
     yield from (f"- {_sentence(rule.reason)}" for rule in (*OUTCOMES, *DATAGRAMS, *FRAMES))
-    yield from (f"- {_sentence(reason)}" for reason in (PIECES_COUNTED, MISREAD, OUT, LATE))
+    yield from (f"- {_sentence(reason)}" for reason in _REASONS)
+
+
+_REASONS = (PIECES_COUNTED, MISREAD, OUT, LATE, REFUSED, ORDER)
 
 
 def _directives(*, ours: bool) -> Iterator[str]:

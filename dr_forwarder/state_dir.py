@@ -9,18 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import SetupError
-
-_SYSTEM = Path("/run/dr-forwarder")
+from .location import default_state_dir
 
 
 def default() -> Path:
-    """``/run/dr-forwarder`` for root, else a directory of the user's own."""
-    if os.geteuid() == 0:
-        return _SYSTEM
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime:
-        return Path(runtime) / "dr-forwarder"
-    return Path(f"/tmp/dr-forwarder-{os.getuid()}")
+    """That of this user's director."""
+    return Path(default_state_dir())
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ import dr_forwarder
 from dr_forwarder import state_dir
 from dr_forwarder.cli import check, lab, main, run
 from dr_forwarder.cli import list as list_
-from dr_forwarder.ipvsadm import listing
+from dr_forwarder.ipvsadm import connections, listing
 
 TUTORIAL = Path(__file__).parent / "data" / "tutorial.cf"
 LIMIT_S = 60
@@ -398,8 +398,8 @@ LISTS = [
     pytest.param(
         ["-n", "--persistent-conn"], listing.table(SERVICES, view=VIEWS.PERSISTENT), id="templates"
     ),
-    pytest.param(["-n", "-c"], listing.connections(CONNECTIONS), id="connections"),
-    pytest.param(["-nc"], listing.connections(CONNECTIONS), id="connections, as ipvsadm -Lnc"),
+    pytest.param(["-n", "-c"], connections.connections(CONNECTIONS), id="connections"),
+    pytest.param(["-nc"], connections.connections(CONNECTIONS), id="connections, as ipvsadm -Lnc"),
     pytest.param(["--timeout"], "Timeout (tcp tcpfin udp): 900 120 300\n", id="timeouts"),
     pytest.param(["--health"], HEALTH, id="health"),
     pytest.param(["--verdicts"], VERDICTS, id="verdicts"),
@@ -451,11 +451,7 @@ def test_list_writes_the_names_it_can_find(
 
     monkeypatch.setattr(socket, "gethostbyaddr", host)
     monkeypatch.setattr(socket, "getservbyport", port)
-    list_._host.cache_clear()
-    list_._port.cache_clear()
     ended = while_serving(tmp_path, lambda: command("list", "--state-dir", tmp_path))
-    list_._host.cache_clear()
-    list_._port.cache_clear()
     assert [line.split()[1] for line in ended.out.splitlines()[3:] if line[0] != " "] == [
         "vip.test:http",
         "[2001:db8::1]:domain",

@@ -139,8 +139,8 @@ PURE = (
 )
 """Where these exist: no socket, no event loop, no clock, no thread, no process."""
 
-ASKERS = {"names.py"}
-"""Asks the system for hosts and ports on behalf of config; nothing else in there does."""
+ASKERS = {"names.py", "shell.py"}
+"""Ask the system for hosts and ports on behalf of config, and a director on behalf of ipvsadm."""
 
 IMPURE = {
     "asyncio",

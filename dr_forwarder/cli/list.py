@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import json
-import socket
-from functools import cache
 from pathlib import Path
 
 import click
 
 from .. import state_dir as state_dirs
 from ..client import Client
-from ..config.model import Address
-from ..ipvsadm import listing
+from ..ipvsadm import connections, listing, proc
 from ..ipvsadm.listing import View
+from ..ipvsadm.names import SystemNames
+from ..ipvsadm.shell import STATE_DIR, Far
 
 
 @click.command("list")
 @click.option("-n", "--numeric", is_flag=True, help="Addresses and ports as numbers.")
 @click.option("-c", "--connection", is_flag=True, help="The connections.")
 @click.option("--stats", "view", flag_value=View.STATS, type=View, help="What came in.")
+@click.option("--rate", "view", flag_value=View.RATE, type=View, help="What comes in a second.")
 @click.option("--thresholds", "view", flag_value=View.THRESHOLDS, type=View, help="-x and -y.")
 @click.option("--persistent-conn", "view", flag_value=View.PERSISTENT, type=View, help="Templates.")
 @click.option("--timeout", is_flag=True, help="The time-outs: tcp tcpfin udp.")
 @click.option("--exact", is_flag=True, help="Numbers in full, not as 12M.")
+@click.option("--nosort", is_flag=True, help="In the table's order, the newest server first.")
+@click.option(
+    "--proc",
+    "proc_file",
+    type=click.Choice(tuple(proc.FILES)),
+    help="As that file of kernel IPVS's in /proc/net.",
+)
 @click.option("--health", is_flag=True, help="What the checks say, and why.")
 @click.option("--verdicts", is_flag=True, help="What became of the frames.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option(
     "--state-dir",
+    envvar=STATE_DIR,
     type=click.Path(file_okay=False, path_type=Path),
     help="Of the director that is asked.",
 )
@@ -38,6 +46,8 @@ def command(
     view: View | None,
     timeout: bool,
     exact: bool,
+    nosort: bool,
+    proc_file: str | None,
     health: bool,
     verdicts: bool,
     as_json: bool,
@@ -46,13 +56,16 @@ def command(
     """Show the table of the running director, exactly as `ipvsadm -L` does."""
     client = Client(state_dir or state_dirs.default())
     what = _what(connection=connection, timeout=timeout, health=health, verdicts=verdicts)
+    if proc_file is not None:
+        print(proc.text(proc_file, Far(client)), end="")
+        return
     if as_json:
         print(json.dumps(client.get(what), indent=2))
         return
-    name_of = listing.numeric if numeric else _named
+    name_of = listing.numeric if numeric else listing.named(SystemNames())
     match what:
         case "connections":
-            text = listing.connections(client.connections(), name_of=name_of)
+            text = connections.connections(client.connections(), name_of=name_of)
         case "timeouts":
             text = listing.timeouts(client.timeouts())
         case "health":
@@ -61,7 +74,11 @@ def command(
             text = "".join(f"{n:>12} {name}\n" for name, n in client.stats().verdicts.items())
         case _:
             text = listing.table(
-                client.services(), view=view or View.PLAIN, exact=exact, name_of=name_of
+                client.services(),
+                view=view or View.PLAIN,
+                exact=exact,
+                name_of=name_of,
+                in_order=not nosort,
             )
     print(text, end="")
 
@@ -85,23 +102,3 @@ def _health(rows: list[dict[str, object]]) -> str:
         f"{row['virtual']} -> {row['server']} {words[row['up']]}: {row['reason']}\n"  # type: ignore[index]
         for row in rows
     )
-
-
-@cache
-def _host(address: Address) -> str:
-    try:
-        return socket.gethostbyaddr(str(address))[0]
-    except OSError:
-        return f"[{address}]" if address.version == 6 else str(address)
-
-
-@cache
-def _port(port: int, protocol: str) -> str:
-    try:
-        return socket.getservbyport(port, protocol)
-    except OSError:
-        return str(port)
-
-
-def _named(address: Address, port: int, protocol: str) -> str:
-    return f"{_host(address)}:{_port(port, protocol)}"

@@ -242,6 +242,16 @@ def _numbers(line: str) -> tuple[str, list[int]] | None:
     return found[1], [int(columns[at]) if columns[at].isdecimal() else -1 for at in (0, 1, 3)]
 
 
+def blocks(lines: Iterable[str]) -> list[list[str]]:
+    """Services with their servers, in an order of their own (deviations.ORDER)."""
+    found: list[list[str]] = [[]]
+    for line in lines:
+        if re.match(r"(TCP|UDP|SCTP|FWM) ", line):
+            found.append([])
+        found[-1].append(line)
+    return [found[0], *sorted(found[1:])]
+
+
 class Lingering:
     """A rescheduled connection counts as inactive until the kernel gets to ending it."""
 

@@ -5,6 +5,7 @@ A rule speaks of what happened, never of a recording by name. What no rule allow
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -314,6 +315,13 @@ def _says(*words: str) -> Callable[[dict[str, Any]], bool]:
 
 STEPS = (
     StepRule("A remark, or the passing of time.", lambda step: step["do"] in ("note", "wait")),
+    StepRule(
+        "The kernel's sysctls are settings of the director.", _says("ls /proc/sys/net/ipv4/vs")
+    ),
+    StepRule(
+        "Who may change the table is decided by the control socket's mode, not by ipvsadm.",
+        _says("setpriv "),
+    ),
     StepRule("The kernel's log: the director counts refusals by name instead.", _says("dmesg |")),
     StepRule(
         "Counters and neighbours of the kernel's own stack, which the director bypasses.",
@@ -382,6 +390,42 @@ OWN_SERVER = (
 def is_own_server(server: str) -> bool:
     """Whether ``10.9.0.2:80`` is the director itself."""
     return server.startswith(f"{DIRECTOR_ADDRESS}:")
+
+
+# ---- ipvsadm ----
+
+REFUSED = (
+    "Masquerading, tunneling and persistence engines are refused: this is direct routing. The "
+    "refusal is seen to; then such a server is added as any other, under its own port, and such a "
+    "service without engine, so that scheduling and all other lines can be compared."
+)
+OTHER_METHODS = frozenset({"-m", "--masquerading", "-i", "--ipip"})
+IGNORED_OPTIONS = frozenset({"--pe"})
+_AS_DIRECT = (
+    (re.compile(r" (?:Masq   |Tunnel ) "), " Route   "),
+    (re.compile(r" (?:ipip|gue:\S*|gre\S*) {2,}(?=\d+ +\d+ +\d+ +$)"), " n/a           "),
+    (re.compile(r" -(?:m|i) -w (\d+)(?: --tun-\S+(?: (?!--)\S+)?)*$"), r" -g -w \1"),
+    (re.compile(r" pe \w+(?= ops$|$)"), ""),
+    (re.compile(r" --pe \w+"), ""),
+    (re.compile(r"^(\S+ +\d+:\d+ +\S+ +\S+ +\S+ +\S+) +sip +\S+$"), r"\1"),
+)
+
+ORDER = (
+    "Services as the kernel has them (--nosort, /proc/net/ip_vs) are in the order of a hash with a "
+    "salt; here in that of a list. Connections are in no order at all."
+)
+
+
+def is_in_kernel_order(line: str) -> bool:
+    """Whether a command shows services in the kernel's own order (ORDER)."""
+    return line == "cat /proc/net/ip_vs" or ("--nosort" in line and "-c" not in line.split())
+
+
+def as_direct(line: str) -> str:
+    """A line as it would be had the server been one for direct routing."""
+    for pattern, instead in _AS_DIRECT:
+        line = pattern.sub(instead, line)
+    return line
 
 
 # ---- Which rules hold ----

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from . import compare, deviations
+from .commandline import RecordedNames, Shell
 from .compare import Counted, Entry, Found, Lingering, Table, near, same
 from .deviations import Case, Pieces
 from .load import Load
@@ -19,6 +20,8 @@ from .world import MTU, World
 
 Step = dict[str, Any]
 
+SPREAD_S = 0.5
+"""A load of so many a second is over when its step is recorded; here it comes at once, before."""
 TICK_S = 0.25
 """Time passes in steps of this, as for the director's own loop when no frame comes."""
 
@@ -45,17 +48,24 @@ def differences(record: dict[str, Any]) -> Iterator[Difference]:
     """Everything that does not match, in order; after the first the rest may be its echo."""
     found = re.search(r"eth0 MTU (\d+)", record["about"])
     with World(mtu=int(found[1]) if found else MTU) as world:
-        replay = _Replay(world, record["steps"])
+        shell = Shell(world, RecordedNames(record.get("etc_hosts", ())))
+        replay = _Replay(world, record["steps"], shell)
         for number, step in enumerate(record["steps"]):
+            if before := record.get("table_before_each"):
+                for line in ("-C", *before):
+                    shell.run(f"ipvsadm {line}")
             for what, expected, got in replay.play(number, step):
                 yield Difference(number, step, what, expected, got)
+        for line in shell.refused_wrongly:
+            yield Difference(0, {"do": line}, "refusal", "refused", "done")
 
 
 class _Replay:
     """What must be remembered from one step to the next."""
 
-    def __init__(self, world: World, steps: Sequence[Step]) -> None:
+    def __init__(self, world: World, steps: Sequence[Step], shell: Shell) -> None:
         self._world = world
+        self._shell = shell
         self._steps = steps
         self._number = 0
         self._connections = compare.Connections()
@@ -81,15 +91,15 @@ class _Replay:
         self._number = number
         do = step["do"]
         if do != "life":
-            self._go_to(step.get("t", 0))
+            self._go_to(step.get("t", 0) - (SPREAD_S if "packets_so_far" in step else 0))
         if do == "wait" and self._steps[number + 1 :] and self._steps[number + 1]["do"] == "again":
             self._send_flags(self._steps[number + 1])
-        if deviations.is_ignored(step):
+        if deviations.is_ignored(step) or ("-R <" in do and self._shell.has_other_methods):
             return
         if do in self._plays:
             yield from self._plays[do](step)
-        elif do.startswith("ipvsadm"):
-            yield from self._ipvsadm(step)
+        elif do.startswith(("ipvsadm", "cat /proc/net/", "head ")):
+            yield from self._line(step)
         elif found := re.fullmatch(r"sysctl -w net\.([\w.]+)=(.*)", do):
             self._set(found[1], found[2])
         elif found := re.fullmatch(r"ip (?:-6 )?route add (\S+)/\d+ dev eth0 mtu (\d+)", do):
@@ -290,34 +300,53 @@ class _Replay:
             if not alike or place(wanted) != place(sent):
                 yield f"{what}: bytes", wanted.hex(), sent.hex()
 
-    # ---- ipvsadm ----
+    # ---- Command lines ----
 
-    def _ipvsadm(self, step: Step) -> Found:
-        words = shlex.split(step["do"])[1:]
+    def _line(self, step: Step) -> Found:
+        words = shlex.split(step["do"].partition(";")[0])[1:]
         self._note_lots(words)
-        before = compare.entries(self._world.connection_lines()) if words[0] in _REMOVING else {}
-        result = self._world.ipvsadm(words)
-        if result.status != step.get("rc", 0):
-            yield "exit status", step.get("rc", 0), f"{result.status} {result.error}"
-        elif "sorted" in step:
-            yield from self._compare_connections(step["sorted"], result.out[2:])
-        elif step.get("out", ())[:1] == ["IPVS connection entries"]:
-            yield from same("head", step["out"][:2], list(result.out[:2]))
-            yield from self._compare_connections(step["out"][2:], result.out[2:])
-        elif "out" in step:
-            table = Table(self._spared(), frozenset(self._lots), self._counted)
-            yield from table.differences(step["out"], result.out)
+        removes = bool(words) and words[0] in _REMOVING
+        before = compare.entries(self._world.connection_lines()) if removes else {}
+        done = self._shell.run(step["do"], step.get("stdin", ""))
+        yield from same("exit status", step.get("rc", 0), done.status)
+        yield from same("errors", list(step.get("err", ())), list(done.error))
+        if "out" in step or "sorted" in step:
+            yield from self._compare_output(step, done.out)
+        elif "err" in step:
+            yield from same("output", [], list(done.out))
+        if "table" in step:
+            yield from same("table", step["table"], list(self._shell.run("ipvsadm -Sn").out))
+        if "timeouts" in step:
+            shown = self._shell.run("ipvsadm -L --timeout").out
+            yield from same("time-outs", [step["timeouts"]], list(shown))
         if self._world.ends_orphans:
             ours = compare.entries(self._world.connection_lines())
             gone = before.keys() - ours.keys() | compare.entries(self._world.orphan_lines()).keys()
             self._ended |= {compare.server_of(entry) for entry in gone}
 
+    def _compare_output(self, step: Step, ours: Sequence[str]) -> Found:
+        theirs = [deviations.as_direct(line) for line in step.get("out", ())]
+        if "sorted" in step:
+            yield from self._compare_connections(step["sorted"], ours[2:])
+        elif theirs[:1] == ["IPVS connection entries"]:
+            yield from same("head", theirs[:2], list(ours[:2]))
+            yield from self._compare_connections(theirs[2:], ours[2:])
+        elif step["do"].startswith("head "):
+            yield from same("head", theirs[:1], list(ours[:1]))
+            yield from same("how many", len(theirs), len(ours))
+        elif deviations.is_in_kernel_order(step["do"]):
+            yield from same("table", compare.blocks(theirs), compare.blocks(ours))
+        else:
+            table = Table(self._spared(), frozenset(self._lots), self._counted)
+            yield from table.differences(theirs, ours)
+
     def _compare_connections(self, theirs: Sequence[str], ours: Sequence[str]) -> Found:
+        theirs = [self._shell.with_own_port(line) for line in theirs]
         wanted, got = compare.entries(theirs), compare.entries(ours)
         yield from self._connections.differences(wanted, got, self._ended)
 
     def _note_lots(self, words: list[str]) -> None:
-        if words[0] == "-A" and deviations.LOTS.intersection(words):
+        if words and words[0] == "-A" and deviations.LOTS.intersection(words):
             self._lots.add(words[2])
 
     def _spared(self) -> tuple[Entry, ...]:

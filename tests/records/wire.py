@@ -22,6 +22,8 @@ EXTENSIONS = frozenset({0, 43, 60})
 """IPv6 headers before the transport's: hop-by-hop, routing, destination options."""
 MSS = bytes.fromhex("020405b4")
 DATAGRAM = b"hello"
+SIP = (5060, bytes(45))
+"""To this port the lab sent messages of this size."""
 LETTERS = "FSRPAUEC"  # from bit 0 on
 WRITTEN = "SFRPAUEC"  # the order in which the recordings name them
 BITS = {letter: 1 << bit for bit, letter in enumerate(LETTERS)}
@@ -93,9 +95,11 @@ def tcp(flags: str, source: str, target: str) -> bytes:
     return _from_client(TCP, client, vip, _summed(TCP, client, vip, segment, 16))
 
 
-def udp(source: str, target: str, payload: bytes = DATAGRAM) -> bytes:
+def udp(source: str, target: str, payload: bytes | None = None) -> bytes:
     """A datagram of 5 bytes, unless said otherwise."""
     (client, client_port), (vip, port) = endpoint(source), endpoint(target)
+    if payload is None:
+        payload = SIP[1] if port == SIP[0] else DATAGRAM
     segment = struct.pack("!HHHH", client_port, port, 8 + len(payload), 0) + payload
     return _from_client(UDP, client, vip, _summed(UDP, client, vip, segment, 6))
 

@@ -1,0 +1,61 @@
+"""Connections: the connection table in ipvsadm's text. Pure.
+
+By service and client; kernel IPVS prints them in the order of its hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..table import Connection
+from .listing import NameOf, numeric
+
+_TITLE = "pro expire state       source             virtual            destination"
+_PROTOCOLS = {"fwm": "IP"}
+
+
+def connections(
+    entries: Iterable[Connection], *, name_of: NameOf = numeric, persistent: bool = False
+) -> str:
+    """``ipvsadm -Lc``.
+
+    ``persistent``: with the headings that ``--persistent-conn`` adds; the columns stay empty.
+    """
+    title = _TITLE + ("        pe name          pe_data" if persistent else "")
+    lines = ["IPVS connection entries", title, *_lines(entries, name_of)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def in_order(entries: Iterable[Connection]) -> list[Connection]:
+    """By service and client."""
+    return sorted(entries, key=_order)
+
+
+def shown_protocol(entry: Connection) -> str:
+    """``TCP``; a template of a firewall mark has no protocol of its own."""
+    return _PROTOCOLS.get(entry.protocol, entry.protocol.upper())
+
+
+def _order(entry: Connection) -> tuple[object, ...]:
+    return (
+        entry.protocol,
+        entry.address.version,
+        int(entry.address),
+        entry.port,
+        int(entry.client),
+        entry.client_port,
+    )
+
+
+def _lines(entries: Iterable[Connection], name_of: NameOf) -> Iterator[str]:
+    for entry in in_order(entries):
+        source = name_of(entry.client, entry.client_port, entry.protocol)
+        virtual = name_of(entry.address, entry.port, entry.protocol)
+        # Direct routing keeps the port, also that of a template made unfindable (65535).
+        destination = name_of(entry.server, entry.port, entry.protocol)
+        minutes, seconds = divmod(int(entry.left_s), 60)
+        expire = f"{minutes:02d}:{seconds:02d}"
+        yield (
+            f"{shown_protocol(entry):<3} {expire:<6} {entry.state:<11} {source:<18}"
+            f" {virtual:<18} {destination}"
+        )

@@ -1,0 +1,90 @@
+"""Shell: ``dr-ipvsadm``, ipvsadm's command line for a running director. Imports nothing slow.
+
+Which director is asked is said by DR_FORWARDER_STATE_DIR, else it is the one of this user.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from ..client import Client
+from ..errors import NotRunning, Refused
+from ..location import default_state_dir
+from . import command
+from .names import SystemNames
+from .parse import DaemonOptions
+from .proc import Totals
+
+TYPE_CHECKING = False  # as in typing, whose import would take a quick command's time
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..table import Change
+
+STATE_DIR = "DR_FORWARDER_STATE_DIR"
+_CANNOT_START = 2
+
+
+class Far:
+    """A running director, over its control socket, as `Ipvs`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.services = client.services
+        self.connections = client.connections
+        self.timeouts = client.timeouts
+        self.set_timeouts = client.set_timeouts
+        self.zero = client.zero
+
+    def apply(self, changes: Sequence[Change]) -> tuple[int, ...]:
+        """Says on a terminal what ipvsadm has no words for: addresses that cannot be served."""
+        applied = self._client.apply_and_tell(changes)
+        if sys.stderr.isatty():
+            for warning in applied.warnings:
+                print(f"warning: {warning}", file=sys.stderr)
+        return applied.results
+
+    def totals(self) -> Totals:
+        """Give what was counted over all services."""
+        stats = self._client.stats()
+        return Totals(stats.counters, stats.rates)
+
+    def daemons(self) -> tuple[DaemonOptions, ...]:
+        """None ever runs."""
+        return ()
+
+    def start_daemon(self, options: DaemonOptions) -> int:
+        """There is none to start yet."""
+        return errno.ENOPROTOOPT
+
+    def stop_daemon(self, role: str) -> int:
+        """Never runs."""
+        return errno.ESRCH
+
+
+def main() -> None:
+    """The entry point."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """Carries out the words after ``ipvsadm``, prints, and gives the exit status."""
+    ipvs = Far(Client(os.environ.get(STATE_DIR) or default_state_dir()))
+    try:
+        outcome = command.run(words, ipvs, SystemNames(), given=sys.stdin.read)
+    except NotRunning as error:
+        print(
+            "Can't initialize ipvs: Protocol not available\n"
+            f"Are you sure that a director runs? {error}; start one: dr-forwarder run",
+            file=sys.stderr,
+        )
+        return _CANNOT_START
+    except Refused as error:
+        print(error, file=sys.stderr)
+        return _CANNOT_START
+    sys.stdout.write(outcome.out)
+    sys.stdout.flush()
+    sys.stderr.write(outcome.error)
+    return outcome.status

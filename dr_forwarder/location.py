@@ -1,0 +1,15 @@
+"""Location: where a director of this user keeps its run-time files. Imports nothing slow."""
+
+from __future__ import annotations
+
+import os
+
+_SYSTEM = "/run/dr-forwarder"
+
+
+def default_state_dir() -> str:
+    """``/run/dr-forwarder`` for root, else a directory of the user's own."""
+    if os.geteuid() == 0:
+        return _SYSTEM
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return os.path.join(runtime, "dr-forwarder") if runtime else f"/tmp/dr-forwarder-{os.getuid()}"
