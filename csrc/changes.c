@@ -84,6 +84,15 @@ static struct server *list_find(const struct table *table, uint32_t head,
     return NULL;
 }
 
+struct server *server_find(const struct table *table, const struct service *service,
+                           const uint8_t address[ADDRESS], uint16_t port)
+{
+    struct dr_server config = {.port = port};
+
+    memcpy(config.address, address, ADDRESS);
+    return list_find(table, service->head, &config);
+}
+
 static bool is_forgotten(const struct server *server, uint32_t now_s)
 {
     return server->references == 0 && now_s - server->idle_since_s >= REMOVED_IDLE_S;
@@ -265,7 +274,7 @@ static struct server *take_back(struct table *table, struct service *service,
     return server;
 }
 
-static struct server *new_server(struct table *table, uint32_t now_s)
+struct server *server_new(struct table *table, uint32_t now_s)
 {
     struct server *server = free_server(table);
 
@@ -276,6 +285,20 @@ static struct server *new_server(struct table *table, uint32_t now_s)
     if (server)
         memset(server, 0, sizeof(*server));
     return server;
+}
+
+/* What a host can have for itself: kernel IPVS asks its routes (0/8, multicast, broadcast) and for
+ * IPv6 the address alone (RFC 4291 section 2.4), where link-local ones would need an interface. */
+static bool is_unicast(const uint8_t address[ADDRESS])
+{
+    static const uint8_t unspecified[ADDRESS] = {0};
+    static const uint8_t broadcast[4] = {0xff, 0xff, 0xff, 0xff};
+    const uint8_t *ipv4 = address + ADDRESS - 4;
+
+    if (is_ipv4(address))
+        return ipv4[0] != 0 && ipv4[0] >> 4 != 0xe && memcmp(ipv4, broadcast, 4) != 0;
+    bool is_link_local = address[0] == 0xfe && address[1] >> 6 == 2;
+    return address[0] != 0xff && !is_link_local && memcmp(address, unspecified, ADDRESS) != 0;
 }
 
 static int add_server(struct table *table, struct service *service, const struct dr_change *change,
@@ -292,8 +315,10 @@ static int add_server(struct table *table, struct service *service, const struct
         return -EINVAL;
 
     struct server *server = take_back(table, service, config, seconds(now_ns));
+    if (!server && !is_unicast(config->address))
+        return -EINVAL;
     if (!server)
-        server = new_server(table, seconds(now_ns));
+        server = server_new(table, seconds(now_ns));
     if (!server)
         return -ENOSPC;
     server->use = SLOT_LISTED;

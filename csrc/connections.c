@@ -8,7 +8,6 @@
 
 enum {
     WHEEL_HEAD = 0x80000000,
-    TEMPLATE_ASSURED = 1,
     REARM_S = 60, /* a template that still controls connections lives on in steps of this */
     INVALID_PORT = 0xffff,
 };
@@ -63,7 +62,7 @@ void connections_fetch_entry(const struct connections *connections, uint32_t has
     __builtin_prefetch(&connections->entries[*bucket_of(connections, hash)], 1);
 }
 
-static struct flow flow_of(const struct connection *connection)
+struct flow connection_flow(const struct connection *connection)
 {
     struct flow flow = {
         .client_port = connection->client_port,
@@ -117,7 +116,7 @@ struct connection *connections_find_template(const struct connections *connectio
 
 static void hash_link(struct connections *connections, struct connection *connection)
 {
-    struct flow flow = flow_of(connection);
+    struct flow flow = connection_flow(connection);
     uint32_t *bucket = bucket_of_flow(connections, &flow);
 
     connection->next = *bucket;
@@ -126,7 +125,7 @@ static void hash_link(struct connections *connections, struct connection *connec
 
 static void hash_unlink(struct connections *connections, const struct connection *connection)
 {
-    struct flow flow = flow_of(connection);
+    struct flow flow = connection_flow(connection);
     uint32_t *link = bucket_of_flow(connections, &flow);
     uint32_t index = connections_index(connections, connection);
 
@@ -232,6 +231,11 @@ static struct connection *take_entry(struct connections *connections)
     return &connections->entries[index];
 }
 
+static uint32_t bounded_s(uint32_t timeout_s)
+{
+    return timeout_s < LONGEST_TIMEOUT_S ? timeout_s : LONGEST_TIMEOUT_S;
+}
+
 static struct connection *add(struct connections *connections, struct table *table,
                               const struct flow *flow, struct server *server, uint32_t timeout_s,
                               uint32_t tick)
@@ -240,6 +244,8 @@ static struct connection *add(struct connections *connections, struct table *tab
 
     if (!connection)
         return NULL;
+    timeout_s = bounded_s(timeout_s);
+    *connections_rest(connections, connection) = (struct connection_rest){.announced = tick & ~3u};
     *connection = (struct connection){
         .client_port = flow->client_port,
         .port = flow->port,
@@ -286,8 +292,10 @@ struct connection *connections_add_template(struct connections *connections, str
 }
 
 /* A server counts a connection as active or inactive; it changes sides with the state. */
-static void change_side(struct connection *connection, struct server *server, bool inactive)
+void connections_change_side(struct table *table, struct connection *connection, bool inactive)
 {
+    struct server *server = &table->servers[connection->server];
+
     if (inactive == !!(connection->flags & CONNECTION_INACTIVE))
         return;
     if (inactive) {
@@ -309,35 +317,77 @@ void connections_packet(struct connections *connections, struct table *table,
     if (state != connection->state) {
         bool is_active = state_is_active(connection->protocol, state);
         connection->state = state;
-        change_side(connection, &table->servers[connection->server], !is_active);
+        connections_change_side(table, connection, !is_active);
         if (connection->control != NO_CONNECTION &&
             state_is_established(connection->protocol, state))
             connections->entries[connection->control].state = TEMPLATE_ASSURED;
     }
     connection->timeout_s =
-        state_timeout_s(connection->protocol, state, &connections->book->timeouts);
+        bounded_s(state_timeout_s(connection->protocol, state, &connections->book->timeouts));
     connections_restart(connections, connection, tick);
+}
+
+void connections_set_timeout(struct connections *connections, struct connection *connection,
+                             uint32_t timeout_s, uint32_t tick)
+{
+    connection->timeout_s = bounded_s(timeout_s);
+    connections_restart(connections, connection, tick);
+}
+
+uint32_t connections_packets(const struct connections *connections,
+                             const struct connection *connection)
+{
+    uint32_t high = connections_rest(connections, connection)->packets;
+
+    return high << PACKET_BITS | connection->packets;
+}
+
+void connections_set_packets(struct connections *connections, struct connection *connection,
+                             uint32_t packets)
+{
+    connection->packets = packets & ((1 << PACKET_BITS) - 1);
+    connections_rest(connections, connection)->packets = packets >> PACKET_BITS;
+}
+
+static void leave_server(struct table *table, struct connection *connection, uint32_t tick)
+{
+    bool is_template = connection->flags & CONNECTION_TEMPLATE;
+    struct server *server = &table->servers[connection->server];
+
+    if (!is_template && connection->flags & CONNECTION_INACTIVE)
+        server->inactive--;
+    else if (!is_template)
+        server->active--;
+    server_released(server, is_template, seconds_of(tick));
+}
+
+void connections_move(struct table *table, struct connection *connection, struct server *server,
+                      uint32_t tick)
+{
+    bool is_template = connection->flags & CONNECTION_TEMPLATE;
+    bool inactive = connection->flags & CONNECTION_INACTIVE;
+
+    leave_server(table, connection, tick);
+    connection->server = (uint16_t)(server - table->servers);
+    server_taken(server, is_template);
+    if (is_template)
+        return;
+    connection->flags |= CONNECTION_INACTIVE; /* as server_taken() counts it */
+    connections_change_side(table, connection, inactive);
 }
 
 void connections_end(struct connections *connections, struct table *table,
                      struct connection *connection, uint32_t tick)
 {
     bool is_template = connection->flags & CONNECTION_TEMPLATE;
-    struct server *server = &table->servers[connection->server];
 
     if (is_template && connection->control != 0)
         return;
     hash_unlink(connections, connection);
     wheel_unlink(connections, connection);
-    if (!is_template) {
-        if (connection->flags & CONNECTION_INACTIVE)
-            server->inactive--;
-        else
-            server->active--;
-        if (connection->control != NO_CONNECTION)
-            connections->entries[connection->control].control--;
-    }
-    server_released(server, is_template, seconds_of(tick));
+    if (!is_template && connection->control != NO_CONNECTION)
+        connections->entries[connection->control].control--;
+    leave_server(table, connection, tick);
 
     memset(connection, 0, sizeof(*connection));
     connection->server = NO_SLOT;
@@ -364,6 +414,8 @@ static void fire(struct connections *connections, struct table *table,
         connection->timeout_s = REARM_S;
         connection->expires = tick + ticks_of_seconds(REARM_S);
         relink(connections, connection);
+        if (connections->listener.rearmed)
+            connections->listener.rearmed(connections->listener.whose, connection, tick);
     } else {
         connections_end(connections, table, connection, tick);
     }

@@ -2,7 +2,10 @@
  *
  * Entries are named by index, never by pointer, and time is in ticks of 2^24 ns (16.8 ms) of the
  * caller's clock, so the table outlives the process that fills it. Nothing here is allocated: all
- * memory is the caller's region. */
+ * memory is the caller's region.
+ *
+ * Of each entry there are two parts: 64 bytes that every packet needs, and a few beside them that
+ * are needed once in 1,024 packets, and by synchronisation. */
 #ifndef CONNECTIONS_H
 #define CONNECTIONS_H
 
@@ -16,11 +19,17 @@ enum {
     NO_CONNECTION = 0, /* entry 0 is never used */
     WHEEL_TICKS = 16,  /* a wheel slot: 0.27 s */
     WHEEL_SLOTS = 4096,
+    PACKET_BITS = 10,
+    TIMEOUT_BITS = 32 - PACKET_BITS,
+    LONGEST_TIMEOUT_S = (1 << TIMEOUT_BITS) - 1, /* 48 days; ipvsadm takes at most 31 */
 };
+
+enum template_state { TEMPLATE_NONE, TEMPLATE_ASSURED };
 
 enum connection_flag {
     CONNECTION_TEMPLATE = 0x1,
     CONNECTION_INACTIVE = 0x2, /* on which side its server counts it */
+    CONNECTION_SYNCED = 0x4,   /* another director told us of it */
 };
 
 struct connection {
@@ -35,12 +44,20 @@ struct connection {
     uint32_t control;        /* its template; in a template: how many it controls */
     uint16_t server;         /* slot */
     uint8_t protocol;
-    uint8_t state : 4;  /* by protocol; of a template 0, or 1 = assured */
-    uint8_t flags : 4;  /* enum connection_flag */
-    uint32_t timeout_s; /* of the present state; of a template, of its persistence */
+    uint8_t state : 4;                 /* by protocol; of a template enum template_state */
+    uint8_t flags : 4;                 /* enum connection_flag */
+    uint32_t timeout_s : TIMEOUT_BITS; /* of the present state; of a template, of its persistence */
+    uint32_t packets : PACKET_BITS;    /* the lowest bits of how many there were */
 };
 
 _Static_assert(sizeof(struct connection) == 64, "a connection is one cache line");
+
+/* Beside each entry, under the same index. */
+struct connection_rest {
+    uint32_t announced; /* tick until which others think it lives; two low bits: how often told */
+    uint32_t packets : 32 - PACKET_BITS; /* the other bits */
+    uint32_t announced_state : 4;
+};
 
 /* What the table remembers of itself; lives in the region. */
 struct connections_book {
@@ -56,9 +73,17 @@ struct connections_book {
     struct dr_timeouts timeouts;
 };
 
+/* Hears of a template that lives on because connections depend on it. */
+struct connections_listener {
+    void (*rearmed)(void *whose, struct connection *template, uint32_t tick);
+    void *whose;
+};
+
 struct connections {
     struct connections_book *book;
     struct connection *entries;
+    struct connection_rest *rest;
+    struct connections_listener listener;
     uint32_t *buckets;
     uint32_t *wheel;
     uint32_t room; /* entries, with the unused one */
@@ -98,6 +123,23 @@ void connections_packet(struct connections *connections, struct table *table,
 void connections_restart(struct connections *connections, struct connection *connection,
                          uint32_t tick);
 
+/* Gives it this time-out, from now on. */
+void connections_set_timeout(struct connections *connections, struct connection *connection,
+                             uint32_t timeout_s, uint32_t tick);
+
+struct flow connection_flow(const struct connection *connection);
+
+/* How many packets of its client there were; of a template, how often it was used. */
+uint32_t connections_packets(const struct connections *connections,
+                             const struct connection *connection);
+void connections_set_packets(struct connections *connections, struct connection *connection,
+                             uint32_t packets);
+
+/* Puts it on another server's account, or on the other side of it. */
+void connections_move(struct table *table, struct connection *connection, struct server *server,
+                      uint32_t tick);
+void connections_change_side(struct table *table, struct connection *connection, bool inactive);
+
 /* Ends an entry now, unless others depend on it. */
 void connections_end(struct connections *connections, struct table *table,
                      struct connection *connection, uint32_t tick);
@@ -115,6 +157,19 @@ bool connections_expire(struct connections *connections, struct table *table, ui
 void connections_sweep_begin(struct connections *connections, uint32_t tick);
 bool connections_sweep(struct connections *connections, struct table *table, uint32_t tick,
                        uint32_t budget);
+
+static inline struct connection_rest *connections_rest(const struct connections *connections,
+                                                       const struct connection *connection)
+{
+    return &connections->rest[connection - connections->entries];
+}
+
+/* One more packet. */
+static inline void connections_count(struct connections *connections, struct connection *connection)
+{
+    if (++connection->packets == 0)
+        connections_rest(connections, connection)->packets++;
+}
 
 static inline uint32_t connections_index(const struct connections *connections,
                                          const struct connection *connection)

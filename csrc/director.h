@@ -9,11 +9,15 @@
 
 enum { ANSWER_HEADROOM = 16 }; /* for what an I/O end puts before a frame */
 
+struct sync;
+
 struct director {
     struct table table;
     struct connections connections;
     struct dr_identity identity;
     struct dr_tuning tuning;
+    struct sync *sync; /* NULL while no master daemon runs */
+    struct dr_sync_stats sync_stats;
     struct dr_stats *stats;
     uint32_t *changing; /* 1 while what the state region holds may contradict itself */
     struct icmp_limiter limiter;

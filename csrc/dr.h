@@ -40,6 +40,7 @@ enum dr_verdict {
     DR_TTL_EXCEEDED,   /* its time to live ended here */
     DR_TABLE_FULL,     /* no room for another connection, or another fragment */
     DR_SEND_FAILED,    /* the interface did not take it */
+    DR_STANDBY,        /* another director is to take it */
     DR_VERDICTS,
 };
 
@@ -103,7 +104,8 @@ struct dr_identity {
     uint32_t mtu;         /* of the interface, bytes above Ethernet */
     uint8_t hosts[8][16]; /* the host's own addresses: no client has them */
     uint32_t host_count;
-    uint32_t vlan; /* 0: untagged; an identifier; two as outer << 12 | inner (QinQ) */
+    uint32_t vlan;   /* 0: untagged; an identifier; two as outer << 12 | inner (QinQ) */
+    uint8_t standby; /* another director has the VIPs: nothing is answered, nothing forwarded */
 };
 
 /* Seconds, as `ipvsadm --set` takes them: 0 keeps the value. */
@@ -125,6 +127,33 @@ struct dr_tuning {
     uint8_t run_estimation;  /* 1 by default; 0 freezes the rates */
     uint8_t decrement_ttl;   /* as a router does, and kernel IPVS; without, only MACs change */
     uint16_t icmp_ratelimit; /* ms between two errors to one client, 1000 by default; 0: none */
+    uint8_t sync_version;    /* 1 by default; 0 as kernels before 3.0 */
+    uint8_t sync_persist_mode;
+    uint8_t sync_retries;
+    uint8_t sync_ports;           /* 1 by default; a power of two, as a master daemon starts */
+    uint32_t sync_threshold;      /* 3 by default: the packet at which others are told */
+    uint32_t sync_period;         /* 50 by default, the second number of sync_threshold */
+    uint32_t sync_refresh_period; /* s */
+    uint32_t sync_qlen_max;       /* messages that may wait on one port */
+};
+
+/* Who tells others of its connections, and who listens; both may run in one director. */
+enum dr_sync_role { DR_SYNC_MASTER = 1, DR_SYNC_BACKUP = 2 };
+
+/* As ipvsadm --start-daemon. */
+struct dr_sync_daemon {
+    enum dr_sync_role role;
+    uint32_t maxlen; /* of a message, bytes */
+    uint8_t syncid;  /* names a pair; to a backup, 0 is any */
+};
+
+struct dr_sync_stats {
+    uint64_t announced; /* connections put into messages */
+    uint64_t sent;      /* messages taken away to be sent */
+    uint64_t discarded; /* messages there was no room for */
+    uint64_t received;  /* messages */
+    uint64_t learnt;    /* connections made or renewed by them */
+    uint64_t refused;   /* messages not understood, or of another pair */
 };
 
 /* A virtual service; protocol, address and port name it. */
@@ -162,14 +191,15 @@ enum dr_operation {
     DR_ADD_SERVICE,    /* -EEXIST, -ENOSPC, -ENOENT (scheduler), -EINVAL, -ENOMEM */
     DR_EDIT_SERVICE,   /* -ESRCH, -ENOENT, -EINVAL (too many servers for it), -ENOMEM */
     DR_DELETE_SERVICE, /* -ESRCH */
-    DR_ADD_SERVER,     /* -ESRCH (service), -EEXIST, -ENOSPC, -ERANGE, -EINVAL (too many) */
-    DR_EDIT_SERVER,    /* -ESRCH (service), -ENOENT, -ERANGE */
-    DR_DELETE_SERVER,  /* -ESRCH (service), -ENOENT */
-    DR_SET_MAC,        /* of every server with server.address, and mtu; all zero: not known; the
-                        * MAC of the VIPs themselves: the server is this host */
-    DR_ZERO_SERVICE,   /* its counters, and its servers': -ESRCH */
-    DR_ZERO_ALL,       /* the counters of all, and the totals */
-    DR_CLEAR,          /* deletes all services */
+    DR_ADD_SERVER,  /* -ESRCH (service), -EEXIST, -ENOSPC, -ERANGE, -EINVAL (too many; not unicast)
+                     */
+    DR_EDIT_SERVER, /* -ESRCH (service), -ENOENT, -ERANGE */
+    DR_DELETE_SERVER, /* -ESRCH (service), -ENOENT */
+    DR_SET_MAC,       /* of every server with server.address, and mtu; all zero: not known; the
+                       * MAC of the VIPs themselves: the server is this host */
+    DR_ZERO_SERVICE,  /* its counters, and its servers': -ESRCH */
+    DR_ZERO_ALL,      /* the counters of all, and the totals */
+    DR_CLEAR,         /* deletes all services */
 };
 
 /* One change of the table. `service` names (and for add and edit, describes) a service. */
@@ -220,6 +250,7 @@ struct dr_connection_row {
     uint8_t state;       /* enum dr_tcp_state; of a template 0, or 1 = assured */
     uint8_t is_template; /* of persistence */
     uint8_t removed;     /* its server is no longer in the service */
+    uint8_t synced;      /* another director told us of it */
     uint32_t left_ms;    /* until it expires */
 };
 
@@ -293,6 +324,17 @@ void dr_apply(struct dr_engine *engine, struct dr_change *changes, size_t count,
               uint64_t now_ns);
 int dr_forward_held(struct dr_engine *engine, struct dr_frame *frame, uint64_t now_ns);
 enum dr_verdict dr_forward(struct dr_engine *engine, struct dr_frame *frame, uint64_t now_ns);
+
+/* -EEXIST, -EINVAL, -ENOMEM; -ESRCH */
+int dr_sync_start(struct dr_engine *engine, const struct dr_sync_daemon *daemon);
+int dr_sync_stop(struct dr_engine *engine, enum dr_sync_role role);
+/* The next message that is due, and on which of sync_ports it goes; 0: none. To be asked every
+ * 20 ms. */
+size_t dr_sync_take(struct dr_engine *engine, uint64_t now_ns, uint32_t *port, uint8_t *bytes,
+                    size_t room);
+/* -ESRCH (no backup daemon), -EBADMSG, -EPERM (another syncid) */
+int dr_sync_receive(struct dr_engine *engine, const uint8_t *bytes, size_t length, uint64_t now_ns);
+void dr_read_sync(struct dr_engine *engine, struct dr_sync_stats *out);
 
 void dr_read_stats(struct dr_engine *engine, struct dr_stats *out);
 void dr_read_timeouts(struct dr_engine *engine, struct dr_timeouts *out);

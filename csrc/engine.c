@@ -17,6 +17,8 @@
 #include "listing.h"
 #include "schedulers/schedulers.h"
 #include "state.h"
+#include "sync.h"
+#include "sync_backup.h"
 #include "trace.h"
 
 enum {
@@ -33,7 +35,9 @@ struct dr_engine {
     int adopted;
     int stop; /* written by anybody, read by the loop */
     uint32_t batches;
-    bool is_behind;       /* with ending what has expired */
+    bool is_behind; /* with ending what has expired */
+    bool is_backup; /* a backup daemon runs */
+    uint8_t backup_syncid;
     pthread_mutex_t door; /* whoever waits here goes before the loop's next batch */
     pthread_mutex_t gate; /* held while a batch, a change or a look is under way */
 };
@@ -245,8 +249,14 @@ int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct
     }
     pthread_mutex_init(&engine->door, NULL);
     pthread_mutex_init(&engine->gate, NULL);
-    engine->director.tuning =
-        (struct dr_tuning){.conn_reuse_mode = 1, .run_estimation = 1, .icmp_ratelimit = 1000};
+    engine->director.tuning = (struct dr_tuning){.conn_reuse_mode = 1,
+                                                 .run_estimation = 1,
+                                                 .icmp_ratelimit = 1000,
+                                                 .sync_version = 1,
+                                                 .sync_ports = 1,
+                                                 .sync_threshold = 3,
+                                                 .sync_period = 50,
+                                                 .sync_qlen_max = 4096};
     *out = engine;
     return 0;
 }
@@ -262,6 +272,7 @@ void dr_engine_free(struct dr_engine *engine)
         return;
     if (engine->io)
         engine->io->ops->close(engine->io);
+    sync_free(engine->director.sync);
     table_close(&engine->director.table);
     fragments_free(engine->director.fragments);
     trace_free(engine->director.trace);
@@ -365,6 +376,92 @@ void dr_apply(struct dr_engine *engine, struct dr_change *changes, size_t count,
     }
     if (engine->director.tuning.expire_nodest_conn && any_removal(changes, count))
         connections_sweep_begin(&engine->director.connections, tick_of(now_ns));
+    leave(engine);
+}
+
+/* ---- Synchronisation ---- */
+
+static int start_master(struct director *director, const struct dr_sync_daemon *daemon)
+{
+    if (director->sync)
+        return -EEXIST;
+    director->sync = sync_new(daemon, &director->tuning);
+    if (!director->sync)
+        return -ENOMEM;
+    director->connections.listener =
+        (struct connections_listener){.rearmed = sync_rearmed, .whose = director};
+    return 0;
+}
+
+int dr_sync_start(struct dr_engine *engine, const struct dr_sync_daemon *daemon)
+{
+    int result = -EINVAL;
+
+    enter(engine);
+    if (daemon->role == DR_SYNC_MASTER) {
+        result = start_master(&engine->director, daemon);
+    } else if (daemon->role == DR_SYNC_BACKUP) {
+        result = engine->is_backup ? -EEXIST : 0;
+        if (result == 0)
+            engine->backup_syncid = daemon->syncid;
+        engine->is_backup = true;
+    }
+    leave(engine);
+    return result;
+}
+
+int dr_sync_stop(struct dr_engine *engine, enum dr_sync_role role)
+{
+    struct director *director = &engine->director;
+    int result = -ESRCH;
+
+    enter(engine);
+    if (role == DR_SYNC_MASTER && director->sync) {
+        director->connections.listener = (struct connections_listener){0};
+        sync_free(director->sync);
+        director->sync = NULL;
+        result = 0;
+    } else if (role == DR_SYNC_BACKUP && engine->is_backup) {
+        engine->is_backup = false;
+        result = 0;
+    }
+    leave(engine);
+    return result;
+}
+
+size_t dr_sync_take(struct dr_engine *engine, uint64_t now_ns, uint32_t *port, uint8_t *bytes,
+                    size_t room)
+{
+    size_t length = 0;
+
+    enter(engine);
+    if (engine->director.sync)
+        length = sync_take(&engine->director, tick_of(now_ns), port, bytes, room);
+    leave(engine);
+    return length;
+}
+
+int dr_sync_receive(struct dr_engine *engine, const uint8_t *bytes, size_t length, uint64_t now_ns)
+{
+    struct dr_sync_stats *stats = &engine->director.sync_stats;
+    int result = -ESRCH;
+
+    enter(engine);
+    if (engine->is_backup) {
+        enum sync_received received =
+            sync_receive(&engine->director, bytes, length, engine->backup_syncid, tick_of(now_ns));
+        stats->received++;
+        stats->refused += received != SYNC_TAKEN;
+        result = received == SYNC_MALFORMED ? -EBADMSG : received == SYNC_OF_ANOTHER ? -EPERM : 0;
+    }
+    leave(engine);
+    return result;
+}
+
+void dr_read_sync(struct dr_engine *engine, struct dr_sync_stats *out)
+{
+    enter(engine);
+    *out = engine->director.sync_stats;
     leave(engine);
 }
 

@@ -7,6 +7,7 @@
 #include "fragments.h"
 #include "icmp.h"
 #include "schedule.h"
+#include "sync.h"
 #include "trace.h"
 
 /* ---- Is the frame one for us at all? ---- */
@@ -165,6 +166,8 @@ static enum dr_verdict deliver(struct director *director, struct dr_frame *frame
 /* Of a packet in fragments the kernel counts one, without the headers that only fragments have. */
 static void count(struct director *director, struct server *server, const struct packet *packet)
 {
+    if (server->use == SLOT_FOREIGN)
+        return;
     struct service *service = &director->table.services[server->service];
     uint32_t packets = packet->is_later_fragment ? 0 : 1;
     uint32_t bytes = packet->is_later_fragment ? packet_payload(packet)
@@ -194,6 +197,18 @@ static void learn(struct director *director, const struct packet *packet,
 
 /* ---- TCP, UDP, SCTP ---- */
 
+/* What synchronisation and the emergency defences go by: packets of a connection, or, of one that
+ * does not last, of its template. */
+static void count_use(struct director *director, const struct way *way, uint32_t tick)
+{
+    if (way->connection)
+        connections_count(&director->connections, way->connection);
+    if (director->sync)
+        sync_packet(director, way, tick);
+    else if (!way->connection && way->template)
+        connections_count(&director->connections, way->template);
+}
+
 static enum dr_verdict forward_on(struct director *director, struct dr_frame *frame,
                                   const struct packet *packet, const struct way *way,
                                   uint64_t now_ns)
@@ -202,7 +217,9 @@ static enum dr_verdict forward_on(struct director *director, struct dr_frame *fr
     if (way->connection)
         connections_packet(&director->connections, &director->table, way->connection, packet,
                            director->tuning.secure_tcp > 1, tick_of(now_ns));
-    return deliver(director, frame, packet, way->server, DR_FORWARDED, now_ns);
+    enum dr_verdict verdict = deliver(director, frame, packet, way->server, DR_FORWARDED, now_ns);
+    count_use(director, way, tick_of(now_ns));
+    return verdict;
 }
 
 static enum dr_verdict forward_transport(struct director *director, struct dr_frame *frame,
@@ -230,7 +247,7 @@ static enum dr_verdict share_fate(struct director *director, struct dr_frame *fr
     if (fate.slot == NO_SLOT)
         return fate.verdict;
     struct server *server = &director->table.servers[fate.slot];
-    if (server->use != SLOT_LISTED)
+    if (!server_is_there(server))
         return DR_SERVER_REMOVED;
     count(director, server, packet);
     if (fate.verdict != DR_FORWARDED)
@@ -287,6 +304,8 @@ static enum dr_verdict forward_icmp_error(struct director *director, struct dr_f
     if (verdict != DR_FORWARDED)
         return verdict;
     count(director, way.server, packet);
+    if (way.connection)
+        connections_count(&director->connections, way.connection);
     return deliver(director, frame, packet, way.server, DR_ICMP_FORWARDED, now_ns);
 }
 
@@ -355,6 +374,8 @@ static enum dr_verdict decide(struct director *director, struct dr_frame *frame,
 
     if (look->admitted != DR_FORWARDED)
         return look->admitted;
+    if (identity->standby)
+        return DR_STANDBY;
     if (kind == PACKET_ARP)
         return is_to_us(identity, frame) || is_broadcast(frame)
                    ? announce_arp(&director->table, identity->mac, frame, packet)

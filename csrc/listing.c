@@ -83,7 +83,8 @@ static struct dr_connection_row connection_row(const struct table *table,
         .protocol = connection->protocol,
         .state = connection->state,
         .is_template = !!(connection->flags & CONNECTION_TEMPLATE),
-        .removed = server->use != SLOT_LISTED,
+        .removed = !server_is_there(server),
+        .synced = !!(connection->flags & CONNECTION_SYNCED),
         .left_ms = left > 0 ? (uint32_t)(((uint64_t)left << TICK_SHIFT) / 1000000) : 0,
     };
 

@@ -125,6 +125,12 @@ static inline void write16(uint8_t *bytes, uint16_t value)
     bytes[1] = (uint8_t)value;
 }
 
+static inline void write32(uint8_t *bytes, uint32_t value)
+{
+    write16(bytes, (uint16_t)(value >> 16));
+    write16(bytes + 2, (uint16_t)value);
+}
+
 static inline bool is_same_address(const uint8_t a[ADDRESS], const uint8_t b[ADDRESS])
 {
     uint64_t left[2], right[2];

@@ -119,6 +119,7 @@ static enum dr_verdict schedule(struct director *director, struct service *servi
     }
     if (template)
         connections_restart(connections, template, tick);
+    way->template = template;
     service->in.connections++;
     way->server->in.connections++;
     director->table.totals->in.connections++;
@@ -202,6 +203,16 @@ static enum dr_verdict begin_with(struct director *director, const struct packet
     return begin(director, &packet->flow, may_begin(director, packet), tick, way);
 }
 
+/* To a server that no service here has: kernel IPVS sends on as long as it has any service of that
+ * address family at all. */
+static enum dr_verdict may_go(const struct director *director, const struct way *way)
+{
+    if (way->server->use != SLOT_FOREIGN)
+        return DR_FORWARDED;
+    bool is_served = table_has_family(&director->table, is_ipv4(way->connection->address));
+    return is_served ? DR_FORWARDED : DR_NO_SERVICE;
+}
+
 enum dr_verdict schedule_way(struct director *director, const struct packet *packet, uint32_t tick,
                              struct way *way)
 {
@@ -218,8 +229,8 @@ enum dr_verdict schedule_way(struct director *director, const struct packet *pac
     }
     way->connection = old;
     way->server = &director->table.servers[old->server];
-    if (way->server->use == SLOT_LISTED)
-        return DR_FORWARDED;
+    if (server_is_there(way->server))
+        return may_go(director, way);
     if (!director->tuning.expire_nodest_conn)
         return DR_SERVER_REMOVED;
     connections_end(connections, &director->table, old, tick);
@@ -238,5 +249,5 @@ enum dr_verdict schedule_related(struct director *director, const struct flow *f
         return begin(director, flow, true, tick, way);
     way->connection = connection;
     way->server = &director->table.servers[connection->server];
-    return way->server->use == SLOT_LISTED ? DR_FORWARDED : DR_SERVER_REMOVED;
+    return server_is_there(way->server) ? may_go(director, way) : DR_SERVER_REMOVED;
 }

@@ -5,9 +5,10 @@
 
 #include "director.h"
 
-/* One-packet scheduling leaves no connection. */
+/* One-packet scheduling leaves no connection, at most a template. */
 struct way {
     struct connection *connection;
+    struct connection *template;
     struct server *server;
 };
 

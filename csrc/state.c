@@ -1,4 +1,5 @@
-/* state.c -- a header that says what follows, then services, servers, entries, buckets, wheel.
+/* state.c -- a header that says what follows, then services, servers, entries, what is beside
+ * them, buckets, wheel.
  * There is no pointer in the region; whoever maps it may map it anywhere. */
 #include "state.h"
 
@@ -6,7 +7,7 @@
 
 enum {
     MAGIC = 0x44724664, /* "DrFd" */
-    FORMAT = 5,         /* of everything below; raised with any change of layout or meaning */
+    FORMAT = 6,         /* of everything below; raised with any change of layout or meaning */
     ALIGNMENT = 64,
 };
 
@@ -29,6 +30,7 @@ struct layout {
     size_t services;
     size_t servers;
     size_t entries;
+    size_t rest;
     size_t buckets;
     size_t wheel;
     size_t end;
@@ -51,6 +53,7 @@ static struct layout layout_of(const struct dr_limits *limits)
     layout.services = place(&layout.end, limits->services * sizeof(struct service));
     layout.servers = place(&layout.end, limits->servers * sizeof(struct server));
     layout.entries = place(&layout.end, entries * sizeof(struct connection));
+    layout.rest = place(&layout.end, entries * sizeof(struct connection_rest));
     layout.buckets =
         place(&layout.end, connections_buckets(limits->connections) * sizeof(uint32_t));
     layout.wheel = place(&layout.end, WHEEL_SLOTS * sizeof(uint32_t));
@@ -106,6 +109,7 @@ enum state_outcome state_map(struct director *director, void *region, size_t siz
     director->connections = (struct connections){
         .book = &header->book,
         .entries = (struct connection *)(void *)(bytes + layout.entries),
+        .rest = (struct connection_rest *)(void *)(bytes + layout.rest),
         .buckets = (uint32_t *)(void *)(bytes + layout.buckets),
         .wheel = (uint32_t *)(void *)(bytes + layout.wheel),
         .room = limits->connections + 1,

@@ -153,6 +153,32 @@ bool state_is_established(uint8_t protocol, uint8_t state)
            (protocol == PROTOCOL_SCTP && state == DR_SCTP_ESTABLISHED);
 }
 
+bool state_is_told(uint8_t protocol, uint8_t state)
+{
+    const uint32_t tcp = 1 << DR_TCP_ESTABLISHED | 1 << DR_TCP_FIN_WAIT | 1 << DR_TCP_CLOSE |
+                         1 << DR_TCP_CLOSE_WAIT | 1 << DR_TCP_TIME_WAIT;
+    const uint32_t sctp = 1 << DR_SCTP_ESTABLISHED | 1 << DR_SCTP_S_SENT | 1 << DR_SCTP_S_RECEIVED |
+                          1 << DR_SCTP_S_ACK_SENT | 1 << DR_SCTP_CLOSED;
+
+    if (protocol == PROTOCOL_TCP)
+        return tcp >> state & 1;
+    return protocol != PROTOCOL_SCTP || sctp >> state & 1;
+}
+
+uint32_t state_count(uint8_t protocol)
+{
+    switch (protocol) {
+    case PROTOCOL_TCP:
+        return DR_TCP_STATES;
+    case PROTOCOL_SCTP:
+        return DR_SCTP_STATES;
+    case PROTOCOL_UDP:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
 uint32_t state_timeout_s(uint8_t protocol, uint8_t state, const struct dr_timeouts *timeouts)
 {
     if (protocol == PROTOCOL_UDP)

@@ -15,6 +15,10 @@ enum { STATE_NEW_TIMEOUT_S = 3 }; /* before its first packet has been looked at 
 uint8_t state_after(uint8_t state, const struct packet *packet, bool secure);
 bool state_is_active(uint8_t protocol, uint8_t state);
 bool state_is_established(uint8_t protocol, uint8_t state);
+/* Whether other directors hear of a connection in this state at all. */
+bool state_is_told(uint8_t protocol, uint8_t state);
+/* How many states the protocol has; 0 of one that is not forwarded. */
+uint32_t state_count(uint8_t protocol);
 uint32_t state_timeout_s(uint8_t protocol, uint8_t state, const struct dr_timeouts *timeouts);
 
 #endif

@@ -99,10 +99,22 @@ static void find_tops(struct table *table)
             table->server_top = slot + 1;
 }
 
+static void list_foreign(struct table *table)
+{
+    table->foreign = NO_SLOT;
+    for (uint32_t slot = 0; slot < table->server_room; slot++) {
+        if (table->servers[slot].use != SLOT_FOREIGN)
+            continue;
+        table->servers[slot].next = table->foreign;
+        table->foreign = slot;
+    }
+}
+
 int table_open(struct table *table)
 {
     uint32_t size = 16;
 
+    list_foreign(table);
     while (size < table->service_room * 2)
         size *= 2;
     table->index_mask = size - 1;
@@ -165,21 +177,24 @@ static bool is_marked(const struct dr_mark *mark, const struct flow *flow)
            has_prefix(mark, flow->address);
 }
 
-/* A mark's service is kept under the mark as an address, as kernel IPVS lists its templates. */
-static struct service *find_marked(const struct table *table, const struct flow *flow)
+uint32_t table_mark(const struct table *table, const struct flow *flow)
 {
-    for (size_t i = 0; i < table->mark_count; i++) {
-        const struct dr_mark *mark = &table->marks[i];
-        if (!is_marked(mark, flow))
-            continue;
-        uint8_t name[ADDRESS] = {0};
-        if (is_ipv4(flow->address))
-            name[10] = name[11] = 0xff;
-        for (int byte = 0; byte < 4; byte++)
-            name[12 + byte] = (uint8_t)(mark->mark >> (24 - 8 * byte));
-        return table_find_service(table, PROTOCOL_ANY, name, 0);
-    }
-    return NULL;
+    for (size_t i = 0; i < table->mark_count; i++)
+        if (is_marked(&table->marks[i], flow))
+            return table->marks[i].mark;
+    return 0;
+}
+
+/* A mark's service is kept under the mark as an address, as kernel IPVS lists its templates. */
+static struct service *service_of_mark(const struct table *table, const struct flow *flow,
+                                       uint32_t mark)
+{
+    uint8_t name[ADDRESS] = {0};
+
+    if (is_ipv4(flow->address))
+        name[10] = name[11] = 0xff;
+    write32(name + 12, mark);
+    return table_find_service(table, PROTOCOL_ANY, name, 0);
 }
 
 int table_set_marks(struct table *table, const struct dr_mark *marks, size_t count)
@@ -203,12 +218,12 @@ static bool may_be_ftp_data(const struct flow *flow)
 }
 
 /* The kernel's order: a mark, the exact port, FTP's other ports, the service on all ports. */
-struct service *table_find(const struct table *table, const struct flow *flow)
+struct service *table_find_marked(const struct table *table, const struct flow *flow, uint32_t mark)
 {
     struct service *service = NULL;
 
-    if (table->mark_count)
-        service = find_marked(table, flow);
+    if (mark)
+        service = service_of_mark(table, flow, mark);
     if (!service)
         service = table_find_service(table, flow->protocol, flow->address, flow->port);
     if (!service && table->ftp && may_be_ftp_data(flow))
@@ -216,6 +231,11 @@ struct service *table_find(const struct table *table, const struct flow *flow)
     if (!service && table->any_port)
         service = table_find_service(table, flow->protocol, flow->address, 0);
     return service;
+}
+
+struct service *table_find(const struct table *table, const struct flow *flow)
+{
+    return table_find_marked(table, flow, table->mark_count ? table_mark(table, flow) : 0);
 }
 
 static bool has_mark(const struct table *table, const uint8_t address[ADDRESS], uint8_t prefix)
@@ -234,6 +254,15 @@ bool table_has_vip(const struct table *table, const uint8_t address[ADDRESS])
 bool table_serves(const struct table *table, const uint8_t address[ADDRESS])
 {
     return has_service(table, address) || has_mark(table, address, 0);
+}
+
+bool table_has_family(const struct table *table, bool ipv4)
+{
+    for (uint32_t slot = 0; slot < table->service_room; slot++)
+        if (table->services[slot].use == SLOT_LISTED &&
+            is_ipv4(table->services[slot].config.address) == ipv4)
+            return true;
+    return false;
 }
 
 uint32_t table_count_services(const struct table *table)

@@ -32,7 +32,12 @@ static inline uint32_t seconds_of(uint32_t tick)
     return (uint32_t)(((uint64_t)tick << TICK_SHIFT) / 1000000000);
 }
 
-enum slot_use { SLOT_FREE, SLOT_LISTED, SLOT_REMOVED };
+enum slot_use {
+    SLOT_FREE,
+    SLOT_LISTED,
+    SLOT_REMOVED,
+    SLOT_FOREIGN, /* a server that another director has in a service, and we have not (foreign.h) */
+};
 
 struct server {
     struct dr_server config;
@@ -90,6 +95,7 @@ struct table {
     uint32_t server_hint; /* where to look for a free slot next */
     uint32_t any_port;    /* services with port 0 */
     uint32_t ftp;         /* services on port 21 */
+    uint32_t foreign;     /* the first SLOT_FOREIGN */
     struct dr_mark *marks;
     size_t mark_count;
 };
@@ -108,13 +114,27 @@ bool service_is(const struct service *service, uint8_t protocol, const uint8_t a
                 uint16_t port);
 
 struct service *table_find(const struct table *table, const struct flow *flow);
+/* The same for a flow whose mark is known; 0 is none. */
+struct service *table_find_marked(const struct table *table, const struct flow *flow,
+                                  uint32_t mark);
+/* What a firewall would mark it with, 0 if it would not. */
+uint32_t table_mark(const struct table *table, const struct flow *flow);
 /* An address that is ours to announce: of a service, or the one address of a mark. A network of
  * addresses that a mark names is routed to us, and may hold anybody. */
 bool table_has_vip(const struct table *table, const uint8_t address[ADDRESS]);
 bool table_serves(const struct table *table, const uint8_t address[ADDRESS]);
 
+/* Any service over IPv4, or any over IPv6. */
+bool table_has_family(const struct table *table, bool ipv4);
+
 uint32_t table_count_services(const struct table *table);
 uint32_t table_count_servers(const struct table *table);
+
+/* May be sent to: it was not removed. */
+static inline bool server_is_there(const struct server *server)
+{
+    return server->use == SLOT_LISTED || server->use == SLOT_FOREIGN;
+}
 
 static inline bool server_is_eligible(const struct server *server)
 {

@@ -17,6 +17,7 @@ from records.deviations import (  # noqa: E402 - the path comes first
     DATAGRAMS,
     FRAMES,
     LATE,
+    MESSAGES,
     MISREAD,
     ORDER,
     OUT,
@@ -82,7 +83,7 @@ def _page() -> Iterator[str]:
     yield from (f"- {_sentence(reason)}" for reason in _REASONS)
 
 
-_REASONS = (PIECES_COUNTED, MISREAD, OUT, LATE, REFUSED, ORDER)
+_REASONS = (PIECES_COUNTED, MISREAD, OUT, LATE, REFUSED, ORDER, MESSAGES)
 
 
 def _directives(*, ours: bool) -> Iterator[str]:
@@ -119,7 +120,7 @@ _COVERED = (
     ("MTU of the interface, jumbo frames", "all", "frames_jumbo_in"),
     ("MTU of routes", "all but fragmenting", "test_icmp.py lab/test_director.py"),
     ("fragments", "passed on, not collected", "test_fragments.py records"),
-    ("IPv6", "all; recorded frames not compared", "test_core_ipv6.py lab/test_ipv6.py"),
+    ("IPv6", "all", "frames_v6 test_core_ipv6.py lab/test_ipv6.py"),
     ("802.1Q, QinQ", "the configured VLAN", "test_vlan.py lab/test_tagged.py"),
     ("forwarding `gate`", "to neighbours", "lab/test_director.py"),
     (
@@ -129,7 +130,10 @@ _COVERED = (
     ),
     ("forwarding `masq`, `ipip`", "no", ""),
     ("`drop_entry`, `drop_packet`", "no", ""),
-    ("synchronisation, persistence engines, rates", "no", ""),
+    ("rates", "all", "rates cli_big_numbers"),
+    ("synchronisation, versions 1 and 0", "all", "sync_* lab/test_pair.py"),
+    ("ipvsadm 1.31, files under /proc/net", "all texts", "cli_* lab/test_driven.py"),
+    ("persistence engines", "no", ""),
 )
 """What, how far, and the recordings or tests that hold it."""
 

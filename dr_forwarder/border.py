@@ -153,4 +153,5 @@ def connection(raw: Any) -> Connection:
         left_s=raw.left_ms / 1000,
         template=bool(raw.is_template),
         removed=bool(raw.removed),
+        synced=bool(raw.synced),
     )

@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from . import messages
 from .errors import NotRunning, Refused
 from .exchange import Answer, exchange
-from .table import Applied, Change, Connection, Key, Operation, Service, ServiceRow, Stats
+from .table import (
+    Applied,
+    Change,
+    Connection,
+    Key,
+    Operation,
+    Service,
+    ServiceRow,
+    Stats,
+    SyncDaemon,
+)
 
 TYPE_CHECKING = False  # as in typing, whose import would take a quick command's time
 if TYPE_CHECKING:
@@ -78,6 +88,30 @@ class Client:
         """``ipvsadm --set``: seconds; 0 keeps what is."""
         said = {"tcp_s": tcp_s, "tcp_fin_s": tcp_fin_s, "udp_s": udp_s}
         self._ask("PUT", "timeouts", said)
+
+    # ---- Synchronisation ----
+
+    def daemons(self) -> tuple[SyncDaemon, ...]:
+        """Those that run, the master first."""
+        return tuple(messages.daemon(raw) for raw in self.get("daemons"))
+
+    def start_daemon(self, daemon: SyncDaemon) -> int:
+        """0, or an errno: EEXIST, ENODEV ..."""
+        return int(self._ask("POST", "daemons", messages.jsonable(daemon))["result"])
+
+    def stop_daemon(self, role: str) -> int:
+        """0, or ESRCH."""
+        return int(self._ask("DELETE", f"daemons/{role}")["result"])
+
+    # ---- A pair of directors ----
+
+    def standby(self) -> bool:
+        """Whether it leaves the VIPs to another director."""
+        return bool(self.get("standby")["standby"])
+
+    def stand_by(self, *, standby: bool) -> None:
+        """Has it leave the VIPs to another director, or take them over."""
+        self._ask("PUT", "standby", {"standby": standby})
 
     # ---- The exchange ----
 

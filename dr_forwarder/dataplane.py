@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from . import border
 from ._dataplane import ffi, lib
@@ -29,6 +29,7 @@ from .table import (
     Connection,
     ServiceRow,
     Stats,
+    SyncDaemon,
 )
 from .vlan import UNTAGGED, Vlan
 
@@ -55,6 +56,10 @@ class Decision:
     frame: bytes
     """The bytes as they are now, or the answer that takes their place."""
     sent: bool
+
+
+_ROLES: Final = {"master": lib.DR_SYNC_MASTER, "backup": lib.DR_SYNC_BACKUP}
+_LONGEST_MESSAGE: Final = 65535
 
 
 def _check(result: int, what: str) -> None:
@@ -267,16 +272,24 @@ class Engine:
     # ---- What it works with ----
 
     def identify(
-        self, *, mac: bytes, mtu: int, hosts: Sequence[Address] = (), vlan: Vlan = UNTAGGED
+        self,
+        *,
+        mac: bytes,
+        mtu: int,
+        hosts: Sequence[Address] = (),
+        vlan: Vlan = UNTAGGED,
+        standby: bool = False,
     ) -> None:
         """Says which MAC address the VIPs have, and how much the interface takes.
 
         ``hosts`` are the host's own addresses there, the first eight of which no client can have.
+        With ``standby`` all is left to another director.
         """
         raw = ffi.new("struct dr_identity *")
         raw.mac = mac
         raw.mtu = mtu
         raw.vlan = vlan.number
+        raw.standby = standby
         for i, address in enumerate(hosts[: len(raw.hosts)]):
             raw.hosts[i] = border.packed(address)
             raw.host_count = i + 1
@@ -302,6 +315,32 @@ class Engine:
         """Sets what kernel IPVS has as sysctls."""
         raw = ffi.new("struct dr_tuning *", dataclasses.asdict(tuning))
         lib.dr_set_tuning(self._engine, raw)
+
+    # ---- Synchronisation ----
+
+    def start_sync(self, daemon: SyncDaemon) -> int:
+        """A daemon with its defaults resolved; 0, or the errno: EEXIST, ENOMEM."""
+        raw = ffi.new("struct dr_sync_daemon *")
+        raw.role = _ROLES[daemon.role]
+        raw.maxlen, raw.syncid = daemon.max_length, daemon.sync_id
+        return -int(lib.dr_sync_start(self._engine, raw))
+
+    def stop_sync(self, role: str) -> int:
+        """0, or ESRCH."""
+        return -int(lib.dr_sync_stop(self._engine, _ROLES[role]))
+
+    def take_sync(self, *, now_ns: int | None = None) -> tuple[int, bytes] | None:
+        """The next message of the master that is due, and on which of its ports, from 0 on."""
+        port = ffi.new("uint32_t *")
+        out = ffi.new("uint8_t[]", _LONGEST_MESSAGE)
+        at_ns = time.monotonic_ns() if now_ns is None else now_ns
+        length = int(lib.dr_sync_take(self._engine, at_ns, port, out, _LONGEST_MESSAGE))
+        return (port[0], bytes(ffi.buffer(out, length))) if length else None
+
+    def receive_sync(self, message: bytes, *, now_ns: int | None = None) -> int:
+        """A message for the backup; 0, or ESRCH, EBADMSG, EPERM (of another pair)."""
+        at_ns = time.monotonic_ns() if now_ns is None else now_ns
+        return -int(lib.dr_sync_receive(self._engine, message, len(message), at_ns))
 
     def timeouts(self) -> tuple[int, int, int]:
         """Seconds: established TCP, TCP after a FIN, UDP."""

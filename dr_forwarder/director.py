@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ from .prober import Prober
 from .reconciler import Reconciler
 from .surroundings import NOTHING_NEEDED, Needs, Surroundings, needs_of_changes, needs_of_table
 from .survey import Place, survey
+from .sync import Synchroniser
 from .table import Applied, Change, Connection, Operation, ServiceRow, Stats
 from .watch import Watch
 
@@ -79,13 +81,19 @@ class Director:
         """Directs until stopped, and returns the counters."""
         async with AsyncIPRoute() as netlink:
             place = await survey(netlink, self.config)
-            with attached(place, self.config) as attachment, self._engine(place) as engine:
+            with (
+                attached(place, self.config) as attachment,
+                self._engine(place) as engine,
+                contextlib.closing(self._synchroniser(engine)) as self.sync,
+            ):
                 self._core = engine
                 self._reconciler = Reconciler(engine, self.health, self.events)
                 attachment.open_ring(place, engine, on_end=self.stop)
                 async with self._workers(place, attachment) as (prober, self._checker):
                     self._around = Surroundings(netlink, place, attachment, prober)
+                    self._around.standby = self.config.settings.standby
                     await self._begin(place)
+                    self._start_daemons()
                     await self._first_results()
                     self.events.emit(Started(len(self.config.virtuals)))
                     self.events.phase = Phase.RUNNING
@@ -104,13 +112,38 @@ class Director:
         engine = Engine(limits=room, state_file=state_file)
         if engine.adopted:
             _log.info("Took over %d connections", engine.stats().connections)
+        self._identify(engine, place, standby=self.config.settings.standby)
+        return engine
+
+    def _identify(self, engine: Engine, place: Place, *, standby: bool) -> None:
         engine.identify(
             mac=place.identity.mac,
             mtu=mtu(place, self.config.settings.vlan),
             hosts=place.kernel.addresses,
             vlan=self.config.settings.vlan,
+            standby=standby,
         )
-        return engine
+
+    @property
+    def standby(self) -> bool:
+        """Whether the VIPs are another director's."""
+        return self._around.standby
+
+    def stand_by(self, *, standby: bool) -> None:
+        """Leaves the VIPs to another director, or takes them over and announces them."""
+        self._identify(self._core, self._around.place, standby=standby)
+        self._around.stand_by(standby=standby)
+        _log.info("Standing by" if standby else "Took over")
+
+    def _synchroniser(self, engine: Engine) -> Synchroniser:
+        return Synchroniser(engine, ports=lambda: self.config.settings.tuning.sync_ports)
+
+    def _start_daemons(self) -> None:
+        """Those of the configuration; raises SetupError."""
+        for daemon in self.config.settings.daemons:
+            if number := self.sync.start(daemon):
+                reason = os.strerror(number).lower()
+                raise SetupError(f"sync_{daemon.role} = {daemon.interface}: {reason}")
 
     @contextlib.asynccontextmanager
     async def _workers(

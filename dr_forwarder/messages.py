@@ -20,6 +20,7 @@ from .table import (
     ServiceFlag,
     ServiceRow,
     Stats,
+    SyncDaemon,
 )
 
 TYPE_CHECKING = False  # as in typing, whose import would take a quick command's time
@@ -113,6 +114,12 @@ def stats(raw: dict[str, Any]) -> Stats:
     """The counters."""
     counters = {name: Counters(**raw[name]) for name in ("counters", "rates")}
     return Stats(**{**raw, **counters})
+
+
+def daemon(raw: dict[str, Any]) -> SyncDaemon:
+    """A synchronisation daemon."""
+    group = raw["group"]
+    return SyncDaemon(**{**raw, "group": ip_address(group) if group else None})
 
 
 def connection(raw: dict[str, Any]) -> Connection:

@@ -67,6 +67,8 @@ class Surroundings:
         self, netlink: AsyncIPRoute, place: Place, attachment: Attachment, prober: Prober
     ) -> None:
         self.place = place
+        self.standby = False
+        """Another director has the VIPs: they are not announced."""
         self._netlink = netlink
         self._attachment = attachment
         self._prober = prober
@@ -77,7 +79,7 @@ class Surroundings:
         async with self._one_at_a_time:
             self.place, _ = await self._extended(place, table)
             self._attachment.let_in(self.place, config)
-            self._prober.update(self.place.sources, self.place.vips)
+            self._prober.update(self.place.sources, self._announced)
 
     async def add(self, needs: Needs, config: Config) -> list[str]:
         """Goes into force before it returns; tells what cannot be served, and the cure."""
@@ -91,11 +93,20 @@ class Surroundings:
                 self._attachment.let_in(self.place, config)
             self._prober.add(
                 {a: s for a, s in self.place.sources.items() if a not in before.sources},
-                [vip for vip in self.place.vips if vip not in before.vips],
+                [vip for vip in self._announced if vip not in before.vips],
             )
         for problem in problems:
             _log.warning("%s", problem)
         return problems
+
+    @property
+    def _announced(self) -> tuple[Address, ...]:
+        return () if self.standby else self.place.vips
+
+    def stand_by(self, *, standby: bool) -> None:
+        """Leaves the VIPs to another director, or takes them and says so to the network."""
+        self.standby = standby
+        self._prober.update(self.place.sources, self._announced)
 
     def _unknown(self, needs: Needs) -> Needs:
         place = self.place

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from .daemons import SyncDaemon
 from .endpoints import Address, endpoint
 from .flags import NO_FLAGS, ServiceFlag
 
@@ -27,6 +28,7 @@ __all__ = [
     "ServiceFlag",
     "ServiceRow",
     "Stats",
+    "SyncDaemon",
 ]
 
 HOST_MASK = IPv4Address("255.255.255.255")
@@ -140,6 +142,8 @@ class Connection:
     template: bool
     removed: bool
     """Its server has been taken out of the service; its packets are dropped."""
+    synced: bool = False
+    """Another director told of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,9 +106,26 @@ def test_an_answer_goes_back_to_who_asked_with_right_checksums(
     assert bytes(rebuilt) == bytes(answer)
 
 
+@pytest.mark.parametrize("case", FRAMES, ids=lambda case: case.sentence)
+def test_standing_by_nothing_is_answered_and_nothing_forwarded(
+    director: Director, case: Case
+) -> None:
+    served = forward(director, case)
+    director.engine.identify(mac=VIRTUAL_MAC, mtu=MTU, vlan=case.vlan, standby=True)
+    decision = director.engine.forward(
+        case.frame, now_ns=director.now_ns, length=case.length, gso_size=case.gso_size
+    )
+    refused_at_sight = {"own_frame", "truncated", "wrong_vlan"}
+    may_be = {"malformed", "standby"} if served.verdict == "malformed" else {"standby"}
+    assert decision.verdict in ({served.verdict} & refused_at_sight or may_be)
+    assert not decision.sent
+    assert decision.frame == case.frame
+
+
 def test_every_verdict_has_a_case(director: Director) -> None:
-    """Three need more than one frame and have tests of their own."""
+    """These need more than one frame, or another director, and have tests of their own."""
     others = {
+        "standby": "here",
         "server_removed": "test_connections.py",
         "table_full": "test_connections.py",
         "send_failed": "test_engine.py",

@@ -44,11 +44,15 @@ C_LAYERS: dict[str, set[str]] = {
     "connections": PLAIN | {"changes.h", "dr.h", "packet.h", "states.h", "table.h"},
     "dr_trace": {"dr.h"},
     "journal": PLAIN | MEMORY | {"dr_trace.h"},
+    "foreign": PLAIN | {"changes.h", "table.h"},
+    "sync_message": PLAIN | {"packet.h"},
     "director": {"connections.h", "dr.h", "icmp.h", "table.h"},
     "trace": PLAIN | MEMORY | {"director.h", "dr_trace.h", "journal.h"},
     "schedule": PLAIN | {"director.h", "schedulers/schedulers.h", "states.h", "trace.h"},
+    "sync": PLAIN | MEMORY | {"director.h", "schedule.h", "states.h", "sync_message.h"},
+    "sync_backup": {"changes.h", "director.h", "foreign.h", "states.h", "sync_message.h"},
     "forward": PLAIN
-    | {"announce.h", "director.h", "fragments.h", "icmp.h", "schedule.h", "trace.h"},
+    | {"announce.h", "director.h", "fragments.h", "icmp.h", "schedule.h", "sync.h", "trace.h"},
     "listing": PLAIN | {"director.h"},
     "state": PLAIN | {"director.h"},
     "io": {"dr.h"},
@@ -58,11 +62,11 @@ C_LAYERS: dict[str, set[str]] = {
     | MEMORY
     | {"pthread.h", "time.h"}
     | {"changes.h", "forward.h", "fragments.h", "io.h", "listing.h", "state.h"}
-    | {"director.h", "schedulers/schedulers.h", "trace.h"},
+    | {"director.h", "schedulers/schedulers.h", "sync.h", "sync_backup.h", "trace.h"},
     "tracing": {"dr_trace.h", "engine.h", "trace.h"},
 }
 
-PURE_FUNCTIONS = {"packet", "icmp", "states"}
+PURE_FUNCTIONS = {"packet", "icmp", "states", "sync_message"}
 """Bytes and numbers in, bytes and numbers out: they keep nothing and allocate nothing."""
 
 
@@ -135,7 +139,7 @@ PURE = (
     *("config/*.py", "health.py", "plan.py", "stats.py", "table.py", "ipvsadm/*.py"),
     *("neighbours.py", "arp.py", "nd.py", "resolution.py", "vlan.py"),
     *("events.py", "telling.py", "watch.py", "ldirectord/phrases.py"),
-    *("endpoints.py", "flags.py", "messages.py", "api/validation.py"),
+    *("endpoints.py", "daemons.py", "flags.py", "messages.py", "api/validation.py"),
 )
 """Where these exist: no socket, no event loop, no clock, no thread, no process."""
 

@@ -81,6 +81,21 @@ def application(director: Director) -> web.Application:
         director.set_timeouts(**validation.timeouts(await _body(request)))
         return web.json_response(director.timeouts())
 
+    async def daemons(request: web.Request) -> web.Response:
+        return web.json_response(jsonable(director.sync.daemons()))
+
+    async def start_daemon(request: web.Request) -> web.Response:
+        daemon = validation.daemon(await _body(request))
+        return web.json_response({"result": director.sync.start(daemon)})
+
+    async def stop_daemon(request: web.Request) -> web.Response:
+        return web.json_response({"result": director.sync.stop(request.match_info["role"])})
+
+    async def standby(request: web.Request) -> web.Response:
+        if request.method == "PUT":
+            director.stand_by(standby=validation.standby(await _body(request)))
+        return web.json_response({"standby": director.standby})
+
     app = web.Application(
         middlewares=[_invalid_is_400, once_ready], client_max_size=_LONGEST_BODY_BYTES
     )
@@ -88,6 +103,11 @@ def application(director: Director) -> web.Application:
     app.router.add_get("/v1/health", health)
     app.router.add_post("/v1/changes", change)
     app.router.add_put("/v1/timeouts", set_timeouts)
+    app.router.add_get("/v1/standby", standby)
+    app.router.add_put("/v1/standby", standby)
+    app.router.add_get("/v1/daemons", daemons)
+    app.router.add_post("/v1/daemons", start_daemon)
+    app.router.add_delete("/v1/daemons/{role:master|backup}", stop_daemon)
     return app
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..endpoints import Address
 from ..flags import NO_FLAGS, ServiceFlag
-from ..table import HOST_MASK, Change, Key, Operation, Server, Service
+from ..table import HOST_MASK, Change, Key, Operation, Server, Service, SyncDaemon
 
 MOST_CHANGES = 65536
 _HOST_MASK_6 = IPv6Address((1 << 128) - 1)
@@ -53,6 +53,34 @@ def timeouts(raw: Any) -> dict[str, int]:
     names = ("tcp_s", "tcp_fin_s", "udp_s")
     body = _object(raw, "", set(names))
     return {name: _number(body, "", name, 0, 0, _LONGEST_PERSISTENCE_S) for name in names}
+
+
+def standby(raw: Any) -> bool:
+    """The body of ``PUT /v1/standby``."""
+    body = _object(raw, "", {"standby"})
+    if "standby" not in body:
+        raise Invalid("standby", "must be true or false")
+    return _flag(body, "", "standby")
+
+
+def daemon(raw: Any) -> SyncDaemon:
+    """The body of ``POST /v1/daemons``."""
+    names = {"role", "interface", "sync_id", "max_length", "group", "port", "ttl"}
+    body = _object(raw, "", names)
+    role, interface = body.get("role"), body.get("interface", "eth0")
+    if role not in ("master", "backup"):
+        raise Invalid("role", "must be master or backup")
+    if not isinstance(interface, str):
+        raise Invalid("interface", "must be an interface's name")
+    return SyncDaemon(
+        role,
+        interface,
+        _number(body, "", "sync_id", 0, 0, 255),
+        _number(body, "", "max_length", 0, 0, 65507),
+        None if body.get("group") is None else _address(body, "", "group"),
+        _number(body, "", "port", 0, 0, 65535),
+        _number(body, "", "ttl", 0, 0, 255),
+    )
 
 
 def _change(raw: Any, at: str) -> Change:

@@ -18,6 +18,8 @@ _COMMANDS = {
     "run": ("run", "Run the director for a configuration file."),
     "check": ("check", "Parse a configuration file and explain it; nothing is started."),
     "list": ("list", "Show the running director's table in ipvsadm's text."),
+    "takeover": ("takeover", "Have a director that stands by take the VIPs."),
+    "standby": ("takeover:standby", "Have a director leave the VIPs to another one."),
     "lab": ("lab", "The one-machine network to try, learn and test with."),
 }
 
@@ -31,8 +33,9 @@ class _Program(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"{__name__}.{_COMMANDS[name][0]}")
-        command: click.Command = module.command
+        module, _, attribute = _COMMANDS[name][0].partition(":")
+        imported = importlib.import_module(f"{__name__}.{module}")
+        command: click.Command = getattr(imported, attribute or "command")
         return command
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:

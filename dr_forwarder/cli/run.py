@@ -55,6 +55,7 @@ def _vlan(text: str | None) -> Vlan | None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Rules that define firewall marks: iptables-save, or nft list ruleset.",
 )
+@click.option("--standby", is_flag=True, help="Leave the VIPs to another director for now.")
 @click.option("--skip-unsupported", is_flag=True, help="Leave masq and ipip servers out.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every detail.")
 def command(
@@ -64,6 +65,7 @@ def command(
     vlan: Vlan | None,
     state_dir: Path | None,
     marks: Path | None,
+    standby: bool,
     skip_unsupported: bool,
     verbose: bool,
 ) -> None:
@@ -85,6 +87,7 @@ def command(
                 interface=interface or settings.interface,
                 mac=MacMode(mac) if mac else settings.mac,
                 vlan=vlan or settings.vlan,
+                standby=standby or settings.standby,
                 state_dir=state_dir or settings.state_dir,
             ),
         )

@@ -18,6 +18,7 @@ from .model import (
     Fallback,
     MacMode,
     Settings,
+    SyncDaemon,
     Tuning,
     Virtual,
 )
@@ -87,6 +88,12 @@ def _settings(director: Section) -> Settings:
         timeout_tcp_s=scope.count("timeout_tcp"),
         timeout_tcp_fin_s=scope.count("timeout_tcp_fin"),
         timeout_udp_s=scope.count("timeout_udp"),
+        standby=scope.flag("standby"),
+        daemons=tuple(
+            SyncDaemon(role, interface, scope.count("sync_id"))
+            for role in ("master", "backup")
+            if (interface := scope.text(f"sync_{role}"))
+        ),
         tuning=Tuning(**{each.name: scope.count(each.name) for each in fields(Tuning)}),
     )
 

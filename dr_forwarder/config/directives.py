@@ -341,6 +341,14 @@ DIRECTOR: tuple[Directive, ...] = (
     Directive("timeout_tcp", _D, _NUMBER, "Seconds an idle TCP connection is kept.", 900),
     Directive("timeout_tcp_fin", _D, _NUMBER, "Seconds a closing TCP connection is kept.", 120),
     Directive("timeout_udp", _D, _NUMBER, "Seconds an idle UDP flow is kept.", 300),
+    Directive(
+        "standby", _D, _FLAG, "Leaves the VIPs to another director until told to take over.", False
+    ),
+    Directive("sync_master", _D, _TEXT, "Tells other directors of connections, by this interface."),
+    Directive("sync_backup", _D, _TEXT, "Learns the connections of a master by this interface."),
+    Directive(
+        "sync_id", _D, _NUMBER, "Names a pair; a backup with 0 learns of all.", 0, low=0, high=255
+    ),
     _tuning("conn_reuse_mode", "When a SYN on a connection that is over begins anew.", 1, high=3),
     _tuning("expire_nodest_conn", "1: a removed server's connections end at once."),
     _tuning("expire_quiescent_template", "1: persistence ends when a server's weight is 0."),
@@ -348,6 +356,16 @@ DIRECTOR: tuple[Directive, ...] = (
     _tuning("sloppy_sctp", "1: SCTP associations may begin in mid-stream."),
     _tuning("schedule_icmp", "1: An ICMP error about no connection is scheduled like a new one."),
     _tuning("secure_tcp", "2 or 3: the TCP states of kernel IPVS under attack.", high=3),
+    _tuning("sync_version", "1: messages as since Linux 3.0; 0: as before, IPv4 alone.", 1),
+    _tuning(
+        "sync_threshold", "Others are told of a connection at this packet of it.", 3, high=LARGEST
+    ),
+    _tuning("sync_period", "And again every so many packets; 0: once.", 50, high=LARGEST),
+    _tuning("sync_refresh_period", "Seconds in which it is not told again; 0: none.", high=LARGEST),
+    _tuning("sync_retries", "How often it is repeated within that time.", high=3),
+    _tuning("sync_persist_mode", "1: of persistent connections only the templates are told."),
+    _tuning("sync_ports", "UDP ports that messages are spread over: a power of two.", 1, high=64),
+    _tuning("sync_qlen_max", "Messages that may wait to be sent.", 4096, high=1_000_000),
     _tuning("run_estimation", "0: rates are not estimated.", 1),
     _tuning("decrement_ttl", "1: take one off the time to live, as kernel IPVS does."),
     _tuning(

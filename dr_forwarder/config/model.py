@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from ..daemons import SyncDaemon as SyncDaemon
 from ..endpoints import Address as Address
 from ..endpoints import bracketed as bracketed
 from ..endpoints import endpoint as endpoint
@@ -213,6 +214,18 @@ class Tuning:
     """Ours, not the kernel's: 1 takes one off a packet's time to live, as kernel IPVS does."""
     icmp_ratelimit: int = 1000
     """net.ipv4.icmp_ratelimit, ms; 0: no limit."""
+    sync_version: int = 1
+    sync_persist_mode: int = 0
+    sync_retries: int = 0
+    sync_ports: int = 1
+    """A power of two."""
+    sync_threshold: int = 3
+    sync_period: int = 50
+    """The second number of the sysctl sync_threshold; 0, or more than the first."""
+    sync_refresh_period: int = 0
+    """Seconds."""
+    sync_qlen_max: int = 4096
+    """Messages; the kernel takes a part of its memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +248,10 @@ class Settings:
     timeout_tcp_fin_s: int = 120
     timeout_udp_s: int = 300
     tuning: Tuning = field(default_factory=Tuning)
+    standby: bool = False
+    """Begins without the VIPs, until it is told to take over."""
+    daemons: tuple[SyncDaemon, ...] = ()
+    """Of synchronisation, that run from the start."""
 
 
 @dataclass(frozen=True, slots=True)

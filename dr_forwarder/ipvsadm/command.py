@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..table import Change, Operation, Service, ServiceRow
+from ..table import Change, Operation, Service, ServiceRow, SyncDaemon
 from . import connections, listing, refusals, save
 from .ipvs import Ipvs
 from .listing import NameOf, View
 from .options import HINT, REFUSED, UsageError, Verb
-from .parse import Command, DaemonOptions, parse
+from .parse import Command, parse
 from .values import Names
 
 VERSION = "ipvsadm v1.31 2019/12/24 (compiled with popt and IPVS v1.2.1)\n"
@@ -195,7 +195,7 @@ def _rows(rows: Sequence[ServiceRow], service: Service | None) -> Sequence[Servi
     return [row for row in rows if row.service.key == service.key]
 
 
-def _daemon_line(daemon: DaemonOptions) -> str:
+def _daemon_line(daemon: SyncDaemon) -> str:
     return (
         f"{daemon.role} sync daemon (mcast={daemon.interface}, syncid={daemon.sync_id},"
         f" maxlen={daemon.max_length}, group={daemon.group}, port={daemon.port},"

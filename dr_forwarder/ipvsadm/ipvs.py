@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from ..table import Change, Connection, Key, ServiceRow
-from .parse import DaemonOptions
+from ..table import Change, Connection, Key, ServiceRow, SyncDaemon
 from .proc import Totals
 
 
@@ -34,10 +33,10 @@ class Ipvs(Protocol):
     def zero(self, key: Key | None = None) -> int:
         """Clear counters and rates of one service and its servers, or of all."""
 
-    def daemons(self) -> Sequence[DaemonOptions]:
+    def daemons(self) -> Sequence[SyncDaemon]:
         """Give the synchronisation daemons that run, the master first."""
 
-    def start_daemon(self, options: DaemonOptions) -> int:
+    def start_daemon(self, options: SyncDaemon) -> int:
         """Start a synchronisation daemon."""
 
     def stop_daemon(self, role: str) -> int:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from ..endpoints import Address
 from ..flags import ServiceFlag
-from ..table import HOST_MASK, Key, Server, Service
+from ..table import HOST_MASK, Key, Server, Service, SyncDaemon
 from . import values
 from .options import (
     HINT,
@@ -38,20 +38,6 @@ _METHODS = {"gatewaying": "gate", "ipip": "ipip", "masquerading": "masq"}
 
 
 @dataclass(frozen=True, slots=True)
-class DaemonOptions:
-    """What ``--start-daemon`` and ``--stop-daemon`` say; 0 and None stand for the defaults."""
-
-    role: str
-    """``master`` or ``backup``."""
-    interface: str = "eth0"
-    sync_id: int = 0
-    max_length: int = 0
-    group: Address | None = None
-    port: int = 0
-    ttl: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Command:
     """One command line; what was not given has ipvsadm's default."""
 
@@ -65,7 +51,7 @@ class Command:
     given: frozenset[str] = frozenset()
     """The options' names: ``numeric``, ``stats`` ..."""
     timeouts: tuple[int, int, int] = (0, 0, 0)
-    daemon: DaemonOptions | None = None
+    daemon: SyncDaemon | None = None
 
 
 @dataclass(slots=True)
@@ -339,9 +325,9 @@ def _server(verb: Verb, entry: _Entry) -> Server | None:
     )
 
 
-def _daemon(entry: _Entry, role: str) -> DaemonOptions:
+def _daemon(entry: _Entry, role: str) -> SyncDaemon:
     interface = entry.given.get("mcast-interface", "")[:_NAME_LENGTH]
-    return DaemonOptions(
+    return SyncDaemon(
         role=role,
         interface=interface or "eth0",
         sync_id=entry.numbers.get("syncid", 0),

@@ -140,7 +140,7 @@ def _flow(entry: Connection) -> str:
 
 
 def _origin(entry: Connection) -> str:
-    return "LOCAL"
+    return "SYNC" if entry.synced else "LOCAL"
 
 
 # ---- Counters ----

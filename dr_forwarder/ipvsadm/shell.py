@@ -5,7 +5,6 @@ Which director is asked is said by DR_FORWARDER_STATE_DIR, else it is the one of
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 
@@ -14,7 +13,6 @@ from ..errors import NotRunning, Refused
 from ..location import default_state_dir
 from . import command
 from .names import SystemNames
-from .parse import DaemonOptions
 from .proc import Totals
 
 TYPE_CHECKING = False  # as in typing, whose import would take a quick command's time
@@ -37,6 +35,9 @@ class Far:
         self.timeouts = client.timeouts
         self.set_timeouts = client.set_timeouts
         self.zero = client.zero
+        self.daemons = client.daemons
+        self.start_daemon = client.start_daemon
+        self.stop_daemon = client.stop_daemon
 
     def apply(self, changes: Sequence[Change]) -> tuple[int, ...]:
         """Says on a terminal what ipvsadm has no words for: addresses that cannot be served."""
@@ -50,18 +51,6 @@ class Far:
         """Give what was counted over all services."""
         stats = self._client.stats()
         return Totals(stats.counters, stats.rates)
-
-    def daemons(self) -> tuple[DaemonOptions, ...]:
-        """None ever runs."""
-        return ()
-
-    def start_daemon(self, options: DaemonOptions) -> int:
-        """There is none to start yet."""
-        return errno.ENOPROTOOPT
-
-    def stop_daemon(self, role: str) -> int:
-        """Never runs."""
-        return errno.ESRCH
 
 
 def main() -> None:

@@ -140,7 +140,7 @@ static inline void check_lists(const struct table *table)
         listed += count + check_list(table, service->trash, SLOT_REMOVED, slot);
     }
     for (uint32_t slot = 0; slot < table->server_room; slot++)
-        used += table->servers[slot].use != SLOT_FREE;
+        used += table->servers[slot].use != SLOT_FREE && table->servers[slot].use != SLOT_FOREIGN;
     CHECK(listed == used);
 }
 

@@ -12,11 +12,11 @@ from ipaddress import IPv4Address, ip_address
 from dr_forwarder.endpoints import Address
 from dr_forwarder.ipvsadm import command, listing, proc
 from dr_forwarder.ipvsadm.names import written
-from dr_forwarder.ipvsadm.options import REFUSED
+from dr_forwarder.ipvsadm.options import REFUSED, UsageError
 from dr_forwarder.ipvsadm.parse import parse
 from dr_forwarder.ipvsadm.values import Names
 
-from .deviations import IGNORED_OPTIONS, OTHER_METHODS
+from .deviations import ENGINES, OTHER_METHODS
 from .world import World
 
 
@@ -134,9 +134,12 @@ class Shell:
     def _instead(self, words: list[str]) -> command.Outcome:
         """The product refuses; then it is done in the core, so that the rest can be compared."""
         refused = command.run(words, self._world, self._names)
+        try:
+            meant = parse(words, self._names)
+        except UsageError:
+            return refused
         if refused.status != REFUSED or not refused.error:
             self.refused_wrongly.append(" ".join(words))
-        meant = parse(words, self._names)
         if meant.server is not None and meant.service is not None:
             server, key = meant.server, meant.service.key
             for name_of in (listing.numeric, listing.named(self._names)):
@@ -156,4 +159,5 @@ class Shell:
 
 
 def _is_refused(words: list[str]) -> bool:
-    return bool(OTHER_METHODS.intersection(words) or IGNORED_OPTIONS.intersection(words))
+    engine = words[words.index("--pe") + 1 :][:1] if "--pe" in words else []
+    return bool(OTHER_METHODS.intersection(words) or ENGINES.intersection(engine))

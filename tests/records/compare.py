@@ -242,6 +242,14 @@ def _numbers(line: str) -> tuple[str, list[int]] | None:
     return found[1], [int(columns[at]) if columns[at].isdecimal() else -1 for at in (0, 1, 3)]
 
 
+def origins(theirs: Sequence[str], ours: Sequence[str]) -> Found:
+    """``/proc/net/ip_vs_conn_sync``: in any order, seconds left nearly."""
+    wanted, got = (dict(line.rsplit(maxsplit=1) for line in lines[1:]) for lines in (theirs, ours))
+    yield from same("connections", sorted(wanted), sorted(got))
+    for entry in wanted.keys() & got.keys():
+        yield from near(f"seconds left of {entry}", int(wanted[entry]), int(got[entry]))
+
+
 def blocks(lines: Iterable[str]) -> list[list[str]]:
     """Services with their servers, in an order of their own (deviations.ORDER)."""
     found: list[list[str]] = [[]]

@@ -365,6 +365,10 @@ REARM_S = 60
 LOTS = frozenset({"twos"})
 """Schedulers that draw lots."""
 
+MESSAGES = (
+    "A synchronisation message leaves two seconds after it was begun; the kernel looks for those "
+    "only once a second."
+)
 MISREAD = (
     "TCP flags behind an IPv6 extension header are read where they are; the kernel looks for them "
     "right behind the fixed header and so gets the connection's state wrong."
@@ -400,7 +404,7 @@ REFUSED = (
     "service without engine, so that scheduling and all other lines can be compared."
 )
 OTHER_METHODS = frozenset({"-m", "--masquerading", "-i", "--ipip"})
-IGNORED_OPTIONS = frozenset({"--pe"})
+ENGINES = frozenset({"sip"})
 _AS_DIRECT = (
     (re.compile(r" (?:Masq   |Tunnel ) "), " Route   "),
     (re.compile(r" (?:ipip|gue:\S*|gre\S*) {2,}(?=\d+ +\d+ +\d+ +$)"), " n/a           "),

@@ -6,7 +6,9 @@ import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
@@ -15,6 +17,7 @@ from .commandline import RecordedNames, Shell
 from .compare import Counted, Entry, Found, Lingering, Table, near, same
 from .deviations import Case, Pieces
 from .load import Load
+from .messages import Messages
 from .wire import DIRECTOR_MAC, endpoint, is_fragment, outcome_of, place, sctp, source_of, tcp, udp
 from .world import MTU, World
 
@@ -47,12 +50,16 @@ class Difference:
 def differences(record: dict[str, Any]) -> Iterator[Difference]:
     """Everything that does not match, in order; after the first the rest may be its echo."""
     found = re.search(r"eth0 MTU (\d+)", record["about"])
-    with World(mtu=int(found[1]) if found else MTU) as world:
+    with ExitStack() as within:
+        world = within.enter_context(World(mtu=int(found[1]) if found else MTU))
         shell = Shell(world, RecordedNames(record.get("etc_hosts", ())))
         replay = _Replay(world, record["steps"], shell)
+        if any(step["do"].startswith(_ON_BACKUP) for step in record["steps"]):
+            other = within.enter_context(World())
+            replay.listen(_Replay(other, [{}], Shell(other, RecordedNames())))
         for number, step in enumerate(record["steps"]):
             if before := record.get("table_before_each"):
-                for line in ("-C", *before):
+                for line in ("--stop-daemon master", "--stop-daemon backup", "-C", *before):
                     shell.run(f"ipvsadm {line}")
             for what, expected, got in replay.play(number, step):
                 yield Difference(number, step, what, expected, got)
@@ -75,6 +82,8 @@ class _Replay:
         self._load = Load(world)
         self._strict = False
         self._counted = Counted()
+        self._messages = Messages(world)
+        self._backup: _Replay | None = None
         self._plays: dict[str, Callable[[Step], Found]] = {
             "packets": self._packets,
             "frames": self._frames,
@@ -84,6 +93,8 @@ class _Replay:
             "life": self._life,
             "again": self._again,
             "sent": self._load.send,
+            "sync messages seen": self._seen,
+            "packet to the backup": self._to_backup,
         }
 
     def play(self, number: int, step: Step) -> Found:
@@ -98,6 +109,8 @@ class _Replay:
             return
         if do in self._plays:
             yield from self._plays[do](step)
+        elif do.startswith(_ON_BACKUP):
+            yield from self._on_backup(step)
         elif do.startswith(("ipvsadm", "cat /proc/net/", "head ")):
             yield from self._line(step)
         elif found := re.fullmatch(r"sysctl -w net\.([\w.]+)=(.*)", do):
@@ -300,6 +313,34 @@ class _Replay:
             if not alike or place(wanted) != place(sent):
                 yield f"{what}: bytes", wanted.hex(), sent.hex()
 
+    # ---- A backup ----
+
+    def listen(self, backup: _Replay) -> None:
+        """Has another director hear what this one says."""
+        self._backup = backup
+        self._messages.hear = backup._world.hear
+
+    def _seen(self, step: Step) -> Found:
+        yield from self._messages.seen(step, self._both_go_to)
+
+    def _both_go_to(self, seconds: float) -> None:
+        for world in (self._world, self._backup and self._backup._world):
+            if world:
+                world.go_to(seconds)
+
+    def _on_backup(self, step: Step) -> Found:
+        assert self._backup is not None
+        line = {**step, "do": step["do"].removeprefix(_ON_BACKUP)}
+        if line.get("out") == [""]:
+            line["out"] = []
+        yield from self._backup.play(0, line)
+
+    def _to_backup(self, step: Step) -> Found:
+        assert self._backup is not None
+        build = udp if step.get("proto") == "udp" else partial(tcp, step["flags"])
+        frame = build(step["src"], step["dst"])
+        yield from self._backup._send(frame, step["got"], f"from {step['src']}", step["src"])
+
     # ---- Command lines ----
 
     def _line(self, step: Step) -> Found:
@@ -309,7 +350,7 @@ class _Replay:
         before = compare.entries(self._world.connection_lines()) if removes else {}
         done = self._shell.run(step["do"], step.get("stdin", ""))
         yield from same("exit status", step.get("rc", 0), done.status)
-        yield from same("errors", list(step.get("err", ())), list(done.error))
+        yield from same("errors", list(step.get("err", ())), [line for line in done.error if line])
         if "out" in step or "sorted" in step:
             yield from self._compare_output(step, done.out)
         elif "err" in step:
@@ -334,6 +375,8 @@ class _Replay:
         elif step["do"].startswith("head "):
             yield from same("head", theirs[:1], list(ours[:1]))
             yield from same("how many", len(theirs), len(ours))
+        elif step["do"] == "cat /proc/net/ip_vs_conn_sync":
+            yield from compare.origins(theirs, ours)
         elif deviations.is_in_kernel_order(step["do"]):
             yield from same("table", compare.blocks(theirs), compare.blocks(ours))
         else:
@@ -358,4 +401,5 @@ class _Replay:
         )
 
 
+_ON_BACKUP = "on the backup: "
 _REMOVING = {"-d", "-D", "-C"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from types import TracebackType
 
@@ -17,7 +17,7 @@ from dr_forwarder.config.model import Mark, Tuning
 from dr_forwarder.dataplane import Engine, Limits
 from dr_forwarder.ipvsadm import connections
 from dr_forwarder.ipvsadm.command import OPERATIONS
-from dr_forwarder.ipvsadm.parse import Command, DaemonOptions
+from dr_forwarder.ipvsadm.parse import Command
 from dr_forwarder.ipvsadm.proc import Totals
 from dr_forwarder.table import (
     Change,
@@ -27,15 +27,19 @@ from dr_forwarder.table import (
     Server,
     Service,
     ServiceRow,
+    SyncDaemon,
 )
 
 from .wire import DIRECTOR_ADDRESS, DIRECTOR_MAC, Outcome, outcome_of, server_mac
 
 SECOND_NS = 10**9
 MTU = 9000
+INTERFACES = ("eth0", "lo")
 TUNING = frozenset(field.name for field in dataclasses.fields(Tuning))
 """The sysctls under net.ipv4.vs that the core has."""
 
+_SPLIT = {"sync_threshold": ("sync_threshold", "sync_period")}
+"""Sysctls with two numbers, and the settings they are here."""
 _MARK = re.compile(r"p (?:ip daddr (\S+)|(tcp|udp) dport (\d+)) meta mark set (\d+)")
 _SERVER_OPERATIONS = (Operation.ADD_SERVER, Operation.EDIT_SERVER)
 
@@ -48,6 +52,7 @@ class World:
         limits = Limits(services=256, servers=1024, connections=65536)
         self._engine = Engine(limits=limits, now_ns=0)
         self._engine.identify(mac=DIRECTOR_MAC, mtu=mtu, hosts=[IPv4Address(DIRECTOR_ADDRESS)])
+        self._daemons: dict[str, SyncDaemon] = {}
         self._marks: list[Mark] = []
         self._mtus: dict[IPv4Address | IPv6Address, int] = {}
         # As the recorded director: a router, with ICMP rate limits off.
@@ -94,8 +99,9 @@ class World:
 
     def set_sysctl(self, name: str, value: str) -> None:
         """``name`` is without ``net.ipv4.vs.``; what the core does not have is no error here."""
-        if name in TUNING:
-            self._tuning = dataclasses.replace(self._tuning, **{name: int(value)})
+        values = dict(zip(_SPLIT.get(name, (name,)), map(int, value.split()), strict=True))
+        if values.keys() <= TUNING:
+            self._tuning = dataclasses.replace(self._tuning, **values)
             self._engine.set_tuning(self._tuning)
 
     def add_route(self, address: IPv4Address | IPv6Address, mtu: int) -> None:
@@ -154,17 +160,32 @@ class World:
         stats = self._engine.stats()
         return Totals(stats.counters, stats.rates)
 
-    def daemons(self) -> tuple[DaemonOptions, ...]:
-        """None yet."""
-        return ()
+    def daemons(self) -> tuple[SyncDaemon, ...]:
+        """The master first."""
+        return tuple(self._daemons[role] for role in ("master", "backup") if role in self._daemons)
 
-    def start_daemon(self, options: DaemonOptions) -> int:
-        """None yet."""
-        return errno.ENOPROTOOPT
+    def start_daemon(self, daemon: SyncDaemon) -> int:
+        """In the lab there is one interface."""
+        if daemon.interface not in INTERFACES:
+            return errno.ENODEV
+        result = self._engine.start_sync(daemon.resolved())
+        if result == 0:
+            self._daemons[daemon.role] = daemon.resolved()
+        return result
 
     def stop_daemon(self, role: str) -> int:
-        """None yet."""
-        return errno.ESRCH
+        """ESRCH when it does not run."""
+        self._daemons.pop(role, None)
+        return self._engine.stop_sync(role)
+
+    def messages(self) -> Iterator[bytes]:
+        """Those of the master that are due."""
+        while taken := self._engine.take_sync(now_ns=self.now_ns):
+            yield taken[1]
+
+    def hear(self, message: bytes) -> None:
+        """One for the backup."""
+        self._engine.receive_sync(message, now_ns=self.now_ns)
 
     def knows_scheduler(self, name: str) -> bool:
         """Whether the core has it; asked by adding a service nobody else has."""

@@ -1,0 +1,166 @@
+"""Sync: the sockets of the synchronisation daemons, between the network and the core.
+
+What is told of, and what is learnt from a message, is the core's. The protocol has no
+authentication: a backup believes whoever reaches its port, so its interface belongs into a network
+of the directors' own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Final
+
+from .dataplane import Engine
+from .endpoints import Address
+from .table import SyncDaemon
+
+_log = logging.getLogger(__name__)
+
+_POLL_S: Final = 0.02
+"""Kernel IPVS's daemon wakes so long after its first full message."""
+_LONGEST: Final = 65535
+_IP_MTU_DISCOVER, _IP_PMTUDISC_DONT = 10, 0
+_BURST: Final = 64
+"""Messages taken in one turn of the event loop."""
+
+
+class Synchroniser:
+    """The daemons of one director; at most one of each role."""
+
+    def __init__(self, core: Engine, *, ports: Callable[[], int]) -> None:
+        """``ports`` says over how many UDP ports messages are spread, a power of two."""
+        self._core = core
+        self._ports = ports
+        self._running: dict[str, tuple[SyncDaemon, ExitStack]] = {}
+
+    def daemons(self) -> tuple[SyncDaemon, ...]:
+        """Those that run, the master first."""
+        roles = (role for role in ("master", "backup") if role in self._running)
+        return tuple(self._running[role][0] for role in roles)
+
+    def start(self, daemon: SyncDaemon) -> int:
+        """0, or what kernel IPVS would answer: EEXIST, ENODEV (no such interface), EINVAL ..."""
+        daemon = daemon.resolved()
+        if daemon.role in self._running:
+            return errno.EEXIST
+        with ExitStack() as stack:
+            try:
+                sockets = [self._socket(stack, daemon, port) for port in range(self._ports())]
+            except OSError as error:
+                _log.warning("%s daemon on %s: %s", daemon.role, daemon.interface, error)
+                return error.errno or errno.ENODEV  # a name of no interface has no errno
+            if result := self._core.start_sync(daemon):
+                return result
+            stack.callback(self._core.stop_sync, daemon.role)
+            if daemon.role == "master":
+                self._send(stack, sockets)
+            else:
+                self._listen(stack, sockets)
+            self._running[daemon.role] = daemon, stack.pop_all()
+        _log.info("Synchronisation: %s on %s, syncid %d", *_names(daemon))
+        return 0
+
+    def stop(self, role: str) -> int:
+        """0, or ESRCH."""
+        if role not in self._running:
+            return errno.ESRCH
+        daemon, stack = self._running.pop(role)
+        stack.close()
+        _log.info("Synchronisation ended: %s on %s, syncid %d", *_names(daemon))
+        return 0
+
+    def close(self) -> None:
+        """Ends all."""
+        for role in tuple(self._running):
+            self.stop(role)
+
+    # ---- Sockets ----
+
+    @staticmethod
+    def _socket(stack: ExitStack, daemon: SyncDaemon, number: int) -> socket.socket:
+        assert daemon.group is not None
+        index = socket.if_nametoindex(daemon.interface)
+        family = socket.AF_INET if daemon.group.version == 4 else socket.AF_INET6
+        opened = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+        opened.setblocking(False)
+        place = (str(daemon.group), daemon.port + number)
+        if family == socket.AF_INET6:
+            place = (*place, 0, index)  # type: ignore[assignment]
+        if daemon.role == "master":
+            _speak(opened, index, daemon.ttl)
+            opened.connect(place)
+        else:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            opened.bind(place)
+            _join(opened, daemon.group, index)
+        return opened
+
+    # ---- The master ----
+
+    def _send(self, stack: ExitStack, sockets: list[socket.socket]) -> None:
+        task = asyncio.get_running_loop().create_task(self._sending(sockets))
+        stack.callback(task.cancel)
+
+    async def _sending(self, sockets: list[socket.socket]) -> None:
+        while True:
+            for _ in range(_BURST):
+                taken = self._core.take_sync()
+                if taken is None:
+                    break
+                port, message = taken
+                try:
+                    sockets[port].send(message)
+                except OSError as error:
+                    # Nobody acknowledges anything in this protocol; the next one tells more.
+                    _log.debug("a synchronisation message was not sent: %s", error)
+            await asyncio.sleep(_POLL_S)
+
+    # ---- The backup ----
+
+    def _listen(self, stack: ExitStack, sockets: list[socket.socket]) -> None:
+        loop = asyncio.get_running_loop()
+        for each in sockets:
+            loop.add_reader(each, self._hear, each)
+            stack.callback(loop.remove_reader, each)
+
+    def _hear(self, where: socket.socket) -> None:
+        for _ in range(_BURST):
+            try:
+                message = where.recv(_LONGEST)
+            except OSError:
+                return
+            if refused := self._core.receive_sync(message):
+                _log.debug("a synchronisation message was refused: %s", errno.errorcode[refused])
+
+
+def _speak(opened: socket.socket, index: int, ttl: int) -> None:
+    """As the kernel's: on this interface, not to ourselves, without DF."""
+    if opened.family == socket.AF_INET6:
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, ttl)
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+        return
+    interface = struct.pack("@4s4si", bytes(4), bytes(4), index)  # struct ip_mreqn
+    opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, interface)
+    opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, ttl)
+    opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+    opened.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
+
+
+def _join(opened: socket.socket, group: Address, index: int) -> None:
+    if group.version == 6:
+        member = group.packed + struct.pack("@i", index)  # struct ipv6_mreq
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, member)
+    else:
+        member = group.packed + bytes(4) + struct.pack("@i", index)  # struct ip_mreqn
+        opened.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
+
+
+def _names(daemon: SyncDaemon) -> tuple[str, str, int]:
+    return daemon.role, daemon.interface, daemon.sync_id

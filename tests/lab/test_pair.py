@@ -1,0 +1,110 @@
+"""Two directors: one has the VIPs and tells the other of its connections, until that takes over."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from running import LIMIT_S, UNCHECKED, Running, wait_until
+
+from dr_forwarder.lab import Lab
+from dr_forwarder.lab.topology import with_servers
+from dr_forwarder.table import SyncDaemon
+
+VIP = ("10.10.10.60", 80)
+PEER = "vm4"
+"""A host that would be a real server, and is the other director here."""
+
+
+@pytest.fixture
+def peers(possible: None) -> Iterator[Lab]:
+    with Lab(with_servers(3)) as lab:
+        freed = lab.popen(PEER, ["ip", "address", "delete", "10.10.10.60/32", "dev", "lo"])
+        assert freed.wait(LIMIT_S) == 0
+        yield lab
+
+
+class Peer(Running):
+    """A director on the other host."""
+
+    host = PEER
+
+
+def test_an_established_connection_survives_its_director(peers: Lab, tmp_path: Path) -> None:
+    first, second = (tmp_path / name for name in ("first", "second"))
+    first.mkdir()
+    second.mkdir()
+    director, peer = Running(peers, first), Peer(peers, second, "--standby")
+    try:
+        director.start(UNCHECKED)
+        peer.start(UNCHECKED)
+        for each in (director, peer):
+            wait_until(
+                lambda each=each: len(each.servers()) == 2 and all(r.mac for r in each.servers()),
+                "servers are known",
+            )
+        assert peer.client.standby()
+        assert director.client.start_daemon(SyncDaemon("master", "eth0", 7)) == 0
+        assert peer.client.start_daemon(SyncDaemon("backup", "eth0", 7)) == 0
+        with closing(peers.namespace("client").socket(socket.AF_INET, socket.SOCK_STREAM, 0)) as c:
+            c.settimeout(LIMIT_S)
+            c.connect(VIP)
+            ours = c.getsockname()[1]
+            c.sendall(b"GET / HTTP/1.1\r\nHost: vip\r\n")
+            c.sendall(b"X-One: 1\r\n")
+
+            def learnt() -> bool:
+                return any(
+                    row.client_port == ours and row.synced for row in peer.client.connections()
+                )
+
+            wait_until(learnt, "the peer has heard of the connection")
+            assert director.stop() == 0
+            peer.client.stand_by(standby=False)
+            c.sendall(b"Connection: close\r\n\r\n")
+            answer = b""
+            while piece := c.recv(4096):
+                answer += piece
+        assert b"200 OK" in answer
+        assert peer.verdict("forwarded") > 0
+        assert peer.verdict("no_connection") == 0
+    finally:
+        director.stop()
+        peer.stop()
+
+
+def test_who_stands_by_neither_answers_nor_forwards(peers: Lab, tmp_path: Path) -> None:
+    peer = Peer(peers, tmp_path, "--standby")
+    try:
+        peer.start(UNCHECKED)
+        seen = peer.verdict("standby")
+        with peers.namespace("client").socket(socket.AF_INET, socket.SOCK_DGRAM, 0) as asking:
+            asking.sendto(b"?", VIP)
+        wait_until(lambda: peer.verdict("standby") > seen, "somebody asks for the VIP")
+        assert peer.verdict("answered") == 0
+        peer.client.stand_by(standby=False)
+        assert {answer.strip() for answer in peers.requests(4)} == {"This is VM2", "This is VM3"}
+    finally:
+        peer.stop()
+
+
+def test_daemons_start_and_stop_as_the_kernels(peers: Lab, tmp_path: Path) -> None:
+    peer = Peer(peers, tmp_path)
+    try:
+        peer.start(UNCHECKED)
+        client = peer.client
+        assert client.daemons() == ()
+        assert client.start_daemon(SyncDaemon("backup", "nowhere0")) == errno.ENODEV
+        for role in ("backup", "master"):
+            assert client.start_daemon(SyncDaemon(role, "eth0", 7)) == 0
+            assert client.start_daemon(SyncDaemon(role, "eth0", 7)) == errno.EEXIST
+        assert [each.role for each in client.daemons()] == ["master", "backup"]
+        assert client.daemons()[0] == SyncDaemon("master", "eth0", 7).resolved()
+        assert client.stop_daemon("master") == 0
+        assert client.stop_daemon("master") == errno.ESRCH
+    finally:
+        peer.stop()
