@@ -21,6 +21,7 @@ enum dr_verdict {
     DR_ARP_CONFLICT,   /* somebody else claims a VIP by ARP */
     DR_NOT_FOR_US,     /* destination MAC is not the one the VIPs are announced with */
     DR_OWN_FRAME,      /* source MAC is our own: a loop */
+    DR_FROM_PEER,      /* another director sent it on: not ours to send on once more */
     DR_TRUNCATED,      /* the ring slot was shorter than the frame */
     DR_OVERSIZE,       /* longer than the way out allows */
     DR_WRONG_VLAN,     /* its 802.1Q tags are not those configured, or there are none */
@@ -104,6 +105,8 @@ struct dr_identity {
     uint32_t mtu;         /* of the interface, bytes above Ethernet */
     uint8_t hosts[8][16]; /* the host's own addresses: no client has them */
     uint32_t host_count;
+    uint8_t peers[8][6]; /* MAC addresses that other directors send from */
+    uint32_t peer_count;
     uint32_t vlan;   /* 0: untagged; an identifier; two as outer << 12 | inner (QinQ) */
     uint8_t standby; /* another director has the VIPs: nothing is answered, nothing forwarded */
 };

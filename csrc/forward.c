@@ -21,6 +21,10 @@ static enum dr_verdict admit(const struct dr_identity *identity, const struct dr
         return DR_MALFORMED;
     if (memcmp(frame->data + MAC, identity->mac, MAC) == 0)
         return DR_OWN_FRAME;
+    /* Two directors that have each other for real servers would never be done. */
+    for (uint32_t i = 0; i < identity->peer_count; i++)
+        if (memcmp(frame->data + MAC, identity->peers[i], MAC) == 0)
+            return DR_FROM_PEER;
     return DR_FORWARDED;
 }
 

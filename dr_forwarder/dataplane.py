@@ -278,12 +278,14 @@ class Engine:
         mtu: int,
         hosts: Sequence[Address] = (),
         vlan: Vlan = UNTAGGED,
+        peers: Sequence[bytes] = (),
         standby: bool = False,
     ) -> None:
         """Says which MAC address the VIPs have, and how much the interface takes.
 
         ``hosts`` are the host's own addresses there, the first eight of which no client can have.
-        With ``standby`` all is left to another director.
+        ``peers`` are the MAC addresses of other directors, at most eight; with ``standby`` all is
+        left to one of them.
         """
         raw = ffi.new("struct dr_identity *")
         raw.mac = mac
@@ -293,6 +295,9 @@ class Engine:
         for i, address in enumerate(hosts[: len(raw.hosts)]):
             raw.hosts[i] = border.packed(address)
             raw.host_count = i + 1
+        for i, peer in enumerate(peers):
+            raw.peers[i] = peer
+            raw.peer_count = i + 1
         lib.dr_set_identity(self._engine, raw)
 
     def set_timeouts(self, *, tcp_s: int = 0, tcp_fin_s: int = 0, udp_s: int = 0) -> None:

@@ -121,6 +121,7 @@ class Director:
             mtu=mtu(place, self.config.settings.vlan),
             hosts=place.kernel.addresses,
             vlan=self.config.settings.vlan,
+            peers=self.config.settings.peers,
             standby=standby,
         )
 
@@ -176,6 +177,7 @@ class Director:
             self._timeouts = timeouts
         self._core.set_tuning(settings.tuning)
         self._core.set_marks(self.config.marks)
+        self._identify(self._core, place, standby=self._around.standby)
         await self._around.take(place, self.config, table)
         self._reconciler.configure(self.config, self._around.place)
         self._checker.update(self._watch.follow(self.config))

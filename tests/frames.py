@@ -76,6 +76,7 @@ WEB_SERVER = server_mac("10.9.0.12")
 DNS_SERVER = server_mac("10.9.0.11")
 WEB_SERVER6 = server_mac("fd00:9::c")
 DNS_SERVER6 = server_mac("fd00:9::b")
+PEER_MAC = bytes.fromhex("02000000003e")
 GROUP_MAC = "33:33:ff:00:01:00"
 """Of the solicited-node group of VIP6."""
 GROUP = "ff02::1:ff00:100"
@@ -308,6 +309,7 @@ FRAMES: tuple[Case, ...] = (
         "not_for_us",
     ),
     _case("our own frame comes back", _ether(source=VIRTUAL_MAC) / _ip() / _syn(), "own_frame"),
+    _case("another director sent it on", _ether(source=PEER_MAC) / _ip() / _syn(), "from_peer"),
     _case("the slot was too short", bytes(_web())[:60], "truncated", length=74),
     _case("longer than the MTU", _of_length(1515), "oversize", answered=True),
     _case("and it may be fragmented", _fragmentable(1515), "oversize"),

@@ -97,6 +97,11 @@ def test_the_director_has_its_own_settings() -> None:
     )
 
 
+def test_peers_are_mac_addresses() -> None:
+    peers = parse('[director]\npeers = ["02:00:00:00:00:3e", "00:00:5E:00:01:3D"]\n').settings.peers
+    assert peers == (bytes.fromhex("02000000003e"), bytes.fromhex("00005e00013d"))
+
+
 @pytest.mark.parametrize(
     ("text", "vlan"), [("100", (100,)), ("[100]", (100,)), ("[200, 100]", (200, 100))]
 )
@@ -149,6 +154,8 @@ REFUSED = [
         "or 200.100 for two tags, not '1.2.3'",
     ),
     ("[director]\nvlan = []", 2, "vlan must be like 100"),
+    ('[director]\npeers = ["10.0.0.1"]', 2, "peers must be MAC addresses like 02:"),
+    ('[director]\npeers = "02:00:00:00:00:01"', 2, "peers must be a list of MAC addresses"),
     ("[director]\nvlan = true", 2, "vlan must be like 100"),
     ("[director]\nvlan = 1.5", 2, "vlan must be like 100"),
     ("[directer]", 1, "unknown key 'directer' in the file; did you mean 'director'?"),

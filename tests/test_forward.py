@@ -24,7 +24,7 @@ from director import (
     tcp,
     udp,
 )
-from frames import FRAMES, WEB, Case, furnish
+from frames import FRAMES, PEER_MAC, WEB, Case, furnish
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
@@ -50,7 +50,7 @@ def director() -> Iterator[Director]:
 
 def forward(director: Director, case: Case) -> Decision:
     director.tune(decrement_ttl=case.decrement_ttl)
-    director.engine.identify(mac=VIRTUAL_MAC, mtu=MTU, vlan=case.vlan)
+    director.engine.identify(mac=VIRTUAL_MAC, mtu=MTU, vlan=case.vlan, peers=[PEER_MAC])
     return director.engine.forward(
         case.frame,
         now_ns=director.now_ns,
@@ -111,11 +111,13 @@ def test_standing_by_nothing_is_answered_and_nothing_forwarded(
     director: Director, case: Case
 ) -> None:
     served = forward(director, case)
-    director.engine.identify(mac=VIRTUAL_MAC, mtu=MTU, vlan=case.vlan, standby=True)
+    director.engine.identify(
+        mac=VIRTUAL_MAC, mtu=MTU, vlan=case.vlan, peers=[PEER_MAC], standby=True
+    )
     decision = director.engine.forward(
         case.frame, now_ns=director.now_ns, length=case.length, gso_size=case.gso_size
     )
-    refused_at_sight = {"own_frame", "truncated", "wrong_vlan"}
+    refused_at_sight = {"own_frame", "from_peer", "truncated", "wrong_vlan"}
     may_be = {"malformed", "standby"} if served.verdict == "malformed" else {"standby"}
     assert decision.verdict in ({served.verdict} & refused_at_sight or may_be)
     assert not decision.sent

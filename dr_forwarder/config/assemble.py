@@ -88,6 +88,7 @@ def _settings(director: Section) -> Settings:
         timeout_tcp_s=scope.count("timeout_tcp"),
         timeout_tcp_fin_s=scope.count("timeout_tcp_fin"),
         timeout_udp_s=scope.count("timeout_udp"),
+        peers=tuple(bytes.fromhex(mac.replace(":", "")) for mac in scope.words("peers")),
         standby=scope.flag("standby"),
         daemons=tuple(
             SyncDaemon(role, interface, scope.count("sync_id"))

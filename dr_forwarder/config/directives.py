@@ -41,6 +41,7 @@ class Kind(enum.Enum):
     PATTERN = "regular expression"
     SERVER = "address"
     VLAN = "a number, or a list of two"
+    MACS = "MAC addresses"
 
 
 class Quotes(enum.Enum):
@@ -341,6 +342,9 @@ DIRECTOR: tuple[Directive, ...] = (
     Directive("timeout_tcp", _D, _NUMBER, "Seconds an idle TCP connection is kept.", 900),
     Directive("timeout_tcp_fin", _D, _NUMBER, "Seconds a closing TCP connection is kept.", 120),
     Directive("timeout_udp", _D, _NUMBER, "Seconds an idle UDP flow is kept.", 300),
+    Directive(
+        "peers", _D, Kind.MACS, "MAC addresses of other directors: what they sent on stays there."
+    ),
     Directive(
         "standby", _D, _FLAG, "Leaves the VIPs to another director until told to take over.", False
     ),

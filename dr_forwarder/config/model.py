@@ -248,6 +248,8 @@ class Settings:
     timeout_tcp_fin_s: int = 120
     timeout_udp_s: int = 300
     tuning: Tuning = field(default_factory=Tuning)
+    peers: tuple[bytes, ...] = ()
+    """MAC addresses that other directors send from."""
     standby: bool = False
     """Begins without the VIPs, until it is told to take over."""
     daemons: tuple[SyncDaemon, ...] = ()

@@ -11,6 +11,8 @@ from .patterns import compiled
 
 _DIGITS = re.compile(r"[0-9]+")
 _LETTERS = re.compile(r"[a-z]+")
+_MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
+_MOST_MACS = 8
 _MAY_BE_EMPTY = frozenset({"fallbackcommand"})
 
 
@@ -49,11 +51,13 @@ def from_toml(row: Directive, value: object, reading: Reading, line: int) -> Val
             return checked(row, value, reading, line)
         case Kind.VLAN, _:
             return _vlan(value, reading, line)
+        case Kind.MACS, list() if all(isinstance(word, str) for word in value):
+            return _macs(row, value, reading, line)
         case ((Kind.LIST | Kind.REPEATED), list()) if all(isinstance(word, str) for word in value):
             return checked(row, tuple(value), reading, line)
         case ((Kind.LIST | Kind.REPEATED), str()):
             return from_text(row, value, reading, line)
-        case ((Kind.FLAG | Kind.NUMBER | Kind.LIST), _):
+        case ((Kind.FLAG | Kind.NUMBER | Kind.LIST | Kind.MACS), _):
             pass
         case _, str() if value or row.name in _MAY_BE_EMPTY or row.kind is Kind.PATTERN:
             return checked(row, value, reading, line)
@@ -61,6 +65,7 @@ def from_toml(row: Directive, value: object, reading: Reading, line: int) -> Val
         Kind.FLAG: "true or false",
         Kind.NUMBER: f"a number in {row.low}..{row.high}",
         Kind.LIST: "a list of strings",
+        Kind.MACS: "a list of MAC addresses",
         Kind.REPEATED: "a list of strings",
         Kind.CHECKTYPE: "a string or a number",
     }.get(row.kind, "a string that is not empty")
@@ -78,6 +83,18 @@ def _vlan(value: object, reading: Reading, line: int) -> str:
         return str(vlan.parse(text))
     except ValueError as error:
         raise reading.error(f"{error}; write vlan = 100 or vlan = [200, 100]", line) from error
+
+
+def _macs(row: Directive, words: list[str], reading: Reading, line: int) -> Value:
+    """Take at most eight, as bytes in hexadecimal with colons between them."""
+    for word in words:
+        if not _MAC.fullmatch(word):
+            raise reading.error(
+                f"{row.name} must be MAC addresses like 02:00:00:00:00:01, not {shown(word)}", line
+            )
+    if len(words) > _MOST_MACS:
+        raise reading.error(f"{row.name} must be at most {_MOST_MACS}", line)
+    return tuple(words)
 
 
 def checked(row: Directive, value: Value, reading: Reading, line: int) -> Value:
