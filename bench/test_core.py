@@ -11,7 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.programs import compile_core
 
-MILLION = 1_000_000
+MILLION = 1_000_000  # a multiple of 64
 ROUNDS = 5
 
 Core = ctypes.c_void_p
@@ -26,6 +26,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     loaded.core_parse.argtypes = (Core, ctypes.c_uint32)
     loaded.core_insert.argtypes = (Core, ctypes.c_uint32)
     loaded.core_hit.argtypes = (Core, ctypes.c_uint32, ctypes.c_uint32)
+    loaded.core_hit_in_batches.argtypes = (Core, ctypes.c_uint32, ctypes.c_uint32)
     loaded.core_miss.argtypes = (Core, ctypes.c_uint32, ctypes.c_uint32)
     loaded.core_expire.argtypes = (Core,)
     return loaded
@@ -59,6 +60,17 @@ def test_frame_of_a_connection(
 ) -> None:
     with filled(library, flows) as made:
         fine = benchmark.pedantic(library.core_hit, (made, MILLION, flows), rounds=ROUNDS)
+    assert fine == MILLION
+
+
+@pytest.mark.parametrize("flows", [1_000, 100_000, MILLION])
+def test_frame_of_a_connection_in_batches(
+    benchmark: BenchmarkFixture, library: ctypes.CDLL, flows: int
+) -> None:
+    """As the loop takes them, 64 at a time."""
+    with filled(library, flows) as made:
+        arguments = (made, MILLION, flows)
+        fine = benchmark.pedantic(library.core_hit_in_batches, arguments, rounds=ROUNDS)
     assert fine == MILLION
 
 
