@@ -194,6 +194,12 @@ void connections_restart(struct connections *connections, struct connection *con
         relink(connections, connection);
 }
 
+void connections_link(struct connections *connections, struct connection *connection)
+{
+    hash_link(connections, connection);
+    wheel_link(connections, connection);
+}
+
 /* ---- Making and ending ---- */
 
 uint32_t connections_buckets(uint32_t room)
@@ -257,8 +263,7 @@ static struct connection *add(struct connections *connections, struct table *tab
     };
     memcpy(connection->client, flow->client, ADDRESS);
     memcpy(connection->address, flow->address, ADDRESS);
-    hash_link(connections, connection);
-    wheel_link(connections, connection);
+    connections_link(connections, connection);
     return connection;
 }
 

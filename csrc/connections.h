@@ -127,6 +127,9 @@ void connections_restart(struct connections *connections, struct connection *con
 void connections_set_timeout(struct connections *connections, struct connection *connection,
                              uint32_t timeout_s, uint32_t tick);
 
+/* Has an entry found, and ended in time; it must not be linked yet. */
+void connections_link(struct connections *connections, struct connection *connection);
+
 struct flow connection_flow(const struct connection *connection);
 
 /* How many packets of its client there were; of a template, how often it was used. */

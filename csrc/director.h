@@ -11,6 +11,12 @@ enum { ANSWER_HEADROOM = 16 }; /* for what an I/O end puts before a frame */
 
 struct sync;
 
+enum changing {
+    CHANGING_NOTHING,
+    CHANGING_CONNECTIONS, /* can be mended (mend.h) */
+    CHANGING_TABLE,
+};
+
 struct director {
     struct table table;
     struct connections connections;
@@ -19,7 +25,7 @@ struct director {
     struct sync *sync; /* NULL while no master daemon runs */
     struct dr_sync_stats sync_stats;
     struct dr_stats *stats;
-    uint32_t *changing; /* 1 while what the state region holds may contradict itself */
+    uint32_t *changing; /* enum changing: what in the state region may contradict itself now */
     struct icmp_limiter limiter;
     struct fragments *fragments;
     struct packet first_fragment; /* whose held companions are to be sent now */

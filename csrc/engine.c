@@ -58,12 +58,18 @@ static void enter(struct dr_engine *engine)
     pthread_mutex_lock(&engine->door);
     pthread_mutex_lock(&engine->gate);
     pthread_mutex_unlock(&engine->door);
-    *engine->director.changing = 1;
+    *engine->director.changing = CHANGING_CONNECTIONS;
+}
+
+static void enter_table(struct dr_engine *engine)
+{
+    enter(engine);
+    *engine->director.changing = CHANGING_TABLE;
 }
 
 static void leave(struct dr_engine *engine)
 {
-    *engine->director.changing = 0;
+    *engine->director.changing = CHANGING_NOTHING;
     pthread_mutex_unlock(&engine->gate);
 }
 
@@ -367,7 +373,7 @@ void dr_apply(struct dr_engine *engine, struct dr_change *changes, size_t count,
 {
     bool failed = false;
 
-    enter(engine);
+    enter_table(engine);
     for (size_t i = 0; i < count; i++) {
         changes[i].result = failed && stop
                                 ? -ECANCELED
@@ -446,7 +452,7 @@ int dr_sync_receive(struct dr_engine *engine, const uint8_t *bytes, size_t lengt
     struct dr_sync_stats *stats = &engine->director.sync_stats;
     int result = -ESRCH;
 
-    enter(engine);
+    enter_table(engine);
     if (engine->is_backup) {
         enum sync_received received =
             sync_receive(&engine->director, bytes, length, engine->backup_syncid, tick_of(now_ns));

@@ -5,9 +5,11 @@
 
 #include <string.h>
 
+#include "mend.h"
+
 enum {
     MAGIC = 0x44724664, /* "DrFd" */
-    FORMAT = 6,         /* of everything below; raised with any change of layout or meaning */
+    FORMAT = 7,         /* of everything below; raised with any change of layout or meaning */
     ALIGNMENT = 64,
 };
 
@@ -87,7 +89,7 @@ static bool is_ours(const struct state_header *header, const struct dr_limits *l
            memcmp(header->sizes, wanted.sizes, sizeof(wanted.sizes)) == 0 &&
            header->services == wanted.services && header->servers == wanted.servers &&
            header->connections == wanted.connections && header->clock == wanted.clock &&
-           header->changing == 0;
+           header->changing != CHANGING_TABLE;
 }
 
 enum state_outcome state_map(struct director *director, void *region, size_t size,
@@ -117,13 +119,19 @@ enum state_outcome state_map(struct director *director, void *region, size_t siz
     };
     director->stats = &header->stats;
     director->changing = &header->changing;
-    if (is_ours(header, limits))
+    if (is_ours(header, limits)) {
+        if (header->changing != CHANGING_NOTHING) {
+            mend_connections(&director->connections, &director->table);
+            mend_stats(director->stats);
+        }
+        header->changing = CHANGING_NOTHING;
         return STATE_ADOPTED;
+    }
     if (header->magic != 0)
         return STATE_STALE;
     *header = header_for(limits);
-    header->changing = 1; /* until it is whole */
+    header->changing = CHANGING_TABLE; /* until it is whole */
     connections_init(&director->connections, limits->seed, now_ns);
-    header->changing = 0;
+    header->changing = CHANGING_NOTHING;
     return STATE_FRESH;
 }

@@ -54,7 +54,8 @@ C_LAYERS: dict[str, set[str]] = {
     "forward": PLAIN
     | {"announce.h", "director.h", "fragments.h", "icmp.h", "schedule.h", "sync.h", "trace.h"},
     "listing": PLAIN | {"director.h"},
-    "state": PLAIN | {"director.h"},
+    "mend": PLAIN | {"connections.h"},
+    "state": PLAIN | {"director.h", "mend.h"},
     "io": {"dr.h"},
     "io_memory": PLAIN | MEMORY | SYSTEM | {"io.h"},
     "io_ring": PLAIN | MEMORY | SYSTEM | {"io.h"},

@@ -20,13 +20,13 @@ static void state_of_another_clock_is_stale(void)
     world_free(&world);
 }
 
-static void state_left_in_the_midst_of_a_change_is_stale(void)
+static void state_left_in_the_midst_of_a_change_of_the_table_is_stale(void)
 {
     struct world world = world_new(8);
 
-    *world.director.changing = 1;
+    *world.director.changing = CHANGING_TABLE;
     CHECK(map_again(&world, &world.limits) == STATE_STALE);
-    *world.director.changing = 0;
+    *world.director.changing = CHANGING_NOTHING;
     CHECK(map_again(&world, &world.limits) == STATE_ADOPTED);
     world_free(&world);
 }
@@ -34,5 +34,5 @@ static void state_left_in_the_midst_of_a_change_is_stale(void)
 int main(void)
 {
     RUN(state_of_another_clock_is_stale);
-    RUN(state_left_in_the_midst_of_a_change_is_stale);
+    RUN(state_left_in_the_midst_of_a_change_of_the_table_is_stale);
 }
