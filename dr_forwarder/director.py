@@ -40,7 +40,7 @@ from .surroundings import NOTHING_NEEDED, Needs, Surroundings, needs_of_changes,
 from .survey import Place, survey
 from .sync import Synchroniser
 from .table import Applied, Change, Connection, Operation, ServiceRow, Stats
-from .watch import Watch
+from .watch import Maintained, Watch
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Director:
         self.events = Bus(clock)
         self.events.listen(event_log.log)
         self._state_dir = state_dir
-        self._watch = Watch(self.events)
+        self.watch = Watch(self.events)
         self._stopped = asyncio.Event()
         self._settled = asyncio.Event()
         self._published = False
@@ -99,6 +99,7 @@ class Director:
                     self.events.phase = Phase.RUNNING
                     await self._stopped.wait()
                     self.events.phase = Phase.STOPPING
+                    self._reconciler.withdraw()
                 self.events.emit(Stopped())
                 return engine.stats()
 
@@ -180,7 +181,7 @@ class Director:
         self._identify(self._core, place, standby=self._around.standby)
         await self._around.take(place, self.config, table)
         self._reconciler.configure(self.config, self._around.place)
-        self._checker.update(self._watch.follow(self.config))
+        self._checker.update(self.watch.follow(self.config))
         self._note_settled()
 
     async def reload(self, config: Config) -> None:
@@ -208,10 +209,10 @@ class Director:
         self._published = True
 
     def _on_result(self, what: Target, result: Result) -> None:
-        changed = self._watch.result(what, result)
+        changed = self.watch.result(what, result)
         self._note_settled()
         if changed and self._published:
-            self._reconciler.publish(self._watch.services(what))
+            self._reconciler.publish(self.watch.services(what))
 
     def _on_neighbour(self, event: MacLearned | MacConflict | VipConflict) -> None:
         self.events.emit(event)
@@ -223,15 +224,20 @@ class Director:
         """All is known that the first table needs: a result and a MAC for every server up."""
         if all(
             health.up is False or (health.up and self._reconciler.knows_mac(what.address))
-            for what, health in self._watch.all.items()
+            for what, health in self.watch.all.items()
         ):
             self._settled.set()
 
     # ---- The table ----
 
+    def maintain(self, maintained: Maintained) -> None:
+        """Takes these real servers down, and lets the others be as their checks say."""
+        if self.watch.maintain(maintained) and self._published:
+            self._reconciler.publish()
+
     def health(self, virtual: Virtual, real: Real) -> Health:
         """What the checks say of this real server."""
-        return self._watch.health(virtual, real)
+        return self.watch.health(virtual, real)
 
     async def apply(self, changes: Sequence[Change], *, stop: bool = False) -> Applied:
         """Changes the table in one piece, as ipvsadm would.

@@ -18,27 +18,38 @@ from .ldirectord.phrases import phrase
 
 _log = logging.getLogger(__name__)
 
+_LEVELS: dict[type, int] = {
+    MacConflict: logging.WARNING,
+    VipConflict: logging.WARNING,
+    ChangeRefused: logging.ERROR,
+    ReloadFailed: logging.ERROR,
+}
+
 
 def log(happening: Happening) -> None:
     """Listens to the bus."""
+    if (line := text(happening)) is not None:
+        _log.log(_LEVELS.get(type(happening.event), logging.INFO), "%s", line)
+
+
+def text(happening: Happening) -> str | None:
+    """What happened, as one line; None for what nobody need know of."""
     event = happening.event
     match event:
         case MacLearned(address, mac):
-            _log.info("Real server %s is at %s", address, mac.hex(":"))
+            return f"Real server {address} is at {mac.hex(':')}"
         case MacConflict(address, mac, other):
-            text = "Real server %s: %s claims its address too; %s still answers and is kept"
-            _log.warning(text, address, other.hex(":"), mac.hex(":"))
+            kept = f"{mac.hex(':')} still answers and is kept"
+            return f"Real server {address}: {other.hex(':')} claims its address too; {kept}"
         case VipConflict(vip, mac, blame):
-            _log.warning("VIP %s is claimed by %s: %s", vip, mac.hex(":"), blame)
+            return f"VIP {vip} is claimed by {mac.hex(':')}: {blame}"
         case ChangeRefused(what, errno):
-            _log.error("%s: refused: errno %d", what, errno)
+            return f"{what}: refused: errno {errno}"
         case Started(virtuals):
-            _log.info("Running: %d virtual servers", virtuals)
+            return f"Running: {virtuals} virtual servers"
         case Reloaded(path):
-            _log.info("Reloaded %s", path)
+            return f"Reloaded {path}"
         case ReloadFailed(_, reason):
-            _log.error("%s", reason)
-            _log.error("Not reloaded: the director goes on as it was")
-        case _:
-            if (text_ := phrase(event, happening.phase)) is not None:
-                _log.info("%s", text_)
+            reasons = "; ".join(reason.splitlines())
+            return f"Not reloaded: the director goes on as it was: {reasons}"
+    return phrase(event, happening.phase)

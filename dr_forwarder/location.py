@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 
+STATE_DIR_VARIABLE = "DR_FORWARDER_STATE_DIR"
 _SYSTEM = "/run/dr-forwarder"
 
 
 def default_state_dir() -> str:
-    """``/run/dr-forwarder`` for root, else a directory of the user's own."""
+    """What DR_FORWARDER_STATE_DIR says, else that of root, else a directory of the user's own."""
+    if told := os.environ.get(STATE_DIR_VARIABLE):
+        return told
     if os.geteuid() == 0:
         return _SYSTEM
     runtime = os.environ.get("XDG_RUNTIME_DIR")

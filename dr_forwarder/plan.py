@@ -29,7 +29,7 @@ class Wanted:
 def service_of(virtual: Virtual) -> Service:
     """The table's service for a virtual service of the configuration."""
     return Service(
-        key=_key(virtual),
+        key=key_of(virtual),
         scheduler=virtual.scheduler,
         persistent_s=virtual.persistent_s,
         mask=_mask(virtual),
@@ -38,7 +38,8 @@ def service_of(virtual: Virtual) -> Service:
     )
 
 
-def _key(virtual: Virtual) -> Key:
+def key_of(virtual: Virtual) -> Key:
+    """What the table knows a service by."""
     if virtual.address is not None:
         return Key(virtual.protocol, virtual.address, virtual.port)
     number = virtual.fwmark

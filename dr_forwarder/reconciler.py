@@ -14,7 +14,7 @@ from dataclasses import replace
 from . import plan, telling
 from .config.model import Address, Config
 from .dataplane import Engine
-from .events import Bus
+from .events import Bus, ServerEvent, ServiceEvent, Step
 from .plan import HealthOf, Wanted
 from .survey import Place
 from .table import Change, Key, Operation, Server, ServiceRow
@@ -79,6 +79,27 @@ class Reconciler:
             self._bus.emit(turn)
         now_bereft = frozenset(each.service.key for each in goal if each.bereft)
         self._bereft = self._bereft - mine | now_bereft
+
+    def withdraw(self) -> None:
+        """Tells what goes with the director: the file's services that have ``cleanstop``.
+
+        The table itself stays as it is, for the connections that the next start takes over.
+        """
+        virtuals = self._config.virtuals if self._config else ()
+        clean = {plan.key_of(virtual) for virtual in virtuals if virtual.clean_stop}
+        for row in self._core.services():
+            key = row.service.key
+            if key not in clean:
+                continue
+            for each in row.servers:
+                if each.server.weight:
+                    self._bus.emit(self._purged(key, each.server))
+            self._bus.emit(ServiceEvent(Step.PURGED, key))
+
+    def _purged(self, key: Key, server: Server) -> ServerEvent:
+        fallback = self._cast.now.get((key, server.address)) is telling.Role.FALLBACK
+        step = Step.DELETED if fallback else Step.PURGED
+        return ServerEvent(step, key, server, fallback)
 
     def _take(self, rows: Sequence[ServiceRow], goal: Sequence[Wanted]) -> frozenset[Key]:
         """All services that are or were the file's; from now on those of ``goal`` are."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 from .checks.model import Result, Target, target
-from .config.model import Config, Real, Virtual
+from .config.model import Address, Config, Real, Virtual
 from .events import Bus, HealthEvent, SoftFailure, SoftFailuresOver
 from .health import Health
-from .plan import service_of
+from .plan import key_of
 from .table import Key
+
+Place = tuple[Key, Address, int]
+"""A real server in its service: the address and port as written."""
+Maintained = Mapping[Place, str]
+"""Which file takes a real server down."""
+ResultListener = Callable[[Target, Result], None]
 
 
 class Watch:
@@ -18,23 +25,27 @@ class Watch:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._health: dict[Target, Health] = {}
-        self._services: dict[Target, tuple[Key, ...]] = {}
+        self._places: dict[Target, tuple[Place, ...]] = {}
+        self._maintained: Maintained = MappingProxyType({})
+        self._listeners: list[ResultListener] = []
 
     def follow(self, config: Config) -> tuple[Target, ...]:
         """Takes another configuration, and gives its checks; the same check keeps its health."""
-        services: dict[Target, dict[Key, None]] = {}
+        places: dict[Target, list[Place]] = {}
         for virtual in config.virtuals:
             for real in virtual.real:
-                services.setdefault(target(virtual, real), {})[service_of(virtual).key] = None
-        self._services = {what: tuple(keys) for what, keys in services.items()}
-        self._health = {what: self._health.get(what, Health()) for what in services}
-        return tuple(services)
+                places.setdefault(target(virtual, real), []).append(_place(virtual, real))
+        self._places = {what: tuple(where) for what, where in places.items()}
+        self._health = {what: self._health.get(what, Health()) for what in places}
+        return tuple(places)
 
     def result(self, what: Target, result: Result) -> bool:
         """Takes a check's result; true if its server went up or down by it."""
         before = self._health.get(what)
         if before is None:
             return False
+        for listener in tuple(self._listeners):
+            listener(what, result)
         after = before.after(
             result.passed,
             result.reason,
@@ -46,7 +57,10 @@ class Watch:
         return after.up != before.up
 
     def _tell(self, what: Target, before: Health, after: Health) -> None:
-        where = (what.address, what.port, self._services[what])
+        services = tuple(dict.fromkeys(self._unmaintained(what)))
+        where = (what.address, what.port, services)
+        if not services:
+            return
         if after.up != before.up:
             self._bus.emit(HealthEvent(*where, up=after.up is True, reason=after.reason))
         elif after.up and after.failures:
@@ -55,15 +69,54 @@ class Watch:
         elif after.up and before.failures:
             self._bus.emit(SoftFailuresOver(*where))
 
+    def _unmaintained(self, what: Target) -> Iterator[Key]:
+        return (place[0] for place in self._places[what] if place not in self._maintained)
+
+    def listen(self, listener: ResultListener) -> Callable[[], None]:
+        """Calls the listener with each single result; returns what ends that. It must not wait."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    # ---- Maintenance ----
+
+    def maintain(self, maintained: Maintained) -> bool:
+        """Takes these servers down whatever their checks say; true if that changes anything."""
+        before, self._maintained = self._maintained, maintained
+        for what, places in self._places.items():
+            for place in places:
+                was, now = (
+                    self._seen(what, before.get(place)),
+                    self._seen(what, maintained.get(place)),
+                )
+                if was.up != now.up:
+                    key, address, port = place
+                    self._bus.emit(HealthEvent(address, port, (key,), now.up is True, now.reason))
+        return before != maintained
+
+    def maintained(self, virtual: Virtual, real: Real) -> bool:
+        """True if a file takes this real server down."""
+        return _place(virtual, real) in self._maintained
+
+    def _seen(self, what: Target, file: str | None) -> Health:
+        if file is not None:
+            return Health(up=False, reason=f"in maintenance ({file})")
+        return self._health.get(what, Health())
+
+    # ---- Looks ----
+
     def health(self, virtual: Virtual, real: Real) -> Health:
         """What is known of this real server."""
-        return self._health.get(target(virtual, real), Health())
+        return self._seen(target(virtual, real), self._maintained.get(_place(virtual, real)))
 
     def services(self, what: Target) -> tuple[Key, ...]:
         """Those that this check is about."""
-        return self._services[what]
+        return tuple(place[0] for place in self._places.get(what, ()))
 
     @property
     def all(self) -> Mapping[Target, Health]:
         """What is known of every check."""
         return self._health
+
+
+def _place(virtual: Virtual, real: Real) -> Place:
+    return key_of(virtual), real.address, real.port

@@ -12,7 +12,7 @@ from ..client import Client
 from ..ipvsadm import connections, listing, proc
 from ..ipvsadm.listing import View
 from ..ipvsadm.names import SystemNames
-from ..ipvsadm.shell import STATE_DIR, Far
+from ..ipvsadm.shell import Far
 
 
 @click.command("list")
@@ -36,7 +36,6 @@ from ..ipvsadm.shell import STATE_DIR, Far
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.option(
     "--state-dir",
-    envvar=STATE_DIR,
     type=click.Path(file_okay=False, path_type=Path),
     help="Of the director that is asked.",
 )

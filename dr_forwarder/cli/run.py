@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from .. import state_dir as state_dirs
-from ..api import serving
+from ..attendants import log_file
 from ..config import Config, ConfigError, MacMode, load
-from ..director import Director
-from ..errors import SetupError
-from ..events import ReloadFailed
+from ..runner import Runner
 from ..table import Stats
 from ..vlan import Vlan, parse
 
@@ -98,9 +94,9 @@ def command(
         raise click.UsageError("--marks goes with CONFIG, whose services the marks stand for")
     loaded = read()
     _log_to_stderr(verbose=verbose)
-    _report(loaded)
     with state_dirs.held(loaded.settings.state_dir or state_dirs.default()) as directory:
-        runner = _Runner(loaded, directory, config or Path(_NO_FILE), read)
+        files = tuple(path for path in (config, marks) if path is not None)
+        runner = Runner(loaded, directory, read, files=files, log_for=_log_file)
         stats = asyncio.run(runner.run())
     for line in summary(stats):
         _log.info("%s", line)
@@ -116,11 +112,6 @@ def _log_to_stderr(*, verbose: bool) -> None:
         logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
-def _report(config: Config) -> None:
-    for notice in config.notices:
-        _log.warning("%s:%d: %s", config.path, notice.line, notice.reason)
-
-
 def summary(stats: Stats) -> list[str]:
     """The counters as lines to read at the end; every frame is in one of them."""
     lines = [f"{count:>12} {name}" for name, count in stats.verdicts.items() if count]
@@ -131,41 +122,10 @@ def summary(stats: Stats) -> list[str]:
     ]
 
 
-class _Runner:
-    """A director, its signals and its control socket."""
-
-    def __init__(
-        self, config: Config, directory: Path, path: Path, read: Callable[[], Config]
-    ) -> None:
-        self._director = Director(config, state_dir=directory)
-        self._directory = directory
-        self._path = path
-        self._read = read
-        self._reloads: set[asyncio.Task[None]] = set()
-        self._one_at_a_time = asyncio.Lock()
-
-    async def run(self) -> Stats:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._director.stop)
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
-        async with serving(self._director, self._directory):
-            return await self._director.run()
-
-    def _hang_up(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._reload())
-        self._reloads.add(task)
-        task.add_done_callback(self._reloads.discard)
-
-    async def _reload(self) -> None:
-        async with self._one_at_a_time:
-            if not self._director.ready:
-                _log.error("Not reloaded: the director is still starting")
-                return
-            try:
-                config = await asyncio.to_thread(self._read)
-                await self._director.reload(config)
-            except (ConfigError, SetupError) as error:
-                self._director.events.emit(ReloadFailed(str(self._path), str(error)))
-                return
-            _report(config)
+def _log_file(config: Config) -> logging.Handler | None:
+    """Beside stderr, the logfile that a configuration names itself, if it can be had."""
+    try:
+        return log_file.handler(config) if config.line_of("logfile") else None
+    except ConfigError as error:
+        _log.warning("%s; the log goes to stderr alone", error)
+        return None

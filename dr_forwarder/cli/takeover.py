@@ -8,11 +8,9 @@ import click
 
 from .. import state_dir as state_dirs
 from ..client import Client
-from ..ipvsadm.shell import STATE_DIR
 
 _state_dir = click.option(
     "--state-dir",
-    envvar=STATE_DIR,
     type=click.Path(file_okay=False, path_type=Path),
     help="Of the director that is told.",
 )

@@ -22,27 +22,12 @@ _UNDEFINED = (
     "firewall mark {} is defined nowhere: give the rules that set it"
     " (--marks FILE, as iptables-save or nft list ruleset prints them), or [[mark]] in TOML"
 )
-_MAIL = "e-mail alerts are not sent yet"
-_FOREGROUND = "the director always stays in the foreground and needs no second process"
 
 NOT_YET: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "autoreload": "the file is not watched yet: send SIGHUP to read it again",
-        "callback": "callback is not run yet",
         "cleanstop=no": "cleanstop=no cannot be had: nothing is forwarded while no director runs;"
         " the connections are kept for the next start",
-        "emailalert": _MAIL,
-        "emailalertfreq": _MAIL,
-        "emailalertfrom": _MAIL,
-        "emailalertstatus": _MAIL,
         "execute": "execute is not done yet: start the other configurations yourself",
-        "fallbackcommand": "fallbackcommand is not run yet",
-        "fork": _FOREGROUND,
-        "logfile": "logs go to stderr, not to the logfile",
-        "maintenancedir": "maintenancedir is not looked at yet",
-        "monitorfile": "monitorfile is not written yet",
-        "smtp": _MAIL,
-        "supervised": _FOREGROUND,
     }
 )
 """A directive, or a directive and its value, and what happens to it instead."""
@@ -96,16 +81,7 @@ def _refuse_flags(virtual: Virtual) -> str:
 
 def _used(config: Config) -> Iterator[tuple[str, int]]:
     """Give everything that is in use and may be an entry of NOT_YET, with its line."""
-    off = {
-        name
-        for name, on in (
-            ("autoreload", config.auto_reload),
-            ("fork", config.fork),
-            ("supervised", config.supervised),
-        )
-        if not on
-    }
-    yield from ((name, line) for name, line in config.lines if name not in off)
+    yield from config.lines
     for virtual in config.virtuals:
         yield from virtual.lines
         if not virtual.clean_stop:

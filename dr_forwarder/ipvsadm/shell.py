@@ -5,7 +5,6 @@ Which director is asked is said by DR_FORWARDER_STATE_DIR, else it is the one of
 
 from __future__ import annotations
 
-import os
 import sys
 
 from ..client import Client
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from ..table import Change
 
-STATE_DIR = "DR_FORWARDER_STATE_DIR"
 _CANNOT_START = 2
 
 
@@ -60,7 +58,7 @@ def main() -> None:
 
 def run(words: Sequence[str]) -> int:
     """Carries out the words after ``ipvsadm``, prints, and gives the exit status."""
-    ipvs = Far(Client(os.environ.get(STATE_DIR) or default_state_dir()))
+    ipvs = Far(Client(default_state_dir()))
     try:
         outcome = command.run(words, ipvs, SystemNames(), given=sys.stdin.read)
     except NotRunning as error:

@@ -9,13 +9,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from dr_forwarder.config.directives import DIRECTOR
-
 from .world import TUNING
 
 Step = dict[str, Any]
 
-HARMLESS = {row.name for row in DIRECTOR if row.idle} - {"cache_bypass"}
+HARMLESS = {"pmtu_disc"}
 """Sysctls that change nothing in direct routing."""
 
 

@@ -1,0 +1,118 @@
+"""Runner: a director as a service: with its signals, control socket, log file and attendants."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from .api import serving
+from .attendants.commands import Commands, commanding
+from .attendants.mail import mailing
+from .attendants.maintenance_watch import maintaining
+from .attendants.monitor_file import monitoring
+from .attendants.reloading import reloading
+from .config import Config, ConfigError
+from .director import Director
+from .errors import SetupError
+from .events import Listener, ReloadFailed
+from .table import Stats
+
+_log = logging.getLogger(__name__)
+
+LogFor = Callable[[Config], logging.Handler | None]
+"""Where a configuration wants its log; raises ConfigError if that cannot be had."""
+
+
+class Runner:
+    """Runs one director for a configuration that ``read`` reads, anew at each reload."""
+
+    def __init__(
+        self,
+        config: Config,
+        directory: Path,
+        read: Callable[[], Config],
+        *,
+        files: tuple[Path, ...] = (),
+        log_for: LogFor = lambda _: None,
+    ) -> None:
+        self._director = Director(config, state_dir=directory)
+        self._directory = directory
+        self._read = read
+        self._files = files
+        self._log_for = log_for
+        self._log: logging.Handler | None = None
+        self._reloads: set[asyncio.Task[None]] = set()
+        self._one_at_a_time = asyncio.Lock()
+
+    def listen(self, listener: Listener) -> None:
+        """Calls the listener with what happens to the director."""
+        self._director.events.listen(listener)
+
+    async def run(self) -> Stats:
+        """Until SIGTERM or SIGINT; returns the counters."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._director.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        with self._logging():
+            async with Commands() as commands, mailing(self._director):
+                with commanding(self._director, commands), monitoring(self._director):
+                    async with (
+                        maintaining(self._director),
+                        reloading(self._director, self._files, self._reload),
+                        serving(self._director, self._directory),
+                    ):
+                        return await self._director.run()
+
+    # ---- The log ----
+
+    @contextlib.contextmanager
+    def _logging(self) -> Iterator[None]:
+        self._use_log(self._log_for(self._director.config))
+        report(self._director.config)
+        try:
+            yield
+        finally:
+            self._use_log(None)
+
+    def _use_log(self, handler: logging.Handler | None) -> None:
+        root = logging.getLogger()
+        if self._log is not None:
+            root.removeHandler(self._log)
+            self._log.close()
+        if handler is not None:
+            root.addHandler(handler)
+        self._log = handler
+
+    # ---- Reload ----
+
+    def _hang_up(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload(self) -> None:
+        async with self._one_at_a_time:
+            if not self._director.ready:
+                _log.error("Not reloaded: the director is still starting")
+                return
+            try:
+                config = await asyncio.to_thread(self._read)
+                log = self._log_for(config)
+                await self._director.reload(config)
+            except (ConfigError, SetupError) as error:
+                path = self._director.config.path
+                self._director.events.emit(ReloadFailed(path, str(error)))
+                return
+            self._use_log(log)
+            report(config)
+
+
+def report(config: Config) -> None:
+    """Logs what the reader of a configuration should know."""
+    for notice in config.notices:
+        _log.warning("%s:%d: %s", config.path, notice.line, notice.reason)
