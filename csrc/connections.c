@@ -194,6 +194,14 @@ void connections_restart(struct connections *connections, struct connection *con
         relink(connections, connection);
 }
 
+uint32_t connections_idle_s(const struct connection *connection, uint32_t tick)
+{
+    int64_t left = (int32_t)(connection->expires - tick);
+    int64_t idle = (int64_t)ticks_of_seconds(connection->timeout_s) - left;
+
+    return idle < 0 ? 0 : seconds_of((uint32_t)idle);
+}
+
 void connections_link(struct connections *connections, struct connection *connection)
 {
     hash_link(connections, connection);
@@ -447,17 +455,8 @@ bool connections_expire(struct connections *connections, struct table *table, ui
     return false;
 }
 
-/* ---- Connections of removed servers ---- */
-
-void connections_sweep_begin(struct connections *connections, uint32_t tick)
-{
-    connections->book->sweep = NO_CONNECTION + 1;
-    connections->book->sweep_tick = tick;
-}
-
-/* Its template goes with it when that served nobody else and was never assured. */
-static void end_orphan(struct connections *connections, struct table *table,
-                       struct connection *connection, uint32_t tick)
+void connections_drop(struct connections *connections, struct table *table,
+                      struct connection *connection, uint32_t tick)
 {
     bool is_template = connection->flags & CONNECTION_TEMPLATE;
     uint32_t control = is_template ? NO_CONNECTION : connection->control;
@@ -465,6 +464,14 @@ static void end_orphan(struct connections *connections, struct table *table,
     connections_end(connections, table, connection, tick);
     if (control != NO_CONNECTION && connections->entries[control].state != TEMPLATE_ASSURED)
         connections_end(connections, table, &connections->entries[control], tick);
+}
+
+/* ---- Connections of removed servers ---- */
+
+void connections_sweep_begin(struct connections *connections, uint32_t tick)
+{
+    connections->book->sweep = NO_CONNECTION + 1;
+    connections->book->sweep_tick = tick;
 }
 
 bool connections_sweep(struct connections *connections, struct table *table, uint32_t tick,
@@ -481,7 +488,7 @@ bool connections_sweep(struct connections *connections, struct table *table, uin
         }
         struct connection *connection = &connections->entries[book->sweep++];
         if (connection->server != NO_SLOT && table->servers[connection->server].use == SLOT_REMOVED)
-            end_orphan(connections, table, connection, tick);
+            connections_drop(connections, table, connection, tick);
     }
     return book->sweep != NO_CONNECTION;
 }

@@ -147,6 +147,13 @@ void connections_change_side(struct table *table, struct connection *connection,
 void connections_end(struct connections *connections, struct table *table,
                      struct connection *connection, uint32_t tick);
 
+/* The same, and its template goes with it when that serves nobody else and was never assured. */
+void connections_drop(struct connections *connections, struct table *table,
+                      struct connection *connection, uint32_t tick);
+
+/* How long it has had no packet. */
+uint32_t connections_idle_s(const struct connection *connection, uint32_t tick);
+
 /* Makes a template unfindable; it stays until its timer ends. */
 void connections_invalidate(struct connections *connections, struct connection *connection);
 

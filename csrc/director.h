@@ -3,6 +3,7 @@
 #define DIRECTOR_H
 
 #include "connections.h"
+#include "defense.h"
 #include "dr.h"
 #include "icmp.h"
 #include "table.h"
@@ -22,6 +23,8 @@ struct director {
     struct connections connections;
     struct dr_identity identity;
     struct dr_tuning tuning;
+    struct defense defense;
+    bool is_backup;    /* a backup daemon runs */
     struct sync *sync; /* NULL while no master daemon runs */
     struct dr_sync_stats sync_stats;
     struct dr_stats *stats;

@@ -42,6 +42,7 @@ enum dr_verdict {
     DR_TABLE_FULL,     /* no room for another connection, or another fragment */
     DR_SEND_FAILED,    /* the interface did not take it */
     DR_STANDBY,        /* another director is to take it */
+    DR_SHED,           /* would have begun a connection: dropped by drop_packet */
     DR_VERDICTS,
 };
 
@@ -126,7 +127,10 @@ struct dr_tuning {
     uint8_t sloppy_tcp;                /* begin in mid-stream too */
     uint8_t sloppy_sctp;
     uint8_t schedule_icmp;   /* an ICMP error may begin a connection */
-    uint8_t secure_tcp;      /* 2 and 3: the states of kernel IPVS under attack */
+    uint8_t secure_tcp;      /* the TCP states under attack; a mode, as the next two (defense.h) */
+    uint8_t drop_entry;      /* end half-open and idle connections */
+    uint8_t drop_packet;     /* drop packets that would begin a connection */
+    uint8_t backup_only;     /* 1: while a backup daemon runs nothing is forwarded */
     uint8_t run_estimation;  /* 1 by default; 0 freezes the rates */
     uint8_t decrement_ttl;   /* as a router does, and kernel IPVS; without, only MACs change */
     uint16_t icmp_ratelimit; /* ms between two errors to one client, 1000 by default; 0: none */
@@ -138,6 +142,10 @@ struct dr_tuning {
     uint32_t sync_period;         /* 50 by default, the second number of sync_threshold */
     uint32_t sync_refresh_period; /* s */
     uint32_t sync_qlen_max;       /* messages that may wait on one port */
+    uint32_t am_droprate;         /* 10 by default: in mode 3 each tenth packet is dropped */
+    uint32_t amemthresh;          /* 1024 pages by default: with less free memory is short */
+    uint32_t lblc_expiration;     /* s, a day by default: how long a destination is remembered */
+    uint32_t lblcr_expiration;    /* s, a day by default */
 };
 
 /* Who tells others of its connections, and who listens; both may run in one director. */

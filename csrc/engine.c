@@ -7,7 +7,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "changes.h"
 #include "engine.h"
@@ -35,8 +37,8 @@ struct dr_engine {
     int adopted;
     int stop; /* written by anybody, read by the loop */
     uint32_t batches;
+    uint64_t memory_due_ns;
     bool is_behind; /* with ending what has expired */
-    bool is_backup; /* a backup daemon runs */
     uint8_t backup_syncid;
     pthread_mutex_t door; /* whoever waits here goes before the loop's next batch */
     pthread_mutex_t gate; /* held while a batch, a change or a look is under way */
@@ -92,6 +94,20 @@ static void take_losses(struct dr_engine *engine)
         engine->director.stats->ring_dropped += engine->io->ops->dropped(engine->io);
 }
 
+/* As the kernel counts it: free, and in buffers; asked for once a second. */
+static void look_at_memory(struct dr_engine *engine, uint64_t now_ns)
+{
+    struct sysinfo info;
+
+    if (now_ns < engine->memory_due_ns || sysinfo(&info) < 0)
+        return;
+    engine->memory_due_ns = now_ns + 1000000000;
+    uint64_t bytes = ((uint64_t)info.freeram + info.bufferram) * info.mem_unit;
+    enter(engine);
+    engine->director.defense.free_pages = bytes / (uint64_t)sysconf(_SC_PAGESIZE);
+    leave(engine);
+}
+
 /* True when there is more to do than the budgets allowed. */
 static bool tidy(struct director *director, uint64_t now_ns, uint32_t expire, uint32_t sweep)
 {
@@ -100,6 +116,9 @@ static bool tidy(struct director *director, uint64_t now_ns, uint32_t expire, ui
     bool more = connections_expire(connections, &director->table, tick_of(now_ns), expire);
 
     more = connections_sweep(connections, &director->table, tick_of(now_ns), sweep) || more;
+    more = defense_run(&director->defense, &director->tuning, connections, &director->table,
+                       tick_of(now_ns), sweep) ||
+           more;
     return rates_run(&director->table, frozen, now_ns, sweep) || more;
 }
 
@@ -175,7 +194,9 @@ static bool has_timers(const struct director *director)
 int dr_engine_run(struct dr_engine *engine)
 {
     while (!__atomic_load_n(&engine->stop, __ATOMIC_ACQUIRE)) {
-        int received = dr_engine_step(engine, clock_ns());
+        uint64_t now_ns = clock_ns();
+        look_at_memory(engine, now_ns);
+        int received = dr_engine_step(engine, now_ns);
         if (received < 0)
             return received;
         if (received == 0 && !engine->is_behind) {
@@ -262,7 +283,11 @@ int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct
                                                  .sync_ports = 1,
                                                  .sync_threshold = 3,
                                                  .sync_period = 50,
-                                                 .sync_qlen_max = 4096};
+                                                 .sync_qlen_max = 4096,
+                                                 .am_droprate = 10,
+                                                 .amemthresh = 1024,
+                                                 .lblc_expiration = 86400,
+                                                 .lblcr_expiration = 86400};
     *out = engine;
     return 0;
 }
@@ -346,8 +371,13 @@ void dr_set_timeouts(struct dr_engine *engine, const struct dr_timeouts *timeout
 
 void dr_set_tuning(struct dr_engine *engine, const struct dr_tuning *tuning)
 {
+    struct director *director = &engine->director;
+
     enter(engine);
-    engine->director.tuning = *tuning;
+    director->tuning = *tuning;
+    director->table.lblc_expiration_s = tuning->lblc_expiration;
+    director->table.lblcr_expiration_s = tuning->lblcr_expiration;
+    defense_adjust(&director->defense, tuning, &director->connections);
     leave(engine);
 }
 
@@ -407,10 +437,10 @@ int dr_sync_start(struct dr_engine *engine, const struct dr_sync_daemon *daemon)
     if (daemon->role == DR_SYNC_MASTER) {
         result = start_master(&engine->director, daemon);
     } else if (daemon->role == DR_SYNC_BACKUP) {
-        result = engine->is_backup ? -EEXIST : 0;
+        result = engine->director.is_backup ? -EEXIST : 0;
         if (result == 0)
             engine->backup_syncid = daemon->syncid;
-        engine->is_backup = true;
+        engine->director.is_backup = true;
     }
     leave(engine);
     return result;
@@ -427,8 +457,8 @@ int dr_sync_stop(struct dr_engine *engine, enum dr_sync_role role)
         sync_free(director->sync);
         director->sync = NULL;
         result = 0;
-    } else if (role == DR_SYNC_BACKUP && engine->is_backup) {
-        engine->is_backup = false;
+    } else if (role == DR_SYNC_BACKUP && engine->director.is_backup) {
+        engine->director.is_backup = false;
         result = 0;
     }
     leave(engine);
@@ -453,7 +483,7 @@ int dr_sync_receive(struct dr_engine *engine, const uint8_t *bytes, size_t lengt
     int result = -ESRCH;
 
     enter_table(engine);
-    if (engine->is_backup) {
+    if (engine->director.is_backup) {
         enum sync_received received =
             sync_receive(&engine->director, bytes, length, engine->backup_syncid, tick_of(now_ns));
         stats->received++;

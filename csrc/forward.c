@@ -220,7 +220,7 @@ static enum dr_verdict forward_on(struct director *director, struct dr_frame *fr
     count(director, way->server, packet);
     if (way->connection)
         connections_packet(&director->connections, &director->table, way->connection, packet,
-                           director->tuning.secure_tcp > 1, tick_of(now_ns));
+                           director->defense.is_secure, tick_of(now_ns));
     enum dr_verdict verdict = deliver(director, frame, packet, way->server, DR_FORWARDED, now_ns);
     count_use(director, way, tick_of(now_ns));
     return verdict;
@@ -369,6 +369,13 @@ void forward_fetch(const struct director *director, const struct look *look)
         connections_fetch_entry(&director->connections, look->packet.hash);
 }
 
+/* What kernel IPVS looks at; the rest is its stack's. */
+static bool is_balanced(const struct dr_frame *frame, const struct look *look)
+{
+    return look->kind == PACKET_TRANSPORT || look->kind == PACKET_LATER_FRAGMENT ||
+           (look->kind == PACKET_ICMP && icmp_kind(frame->data, &look->packet) == ICMP_ERROR);
+}
+
 static enum dr_verdict decide(struct director *director, struct dr_frame *frame,
                               const struct look *look, uint64_t now_ns)
 {
@@ -389,6 +396,8 @@ static enum dr_verdict decide(struct director *director, struct dr_frame *frame,
         return solicitation(director, frame, packet);
     if (!is_to_us(identity, frame))
         return DR_NOT_FOR_US;
+    if (director->is_backup && director->tuning.backup_only && is_balanced(frame, look))
+        return DR_STANDBY;
 
     switch (kind) {
     case PACKET_TRANSPORT:

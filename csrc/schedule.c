@@ -157,7 +157,11 @@ static enum dr_verdict begin(struct director *director, const struct flow *flow,
     if (!service)
         return table_has_vip(&director->table, flow->address) ? DR_NO_SERVICE : DR_NOT_A_VIP;
     trace_service(director, service);
-    if (!is_opening || flow->client_port == FTP_DATA)
+    if (!is_opening)
+        return DR_NO_CONNECTION;
+    if (defense_sheds(&director->defense))
+        return DR_SHED;
+    if (flow->client_port == FTP_DATA)
         return DR_NO_CONNECTION;
     if (!takes_port(service, flow->port))
         return DR_NO_SERVICE;

@@ -11,6 +11,7 @@ enum {
     MAGIC = 0x44724664, /* "DrFd" */
     FORMAT = 7,         /* of everything below; raised with any change of layout or meaning */
     ALIGNMENT = 64,
+    EXPIRATION_S = 24 * 60 * 60, /* lblc_expiration, lblcr_expiration */
 };
 
 struct state_header {
@@ -105,6 +106,8 @@ enum state_outcome state_map(struct director *director, void *region, size_t siz
         .services = (struct service *)(void *)(bytes + layout.services),
         .servers = (struct server *)(void *)(bytes + layout.servers),
         .totals = &header->totals,
+        .lblc_expiration_s = EXPIRATION_S,
+        .lblcr_expiration_s = EXPIRATION_S,
         .service_room = limits->services,
         .server_room = limits->servers,
     };

@@ -153,6 +153,12 @@ bool state_is_established(uint8_t protocol, uint8_t state)
            (protocol == PROTOCOL_SCTP && state == DR_SCTP_ESTABLISHED);
 }
 
+bool state_is_half_open(uint8_t protocol, uint8_t state)
+{
+    return (protocol == PROTOCOL_TCP && (state == DR_TCP_SYN_RECV || state == DR_TCP_SYNACK)) ||
+           (protocol == PROTOCOL_SCTP && (state == DR_SCTP_INIT1 || state == DR_SCTP_INIT));
+}
+
 bool state_is_told(uint8_t protocol, uint8_t state)
 {
     const uint32_t tcp = 1 << DR_TCP_ESTABLISHED | 1 << DR_TCP_FIN_WAIT | 1 << DR_TCP_CLOSE |

@@ -14,6 +14,8 @@ enum { STATE_NEW_TIMEOUT_S = 3 }; /* before its first packet has been looked at 
  * `secure`: the TCP table that kernel IPVS uses under attack (secure_tcp). */
 uint8_t state_after(uint8_t state, const struct packet *packet, bool secure);
 bool state_is_active(uint8_t protocol, uint8_t state);
+/* Where a flood of connections that are never used ends. */
+bool state_is_half_open(uint8_t protocol, uint8_t state);
 bool state_is_established(uint8_t protocol, uint8_t state);
 /* Whether other directors hear of a connection in this state at all. */
 bool state_is_told(uint8_t protocol, uint8_t state);

@@ -96,6 +96,8 @@ struct table {
     uint32_t any_port;    /* services with port 0 */
     uint32_t ftp;         /* services on port 21 */
     uint32_t foreign;     /* the first SLOT_FOREIGN */
+    uint32_t lblc_expiration_s;
+    uint32_t lblcr_expiration_s;
     struct dr_mark *marks;
     size_t mark_count;
 };

@@ -129,7 +129,11 @@ _COVERED = (
         "test_local.py lab/test_serving.py",
     ),
     ("forwarding `masq`, `ipip`", "no", ""),
-    ("`drop_entry`, `drop_packet`", "no", ""),
+    (
+        "`drop_entry`, `drop_packet`, `secure_tcp`",
+        "all modes; the table's room counts too",
+        "test_defense.py test_tuning.py",
+    ),
     ("rates", "all", "rates cli_big_numbers"),
     ("synchronisation, versions 1 and 0", "all", "sync_* lab/test_pair.py"),
     ("ipvsadm 1.31, files under /proc/net", "all texts", "cli_* lab/test_driven.py"),

@@ -341,3 +341,23 @@ def test_the_same_directives_are_the_same_in_both_forms(
     assert essence(cf) == essence(toml)
     refused = [notice.reason for notice in cf.notices if notice.strict]
     assert [reason for reason in refused if "is not a directive of ldirectord" not in reason] == []
+
+
+@pytest.mark.parametrize("row", [row for row in DIRECTOR if row.idle], ids=lambda row: row.name)
+def test_a_sysctl_that_means_nothing_here_is_accepted_with_the_reason(row: Directive) -> None:
+    config = parse(f"[director]\n{row.name} = 1\n")
+    assert [(notice.line, notice.strict) for notice in config.notices] == [(2, False)]
+    assert config.notices[0].reason == f"{row.name} does nothing: {row.idle}"
+    assert config.settings == Settings()
+
+
+def test_every_sysctl_of_kernel_ipvs_is_a_key() -> None:
+    theirs = (
+        "am_droprate amemthresh backup_only cache_bypass conn_reuse_mode conntrack debug_level"
+        " drop_entry drop_packet est_cpulist est_nice expire_nodest_conn"
+        " expire_quiescent_template ignore_tunneled lblc_expiration lblcr_expiration"
+        " nat_icmp_send pmtu_disc run_estimation schedule_icmp secure_tcp sloppy_sctp sloppy_tcp"
+        " snat_reroute sync_persist_mode sync_ports sync_qlen_max sync_refresh_period"
+        " sync_retries sync_sock_size sync_threshold sync_version"
+    )
+    assert set(theirs.split()) - {row.name for row in DIRECTOR} == set()

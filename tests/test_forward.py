@@ -131,6 +131,7 @@ def test_every_verdict_has_a_case(director: Director) -> None:
         "server_removed": "test_connections.py",
         "table_full": "test_connections.py",
         "send_failed": "test_engine.py",
+        "shed": "test_defense.py",
     }
     assert {case.verdict for case in FRAMES} | set(others) == set(VERDICTS)
 

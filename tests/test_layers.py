@@ -46,7 +46,8 @@ C_LAYERS: dict[str, set[str]] = {
     "journal": PLAIN | MEMORY | {"dr_trace.h"},
     "foreign": PLAIN | {"changes.h", "table.h"},
     "sync_message": PLAIN | {"packet.h"},
-    "director": {"connections.h", "dr.h", "icmp.h", "table.h"},
+    "defense": PLAIN | {"connections.h", "dr.h", "states.h", "table.h"},
+    "director": {"connections.h", "defense.h", "dr.h", "icmp.h", "table.h"},
     "trace": PLAIN | MEMORY | {"director.h", "dr_trace.h", "journal.h"},
     "schedule": PLAIN | {"director.h", "schedulers/schedulers.h", "states.h", "trace.h"},
     "sync": PLAIN | MEMORY | {"director.h", "schedule.h", "states.h", "sync_message.h"},
@@ -61,7 +62,7 @@ C_LAYERS: dict[str, set[str]] = {
     "io_ring": PLAIN | MEMORY | SYSTEM | {"io.h"},
     "engine": PLAIN
     | MEMORY
-    | {"pthread.h", "time.h"}
+    | {"pthread.h", "sys/sysinfo.h", "time.h", "unistd.h"}
     | {"changes.h", "forward.h", "fragments.h", "io.h", "listing.h", "state.h"}
     | {"director.h", "schedulers/schedulers.h", "sync.h", "sync_backup.h", "trace.h"},
     "tracing": {"dr_trace.h", "engine.h", "trace.h"},

@@ -35,7 +35,7 @@ static struct server *pick(struct table *table, struct service *service, const s
 {
     struct locality *locality = scheduler_memory(table, service);
 
-    locality_expire(locality, now_s);
+    locality_expire(locality, table->lblc_expiration_s, now_s);
     struct locality_entry *entry = locality_find(locality, flow->address);
     if (entry) {
         entry->used_s = now_s;

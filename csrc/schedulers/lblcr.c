@@ -50,7 +50,7 @@ static uint32_t most_loaded(const struct locality *locality, const struct table 
 static void shrink(struct locality *locality, const struct table *table,
                    const struct service *service, struct locality_entry *entry, uint32_t now_s)
 {
-    if (entry->members <= 1 || now_s - entry->changed_s <= LOCALITY_EXPIRATION_S)
+    if (entry->members <= 1 || now_s - entry->changed_s <= table->lblcr_expiration_s)
         return;
     uint32_t member = most_loaded(locality, table, service, entry, now_s);
     if (member)
@@ -62,7 +62,7 @@ static struct server *pick(struct table *table, struct service *service, const s
 {
     struct locality *locality = scheduler_memory(table, service);
 
-    locality_expire(locality, now_s);
+    locality_expire(locality, table->lblcr_expiration_s, now_s);
     struct locality_entry *entry = locality_find(locality, flow->address);
     if (entry) {
         entry->used_s = now_s;

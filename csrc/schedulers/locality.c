@@ -178,10 +178,10 @@ static void sweep(struct locality *locality, uint32_t unused_s, uint32_t goal, u
 }
 
 /* A sweep for room does not count, so under pressure the full one comes later: as in the kernel. */
-static void sweep_on_time(struct locality *locality, uint32_t now_s)
+static void sweep_on_time(struct locality *locality, uint32_t expiration_s, uint32_t now_s)
 {
     if (locality->sweeps == FULL_SWEEP_EVERY) {
-        sweep(locality, LOCALITY_EXPIRATION_S, UINT32_MAX, now_s);
+        sweep(locality, expiration_s, UINT32_MAX, now_s);
         locality->sweeps = 1;
     } else if (locality->count <= ROOMY) {
         locality->sweeps++;
@@ -193,7 +193,7 @@ static void sweep_on_time(struct locality *locality, uint32_t now_s)
 
 /* Between two picks nothing but the timer touches the destinations, so its work can wait for the
  * next pick. Full sweeps of nothing go round in FULL_SWEEP_EVERY steps, which are skipped. */
-void locality_expire(struct locality *locality, uint32_t now_s)
+void locality_expire(struct locality *locality, uint32_t expiration_s, uint32_t now_s)
 {
     if (!locality->is_sweeping) {
         locality->is_sweeping = true;
@@ -207,7 +207,7 @@ void locality_expire(struct locality *locality, uint32_t now_s)
         }
         if (due > 0) {
             locality->swept_s += SWEEP_EVERY_S;
-            sweep_on_time(locality, locality->swept_s);
+            sweep_on_time(locality, expiration_s, locality->swept_s);
             due--;
         }
     }

@@ -13,7 +13,6 @@ enum {
     LOCALITY_BUCKETS = 1 << LOCALITY_BITS,
     LOCALITY_MOST = 24576,                /* destinations: the kernel's bound */
     LOCALITY_MEMBERS = 4 * LOCALITY_MOST, /* of all sets together: ours, the kernel has none */
-    LOCALITY_EXPIRATION_S = 24 * 60 * 60, /* lblc_expiration, lblcr_expiration */
 };
 
 /* A server of a destination's set. A slot may go to another server while it is remembered, so the
@@ -52,8 +51,9 @@ struct locality {
 
 void locality_init(struct locality *locality);
 
-/* Forgets destinations as the kernel's timer would have done by now. */
-void locality_expire(struct locality *locality, uint32_t now_s);
+/* Forgets destinations as the kernel's timer would have done by now: after `expiration_s`, or
+ * earlier when they are many. */
+void locality_expire(struct locality *locality, uint32_t expiration_s, uint32_t now_s);
 
 struct locality_entry *locality_find(struct locality *locality, const uint8_t address[ADDRESS]);
 /* NULL when there is no room. */

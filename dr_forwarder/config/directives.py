@@ -70,6 +70,8 @@ class Directive:
     any_case: bool = False
     ours: bool = False
     """True for what ldirectord has not: it refuses a file with it."""
+    idle: str = ""
+    """Why it is accepted and does nothing."""
 
 
 CHECK_PORTS: Mapping[str, int] = MappingProxyType(
@@ -135,6 +137,11 @@ def _ours(
 def _tuning(name: str, help: str, default: int = 0, *, high: int = 1) -> Directive:
     """A sysctl of kernel IPVS, under its name."""
     return Directive(name, _D, _NUMBER, help, default, low=0, high=high)
+
+
+def _idle(name: str, why: str, default: int = 0) -> Directive:
+    """A sysctl of kernel IPVS that has nothing to do here, and why."""
+    return Directive(name, _D, _NUMBER, f"Nothing: {why}.", default, low=0, idle=why)
 
 
 DIRECTIVES: tuple[Directive, ...] = (
@@ -359,7 +366,18 @@ DIRECTOR: tuple[Directive, ...] = (
     _tuning("sloppy_tcp", "1: TCP connections may begin in mid-stream."),
     _tuning("sloppy_sctp", "1: SCTP associations may begin in mid-stream."),
     _tuning("schedule_icmp", "1: An ICMP error about no connection is scheduled like a new one."),
-    _tuning("secure_tcp", "2 or 3: the TCP states of kernel IPVS under attack.", high=3),
+    _tuning("secure_tcp", "Other TCP states under attack. 3: on; 1, 2: automatic.", high=3),
+    _tuning("drop_entry", "Ends half-open connections and idle ones; likewise.", high=3),
+    _tuning("drop_packet", "Drops packets that would begin a connection; likewise.", high=3),
+    _tuning("am_droprate", "With drop_packet = 3 each so-manieth goes.", 10, high=LARGEST),
+    _tuning(
+        "amemthresh", "Pages of free memory below which automatic ones act.", 1024, high=LARGEST
+    ),
+    _tuning("backup_only", "1: while a backup daemon runs, nothing is forwarded."),
+    _tuning(
+        "lblc_expiration", "Seconds lblc remembers an unused destination.", 86400, high=LARGEST
+    ),
+    _tuning("lblcr_expiration", "Seconds, for lblcr, and for its sets.", 86400, high=LARGEST),
     _tuning("sync_version", "1: messages as since Linux 3.0; 0: as before, IPv4 alone.", 1),
     _tuning(
         "sync_threshold", "Others are told of a connection at this packet of it.", 3, high=LARGEST
@@ -371,6 +389,16 @@ DIRECTOR: tuple[Directive, ...] = (
     _tuning("sync_ports", "UDP ports that messages are spread over: a power of two.", 1, high=64),
     _tuning("sync_qlen_max", "Messages that may wait to be sent.", 4096, high=1_000_000),
     _tuning("run_estimation", "0: rates are not estimated.", 1),
+    _idle("pmtu_disc", "it is for tunnels, and forwarding is by `gate` alone", 1),
+    _idle("snat_reroute", "it is for masquerading", 1),
+    _idle("nat_icmp_send", "it is for masquerading"),
+    _idle("conntrack", "the VIPs' frames never reach the host's connection tracking"),
+    _idle("ignore_tunneled", "what is in a tunnel is not looked at anyway"),
+    _idle("cache_bypass", "without a server the client always hears port unreachable"),
+    _idle("sync_sock_size", "the sockets have the host's default size"),
+    _idle("est_cpulist", "rates are estimated by the forwarding thread"),
+    _idle("est_nice", "rates are estimated by the forwarding thread"),
+    _idle("debug_level", "`run --verbose` tells more"),
     _tuning("decrement_ttl", "1: take one off the time to live, as kernel IPVS does."),
     _tuning(
         "icmp_ratelimit", "Milliseconds between two ICMP errors to a client.", 1000, high=65535

@@ -209,6 +209,15 @@ class Tuning:
     sloppy_sctp: int = 0
     schedule_icmp: int = 0
     secure_tcp: int = 0
+    drop_entry: int = 0
+    drop_packet: int = 0
+    am_droprate: int = 10
+    amemthresh: int = 1024
+    """Pages."""
+    backup_only: int = 0
+    lblc_expiration: int = 86400
+    """Seconds."""
+    lblcr_expiration: int = 86400
     run_estimation: int = 1
     decrement_ttl: int = 0
     """Ours, not the kernel's: 1 takes one off a packet's time to live, as kernel IPVS does."""

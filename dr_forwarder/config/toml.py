@@ -146,6 +146,8 @@ class _Tables:
                 self._fallback(section, name, value, line)
             else:
                 section.put(name, values.from_toml(row, value, self._reading, line), line)
+            if row.idle:
+                self._reading.note(f"{name} does nothing: {row.idle}", line)
 
     def _mark(self, key: _Key, table: dict[str, Any]) -> tuple[Mark, ...]:
         own = Section()

@@ -40,6 +40,7 @@ static void try_with(struct world *world, const struct dr_tuning *tuning, uint32
                      const uint8_t *data, size_t size)
 {
     world->director.tuning = *tuning;
+    defense_adjust(&world->director.defense, tuning, &world->director.connections);
     world->director.identity.mtu = mtu;
     decide(world, data, size);
 }

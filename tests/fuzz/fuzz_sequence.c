@@ -228,7 +228,10 @@ static void tune(struct story *story)
         .sloppy_sctp = bits >> 7,
         .decrement_ttl = more & 1,
         .schedule_icmp = more >> 1 & 1,
-        .icmp_ratelimit = (uint16_t)((more >> 2) * 100),
+        .icmp_ratelimit = (uint16_t)((more >> 2 & 15) * 100),
+        .drop_entry = more & 64 ? 3 : 0,
+        .drop_packet = more & 128 ? 3 : 0,
+        .am_droprate = 2,
     };
 
     dr_set_tuning(story->engine, &tuning);

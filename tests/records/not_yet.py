@@ -9,11 +9,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from dr_forwarder.config.directives import DIRECTOR
+
 from .world import TUNING
 
 Step = dict[str, Any]
 
-HARMLESS = {"pmtu_disc"}
+HARMLESS = {row.name for row in DIRECTOR if row.idle} - {"cache_bypass"}
 """Sysctls that change nothing in direct routing."""
 
 
