@@ -31,6 +31,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 
+from dr_forwarder.config import SCHEDULERS
 from dr_forwarder.config.model import Mark
 from dr_forwarder.dataplane import VERDICTS, Decision, Engine
 from dr_forwarder.table import Operation, Stats
@@ -289,7 +290,8 @@ def tunings(draw: Any) -> dict[str, int]:
     tuning = {name: draw(switches) for name in [*names, "decrement_ttl"]}
     return tuning | {
         "conn_reuse_mode": draw(st.integers(0, 3)),
-        "secure_tcp": draw(st.integers(0, 3)),
+        **{name: draw(st.integers(0, 3)) for name in ("secure_tcp", "drop_entry", "drop_packet")},
+        "am_droprate": draw(st.integers(0, 3)),
         "icmp_ratelimit": draw(st.sampled_from([0, 1, 1000, 65535])),
     }
 
@@ -411,7 +413,7 @@ def test_after_any_story_all_numbers_agree(story: list[tuple[Any, ...]]) -> None
 
 @settings(max_examples=100, deadline=None)
 @given(
-    scheduler=st.sampled_from(["rr", "wrr", "lc", "wlc"]),
+    scheduler=st.sampled_from(SCHEDULERS),
     persistent_s=st.sampled_from([None, 300]),
     story=st.lists(
         st.tuples(st.just("tcp"), st.sampled_from(["S", "A", "FA"]), clients, ports, st.just(80))

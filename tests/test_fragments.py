@@ -17,6 +17,8 @@ from director import (
     receiver_of,
     service,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 DNS = service(f"{VIP}:53", protocol="udp")
 DNS6 = service(f"[{VIP6}]:53", protocol="udp")
@@ -42,6 +44,41 @@ def pieces(family: str, count: int = 3, identity: int = 1) -> list[bytes]:
     """The first one, and the others in their order."""
     build = partial(fragment, *FAMILIES[family][1:], identity=identity)
     return [build(offset=16 * i, more=i < count - 1) for i in range(count)]
+
+
+# ---- Any order ----
+
+
+@st.composite
+def arrivals(draw: st.DrawFn) -> tuple[str, list[bytes], list[bytes]]:
+    """Pieces of two packets in their order, and as they come: mixed up, some of them twice."""
+    family = draw(st.sampled_from(sorted(FAMILIES)))
+    sent = [piece for n in (1, 2) for piece in pieces(family, draw(st.integers(2, 6)), n)]
+    twice = draw(st.lists(st.sampled_from(sent), max_size=3))
+    return family, sent, draw(st.permutations(sent)) + twice
+
+
+@settings(max_examples=200, deadline=None)
+@given(case=arrivals())
+def test_in_any_order_each_piece_leaves_once_as_it_came_to_the_server_of_its_packet(
+    case: tuple[str, list[bytes], list[bytes]],
+) -> None:
+    family, sent, coming = case
+    left: list[bytes] = []
+    with Director() as director:
+        director.add_service(FAMILIES[family][0], 1, 1, 1)
+        for piece in coming[: len(sent)]:
+            decision = director.forward(piece)
+            left += [decision.frame] if decision.sent else []
+            left += director.held()
+        assert sorted(frame[12:] for frame in left) == sorted(piece[12:] for piece in sent)
+        assert director.stats().verdicts["forwarded"] == len(sent)
+        one_flow = {receiver_of(frame) for frame in left}
+        assert len(one_flow) == 1
+        for piece in coming[len(sent) :]:
+            director.forward(piece)
+            assert {receiver_of(frame) for frame in director.held()} <= one_flow
+        director.stats()
 
 
 # ---- Order ----
