@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 C_FILES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 
-.PHONY: demo test lint format bench asan docs dev clean
+.PHONY: demo test lint format bench asan fuzz docs dev clean
 
 demo: dev
 	$(BIN)/dr-forwarder lab demo
@@ -30,6 +30,12 @@ bench: dev
 # The Python tests of the core once more, with the extension itself under the sanitizers.
 asan: dev
 	tests/with-sanitizers $(BIN)
+
+# Each fuzz target in turn; what it finds, and keeps, is under build/fuzz.
+RUNS ?= 100000
+fuzz:
+	tests/fuzz/run frame $(RUNS)
+	tests/fuzz/run sequence $(RUNS)
 
 docs: dev
 	$(BIN)/python docs/make_reference.py > docs/reference.md
