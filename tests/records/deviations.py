@@ -207,6 +207,18 @@ def _asks_not_to_be_cut(pieces: Pieces) -> bool:
     )
 
 
+def _are_too_big(pieces: Pieces) -> bool:
+    """IPv6: both say so, once, with the same MTU."""
+    said = [
+        (outcome_of((frame,), "").text, frame[58:62]) for frame in (*pieces.theirs, *pieces.emitted)
+    ]
+    return (
+        len(pieces.theirs) == len(pieces.emitted) == 1
+        and said[0] == said[1]
+        and said[0][0].startswith("client gets icmp6 2/0 ")
+    )
+
+
 def _is_too_long_a_piece(pieces: Pieces) -> bool:
     too_long = [
         frame
@@ -234,6 +246,10 @@ DATAGRAMS = (
         "fragmentation needed. Passed on as they are, pieces that fit are cut by nobody; of one "
         "that does not fit, the sender hears at once.",
         _asks_not_to_be_cut,
+    ),
+    PiecesRule(
+        "Packet too big quotes the fragment it is about; the kernel's, what it put together.",
+        _are_too_big,
     ),
     PiecesRule(
         "Nothing above Ethernet changes, so a piece without DF that is longer than the way to its "
