@@ -169,8 +169,7 @@ uint32_t core_hit_in_batches(struct core *core, uint32_t operations, uint32_t fl
             frames[i] = (struct dr_frame){.data = bytes[i], .length = FRAME, .captured = FRAME};
             forward_look(&core->director, &frames[i], &looks[i]);
         }
-        for (uint32_t i = 0; i < BATCH; i++)
-            forward_fetch(&core->director, &looks[i]);
+        forward_fetch(&core->director, looks, BATCH);
         for (uint32_t i = 0; i < BATCH; i++)
             fine += forward_decide(&core->director, &frames[i], &looks[i], core->now_ns) ==
                     DR_FORWARDED;

@@ -83,6 +83,15 @@ static bool is_flow(const struct connection *connection, const struct flow *flow
            is_same_address(connection->address, flow->address);
 }
 
+void connections_fetch_next(const struct connections *connections, const struct flow *flow,
+                            uint32_t hash)
+{
+    const struct connection *first = &connections->entries[*bucket_of(connections, hash)];
+
+    if (!is_flow(first, flow))
+        __builtin_prefetch(&connections->entries[first->next], 1);
+}
+
 static struct connection *find(const struct connections *connections, const struct flow *flow,
                                uint32_t hash, uint8_t template_flag)
 {

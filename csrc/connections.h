@@ -95,9 +95,12 @@ void connections_init(struct connections *connections, uint64_t seed, uint64_t n
 
 uint32_t connections_hash(const struct connections *connections, const struct flow *flow);
 
-/* Start to bring a flow's bucket, and then its first entry, into the cache. */
+/* Start to bring a flow's bucket into the cache, then its first entry, and then, when that is of
+ * another flow, the one behind it. */
 void connections_fetch_bucket(const struct connections *connections, uint32_t hash);
 void connections_fetch_entry(const struct connections *connections, uint32_t hash);
+void connections_fetch_next(const struct connections *connections, const struct flow *flow,
+                            uint32_t hash);
 
 /* Templates and connections share the hash but never a name: a client may well use port 0. */
 struct connection *connections_find(const struct connections *connections, const struct flow *flow);

@@ -151,8 +151,7 @@ static int batch(struct dr_engine *engine, uint64_t now_ns)
     int received = ops->receive(engine->io, frames, BATCH);
     for (int i = 0; i < received; i++)
         forward_look(director, &frames[i], &looks[i]);
-    for (int i = 0; i < received; i++)
-        forward_fetch(director, &looks[i]);
+    forward_fetch(director, looks, received);
     for (int i = 0; i < received; i++) {
         stats->frames++;
         stats->bytes += frames[i].length;

@@ -363,10 +363,21 @@ void forward_look(const struct director *director, const struct dr_frame *frame,
     connections_fetch_bucket(&director->connections, look->packet.hash);
 }
 
-void forward_fetch(const struct director *director, const struct look *look)
+static bool has_flow(const struct look *look)
 {
-    if (look->admitted == DR_FORWARDED && look->kind == PACKET_TRANSPORT)
-        connections_fetch_entry(&director->connections, look->packet.hash);
+    return look->admitted == DR_FORWARDED && look->kind == PACKET_TRANSPORT;
+}
+
+void forward_fetch(const struct director *director, const struct look *looks, int count)
+{
+    const struct connections *connections = &director->connections;
+
+    for (int i = 0; i < count; i++)
+        if (has_flow(&looks[i]))
+            connections_fetch_entry(connections, looks[i].packet.hash);
+    for (int i = 0; i < count; i++)
+        if (has_flow(&looks[i]))
+            connections_fetch_next(connections, &looks[i].packet.flow, looks[i].packet.hash);
 }
 
 /* What kernel IPVS looks at; the rest is its stack's. */

@@ -17,7 +17,7 @@ struct look {
 };
 
 void forward_look(const struct director *director, const struct dr_frame *frame, struct look *look);
-void forward_fetch(const struct director *director, const struct look *look);
+void forward_fetch(const struct director *director, const struct look *looks, int count);
 enum dr_verdict forward_decide(struct director *director, struct dr_frame *frame,
                                const struct look *look, uint64_t now_ns);
 
