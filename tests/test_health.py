@@ -45,6 +45,25 @@ def test_the_last_reason_is_kept() -> None:
     assert health.after(False, "no answer", failure_count=2).reason == "no answer"
 
 
+RISES = [
+    pytest.param(1, "-+", "du", id="one success, as ldirectord"),
+    pytest.param(3, "-++++", "ddduu", id="three in a row"),
+    pytest.param(3, "-++-+++", "ddddddu", id="a failure begins anew"),
+    pytest.param(3, "+", "u", id="the first result decides alone"),
+]
+
+
+@pytest.mark.parametrize(("rise_count", "results", "states"), RISES)
+def test_a_server_that_was_down_has_to_prove_itself(
+    rise_count: int, results: str, states: str
+) -> None:
+    health, seen = Health(), ""
+    for result in results:
+        health = health.after(result == "+", "", failure_count=1, rise_count=rise_count)
+        seen += "u" if health.up else "d"
+    assert seen == states
+
+
 def test_a_lower_failure_count_holds_from_the_next_failure_on() -> None:
     health = Health().after(True, "", failure_count=9).after(False, "", failure_count=9)
     assert health.up

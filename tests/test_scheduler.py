@@ -7,7 +7,7 @@ import heapq
 import resource
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
 from servers import answering, hanging, http_target, page, serving
@@ -108,6 +108,22 @@ def test_a_check_longer_than_its_interval_is_followed_right_away() -> None:
 
     played(bench, play)
     assert bench.began[SLOW] == [0, 12, 24]
+
+
+@pytest.mark.parametrize("percent", [0, 20])
+def test_jitter_moves_each_check_by_chance_within_its_percentage(percent: int) -> None:
+    bench = Bench()
+    nervous = http_target(4, interval_s=10, jitter_percent=percent)
+
+    async def play(checker: Checker) -> None:
+        checker.update([nervous])
+        await bench.clock.pass_until(1000)
+
+    played(bench, play)
+    began = bench.began[nervous]
+    gaps = [later - earlier for earlier, later in pairwise(began)]
+    assert all(10 - percent / 10 <= gap <= 10 + percent / 10 for gap in gaps)
+    assert (len(set(gaps)) > 50) is bool(percent)
 
 
 def test_a_hanging_check_delays_no_other() -> None:

@@ -67,14 +67,13 @@ def _command(target: Target) -> list[str]:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Ends the program and what it has started."""
+    """Ends the program and what it has started, also a child that outlives the program."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GRACE_S):
                 await process.wait()
-                return
 
 
 def _signal_name(number: int) -> str:

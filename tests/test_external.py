@@ -1,0 +1,111 @@
+"""External checks: programs that pass, fail, hang, are killed, or leave children behind."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from servers import PATIENCE_S, http_target
+
+from dr_forwarder.checks import Result, run
+from dr_forwarder.config.model import CheckType
+
+ARGUMENTS = ("192.0.2.1", "80", "10.0.0.1", "8080")
+
+
+def result_of(command: str, *, perl: bool = False, limit_s: float = PATIENCE_S) -> Result:
+    kind = CheckType.EXTERNAL_PERL if perl else CheckType.EXTERNAL
+    target = replace(http_target(0, type=kind, command=command), arguments=ARGUMENTS)
+    return asyncio.run(run(target, limit_s=limit_s))
+
+
+def program(folder: Path, text: str, *, name: str = "check") -> Path:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+ENDS = [
+    pytest.param("exit 0", True, "exit status 0", id="0"),
+    pytest.param("exit 3", False, "exit status 3", id="not 0"),
+    pytest.param("kill -SEGV $$", False, "killed by SIGSEGV", id="killed, which ldirectord passes"),
+    pytest.param("kill -TERM $$", False, "killed by SIGTERM", id="told to end by somebody else"),
+    pytest.param("cat && exit 0", True, "exit status 0", id="has nothing to read"),
+    pytest.param('test "$(pwd)" = / -a "$PERLIO" = perlio', True, "exit status 0", id="in /"),
+]
+
+
+@pytest.mark.parametrize(("text", "passed", "reason"), ENDS)
+def test_a_program_decides_by_how_it_ends(
+    text: str, passed: bool, reason: str, tmp_path: Path
+) -> None:
+    result = result_of(str(program(tmp_path, text)))
+    assert (result.passed, result.reason) == (passed, reason)
+
+
+def test_a_program_is_told_four_things_after_its_own_arguments(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    path = program(tmp_path, f'printf "%s|" "$@" > {seen}')
+    assert result_of(f"{path} --opt 'two words'").passed
+    assert seen.read_text().split("|")[:-1] == ["--opt", "two words", *ARGUMENTS]
+
+
+def test_a_path_with_a_blank_is_a_path_if_there_is_such_a_file(tmp_path: Path) -> None:
+    assert result_of(str(program(tmp_path, "exit 0", name="a check"))).passed
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("/nonexistent/check", "/nonexistent/check: no such file or directory"),
+        ("/etc/passwd", "/etc/passwd: permission denied"),
+        ("'", "checkcommand: No closing quotation"),
+    ],
+)
+def test_a_program_that_cannot_run_is_named(command: str, reason: str) -> None:
+    result = result_of(command)
+    assert (result.passed, result.reason) == (False, reason)
+
+
+def is_there(number: int) -> bool:
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"
+
+
+STUBBORN = "trap '' TERM; "
+GROUPS = [
+    pytest.param("sleep 100 &", id="both end when told"),
+    pytest.param(f"({STUBBORN} exec sleep 100) &", id="the child will not"),
+    pytest.param(f"{STUBBORN} sleep 100 &", id="neither will"),
+]
+
+
+@pytest.mark.parametrize("start", GROUPS)
+def test_at_the_limit_the_program_and_its_children_are_ended(start: str, tmp_path: Path) -> None:
+    numbers = tmp_path / "numbers"
+    text = f"{start} echo $$ $! > {numbers}.new; mv {numbers}.new {numbers}; wait; wait"
+    result = result_of(str(program(tmp_path, text)), limit_s=0.5)
+    assert (result.passed, result.reason) == (False, "no answer within 0.5 s")
+    began_s = time.monotonic()
+    for number in map(int, numbers.read_text().split()):
+        while is_there(number):
+            assert time.monotonic() < began_s + PATIENCE_S, f"{number} is still there"
+            time.sleep(0.01)
+
+
+def test_perl_runs_what_is_not_executable(tmp_path: Path) -> None:
+    if shutil.which("perl") is None:
+        pytest.skip("needs perl")
+    path = tmp_path / "check.pl"
+    path.write_text('exit($ARGV[2] eq "10.0.0.1" ? 0 : 1);\n')
+    assert result_of(str(path), perl=True).passed
+    path.write_text("die;\n")
+    assert result_of(str(path), perl=True).reason.startswith("exit status ")

@@ -1,0 +1,71 @@
+"""What a check cannot do without is found when the file is read, with line and cure."""
+
+from __future__ import annotations
+
+import pytest
+
+from dr_forwarder.config import ConfigError, load_text
+from dr_forwarder.config.model import Config
+from dr_forwarder.config.needs import LIBRARIES, Host, hold
+
+THERE = Host(installed=lambda _: True, unreadable=lambda _: "")
+BARE = Host(installed=lambda _: False, unreadable=lambda _: "no such file or directory")
+
+
+def config(*lines: str) -> Config:
+    block = ("virtual=192.0.2.1:8000", "real=10.0.0.1:8000 gate", *lines)
+    return load_text("\n    ".join(block) + "\n", path="x.cf")
+
+
+@pytest.mark.parametrize("service", sorted(LIBRARIES))
+def test_a_check_without_its_library_is_refused_with_the_extra(service: str) -> None:
+    written = config("checktype=negotiate", f"service={service}")
+    with pytest.raises(ConfigError) as caught:
+        hold(written, BARE)
+    library = LIBRARIES[service]
+    assert str(caught.value) == (
+        f"x.cf:4: error: service {service} needs the Python library {library},"
+        " which is not installed: pip install 'dr-forwarder[checks]'"
+    )
+
+
+@pytest.mark.parametrize("kind", ["connect", "ping", "on", "off", "external"])
+def test_a_check_that_does_not_negotiate_needs_no_library(kind: str) -> None:
+    assert hold(config(f"checktype={kind}", "service=mysql"), BARE)
+
+
+REFUSED = [
+    pytest.param(("checktype=external", 'checkcommand="x \'"'), 4, "close its quotes", id="quote"),
+    pytest.param(
+        ("service=https", "verify_cert=yes", "ca_file=/no"), 5, "/no cannot be read", id="ca_file"
+    ),
+]
+
+
+@pytest.mark.parametrize(("lines", "line", "reason"), REFUSED)
+def test_what_cannot_be_begun_is_refused(lines: tuple[str, ...], line: int, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason) as caught:
+        hold(config(*lines), BARE)
+    assert caught.value.line == line
+
+
+TOLD = [
+    pytest.param(("service=mysql",), "needs login and request: its servers are down", id="sql"),
+    pytest.param(("service=oracle", 'login="x"', 'request="SELECT 1"'), "the SID", id="oracle"),
+    pytest.param(("service=http_proxy",), 'needs request="http', id="proxy"),
+    pytest.param(("service=radius",), "needs login, passwd and secret", id="radius"),
+    pytest.param(("service=pop", "verify_cert=yes"), "which is not TLS", id="no TLS"),
+    pytest.param(("service=https", "ca_file=/x"), "without verify_cert=yes", id="not verified"),
+]
+
+
+@pytest.mark.parametrize(("lines", "reason"), TOLD)
+def test_what_cannot_pass_is_told(lines: tuple[str, ...], reason: str) -> None:
+    notices = hold(config(*lines), THERE).notices
+    assert any(reason in notice.reason for notice in notices), notices
+
+
+def test_nothing_is_said_of_what_is_whole() -> None:
+    written = ("service=mysql", 'login="x"', 'request="SELECT 1"')
+    before = config(*written)
+    assert hold(before, THERE).notices == before.notices
