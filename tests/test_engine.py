@@ -148,6 +148,18 @@ def test_an_idle_loop_is_woken_by_a_frame_and_by_stop(director: Director) -> Non
     engine.stop()
 
 
+@pytest.mark.parametrize(("pages", "verdict"), [(2**31 - 1, "shed"), (0, "forwarded")])
+def test_the_loop_asks_the_host_how_much_memory_is_free(
+    director: Director, pages: int, verdict: str
+) -> None:
+    director.tune(drop_packet=1, amemthresh=pages)
+    director.engine.start()
+    director.engine.push(syn(1))
+    until(partial(has_counted, director.engine, 1))
+    director.engine.stop()
+    assert director.stats().verdicts[verdict] == 1
+
+
 def test_stopping_what_does_not_run_is_no_harm(director: Director) -> None:
     director.engine.stop()
     director.engine.close()

@@ -13,7 +13,8 @@ from frames import FRAMES  # noqa: E402 -- the tests' directory is no package
 ADD_SERVICE, EDIT_SERVICE, DELETE_SERVICE, ADD_SERVER, EDIT_SERVER, DELETE_SERVER = range(6)
 RR, WRR, LC, WLC = range(4)
 PERSISTENT, SHORT, NETWORK, ONE_PACKET = 4, 8, 16, 32
-REUSE, NO_SERVER, QUIESCENT, SLOPPY, SECURE, SLOPPY_SCTP = 1, 4, 8, 16, 64, 128
+REUSE, NO_SERVER, QUIESCENT, SLOPPY, SECURE, SLOPPY_SCTP = 1, 4, 8, 16, 96, 128
+DROP_ENTRY, DROP_PACKET = 64, 128
 DECREMENT = 1
 WEB, ALL_PORTS, FTP, LAST_PORT = range(4)
 OVER_UDP, OVER_SCTP, OVER_IPV6, BY_MARK = 4, 8, 16, 32
@@ -164,6 +165,14 @@ STORIES = {
     + tcp(SYN, port=1001, client=1),
     "sloppy": servers() + tune(SLOPPY) + tcp(ACK) + tcp(FIN, client=1) + tcp(RST, client=2),
     "secure": servers(how=LC) + tune(SECURE) + MANY + tcp(ACK) + wait(60) + MANY,
+    "drop_entry": servers(how=RR | PERSISTENT)
+    + tune(REUSE, DROP_ENTRY)
+    + MANY
+    + wait(1) * 40
+    + tcp(ACK)
+    + wait(60)
+    + wait(1) * 40,
+    "drop_packet": servers() + tune(REUSE, DROP_PACKET) + MANY + tcp(ACK) + MANY,
     "time_outs": servers() + bytes([2, 1, 1, 1]) + tcp(SYN) + tcp(ACK) + wait(1) + tcp(ACK),
     "odd_frames": servers() + b"".join(bytes([3, kind, 14, 0x45, 1]) for kind in range(28)),
     "odd_bytes": servers() + b"".join(bytes([3, kind, 40, 0xFF, 3]) for kind in range(28)),
