@@ -10,16 +10,14 @@ import logging
 import os
 import shlex
 import signal
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ..config.model import Config, Virtual
 from ..director import Director
 from ..events import FallbackEvent, Happening, Reloaded, Started
-from ..location import STATE_DIR_VARIABLE, default_state_dir
+from ..ldirectord.others import command_of, environment_of
 from ..plan import key_of
 
 _log = logging.getLogger(__name__)
@@ -27,7 +25,6 @@ _log = logging.getLogger(__name__)
 LIMIT_S = 60.0
 _END_S = 15.0
 """What still runs at the end of the director gets so long."""
-LDIRECTORD = (sys.executable, "-m", "dr_forwarder.ldirectord")
 
 
 def fallback_command(event: FallbackEvent, config: Config) -> str | None:
@@ -162,11 +159,5 @@ def _execute(
     for name in dict.fromkeys((*before, *names)):
         action = "stop" if name not in names else "reload" if name in before else "start"
         _log.info("execute %s: %s", name, action)
-        commands.program(f"execute {name}", (*LDIRECTORD, name, action), env=environment_of(name))
+        commands.program(f"execute {name}", command_of(name, action), env=environment_of(name))
     return names
-
-
-def environment_of(name: str) -> dict[str, str]:
-    """Another director of this host needs a state directory of its own."""
-    directory = f"{default_state_dir()}.{Path(name).name}"
-    return {**os.environ, STATE_DIR_VARIABLE: directory}

@@ -27,7 +27,6 @@ NOT_YET: Final[Mapping[str, str]] = MappingProxyType(
     {
         "cleanstop=no": "cleanstop=no cannot be had: nothing is forwarded while no director runs;"
         " the connections are kept for the next start",
-        "execute": "execute is not done yet: start the other configurations yourself",
     }
 )
 """A directive, or a directive and its value, and what happens to it instead."""
