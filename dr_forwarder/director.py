@@ -138,7 +138,11 @@ class Director:
         _log.info("Standing by" if standby else "Took over")
 
     def _synchroniser(self, engine: Engine) -> Synchroniser:
-        return Synchroniser(engine, ports=lambda: self.config.settings.tuning.sync_ports)
+        return Synchroniser(
+            engine,
+            ports=lambda: self.config.settings.tuning.sync_ports,
+            buffer_bytes=lambda: self.config.settings.sync_sock_size,
+        )
 
     def _start_daemons(self) -> None:
         """Those of the configuration; raises SetupError."""

@@ -33,10 +33,16 @@ _BURST: Final = 64
 class Synchroniser:
     """The daemons of one director; at most one of each role."""
 
-    def __init__(self, core: Engine, *, ports: Callable[[], int]) -> None:
-        """``ports`` says over how many UDP ports messages are spread, a power of two."""
+    def __init__(
+        self, core: Engine, *, ports: Callable[[], int], buffer_bytes: Callable[[], int]
+    ) -> None:
+        """``ports`` says over how many UDP ports messages are spread, a power of two.
+
+        ``buffer_bytes`` is the size of a socket's buffer; 0: as the host has it.
+        """
         self._core = core
         self._ports = ports
+        self._buffer_bytes = buffer_bytes
         self._running: dict[str, tuple[SyncDaemon, ExitStack]] = {}
 
     def daemons(self) -> tuple[SyncDaemon, ...]:
@@ -82,13 +88,15 @@ class Synchroniser:
 
     # ---- Sockets ----
 
-    @staticmethod
-    def _socket(stack: ExitStack, daemon: SyncDaemon, number: int) -> socket.socket:
+    def _socket(self, stack: ExitStack, daemon: SyncDaemon, number: int) -> socket.socket:
         assert daemon.group is not None
         index = socket.if_nametoindex(daemon.interface)
         family = socket.AF_INET if daemon.group.version == 4 else socket.AF_INET6
         opened = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
         opened.setblocking(False)
+        if size := self._buffer_bytes():
+            option = socket.SO_SNDBUF if daemon.role == "master" else socket.SO_RCVBUF
+            opened.setsockopt(socket.SOL_SOCKET, option, size)
         place = (str(daemon.group), daemon.port + number)
         if family == socket.AF_INET6:
             place = (*place, 0, index)  # type: ignore[assignment]

@@ -90,6 +90,7 @@ def _settings(director: Section) -> Settings:
         timeout_udp_s=scope.count("timeout_udp"),
         peers=tuple(bytes.fromhex(mac.replace(":", "")) for mac in scope.words("peers")),
         standby=scope.flag("standby"),
+        sync_sock_size=scope.count("sync_sock_size"),
         daemons=tuple(
             SyncDaemon(role, interface, scope.count("sync_id"))
             for role in ("master", "backup")

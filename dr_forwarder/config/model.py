@@ -263,6 +263,8 @@ class Settings:
     """Begins without the VIPs, until it is told to take over."""
     daemons: tuple[SyncDaemon, ...] = ()
     """Of synchronisation, that run from the start."""
+    sync_sock_size: int = 0
+    """Bytes of their sockets' buffers; 0: as the host has it."""
 
 
 @dataclass(frozen=True, slots=True)

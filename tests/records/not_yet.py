@@ -15,8 +15,8 @@ from .world import TUNING
 
 Step = dict[str, Any]
 
-HARMLESS = {row.name for row in DIRECTOR if row.idle} - {"cache_bypass"}
-"""Sysctls that change nothing in direct routing."""
+HARMLESS = {row.name for row in DIRECTOR if row.idle} - {"cache_bypass"} | {"sync_sock_size"}
+"""Sysctls that change no decision in direct routing."""
 
 
 def _sysctl(step: Step) -> str | None:

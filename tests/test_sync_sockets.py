@@ -1,0 +1,56 @@
+"""The sockets of the synchronisation daemons."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+from director import Director
+
+from dr_forwarder.sync import Synchroniser
+from dr_forwarder.table import SyncDaemon
+
+SIZE = 16384
+PORT = 18848
+
+
+def sockets() -> Iterator[socket.socket]:
+    """Those of this process that are on the daemons' port."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if not os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                continue
+        except FileNotFoundError:  # what listed the folder
+            continue
+        with socket.socket(fileno=os.dup(int(name))) as found:
+            if found.type == socket.SOCK_DGRAM and PORT in (found.getsockname()[1], far(found)):
+                yield found
+
+
+def far(found: socket.socket) -> int:
+    try:
+        return int(found.getpeername()[1])
+    except OSError:  # not connected
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("role", "option"), [("master", socket.SO_SNDBUF), ("backup", socket.SO_RCVBUF)]
+)
+@pytest.mark.parametrize("size", [0, SIZE])
+def test_a_daemons_socket_has_the_size_that_is_asked_for(role: str, option: int, size: int) -> None:
+    async def sizes() -> list[int]:
+        with Director() as director:
+            sync = Synchroniser(director.engine, ports=lambda: 1, buffer_bytes=lambda: size)
+            try:
+                assert sync.start(SyncDaemon(role, "lo", port=PORT)) == 0
+                return [each.getsockopt(socket.SOL_SOCKET, option) for each in sockets()]
+            finally:
+                sync.close()
+
+    found = asyncio.run(sizes())
+    assert len(found) == 1
+    assert (found[0] == 2 * SIZE) == (size == SIZE), "the kernel doubles it, for its own needs"
