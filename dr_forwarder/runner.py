@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .api import serving
+from .attendants import readiness
 from .attendants.commands import Commands, commanding
 from .attendants.mail import mailing
 from .attendants.maintenance_watch import maintaining
@@ -40,6 +41,7 @@ class Runner:
         log_for: LogFor = lambda _: None,
     ) -> None:
         self._director = Director(config, state_dir=directory)
+        self._director.events.listen(readiness.tell)
         self._directory = directory
         self._read = read
         self._files = files
@@ -100,6 +102,7 @@ class Runner:
             if not self._director.ready:
                 _log.error("Not reloaded: the director is still starting")
                 return
+            readiness.reloading()
             try:
                 config = await asyncio.to_thread(self._read)
                 log = self._log_for(config)

@@ -17,6 +17,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message as MessageHandler
 
 from dr_forwarder.attendants import mail as mails
+from dr_forwarder.attendants import readiness
 from dr_forwarder.attendants.alerts import Mail
 from dr_forwarder.attendants.background import Background
 from dr_forwarder.attendants.commands import Commands, commanding, fallback_command
@@ -29,6 +30,7 @@ from dr_forwarder.config.model import Alert, Check, CheckType, Config, ConfigErr
 from dr_forwarder.director import Director
 from dr_forwarder.events import (
     FallbackEvent,
+    Happening,
     Phase,
     Reloaded,
     ServerEvent,
@@ -313,3 +315,39 @@ def test_a_subject_is_one_line_whatever_a_server_answered() -> None:
     written: EmailMessage = mails.message(mail, "root@host")
     assert written["Subject"] == "a Bcc: b@example.net"
     assert written["Bcc"] is None
+
+
+# ---- The service manager ----
+
+STATES = [
+    pytest.param(Started(2), ["READY=1", "STATUS=2 virtual servers"], id="up"),
+    pytest.param(Stopped(), ["STOPPING=1"], id="ends"),
+]
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+@pytest.mark.parametrize(("event", "expected"), STATES)
+def test_the_service_manager_is_told(
+    event: Started | Stopped,
+    expected: list[str],
+    abstract: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = f"@{tmp_path}/notify" if abstract else f"{tmp_path}/notify"
+    monkeypatch.setenv(readiness.SOCKET_VARIABLE, name)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(name.replace("@", "\0"))
+        readiness.tell(Happening(1, 0.0, Phase.RUNNING, event))
+        assert manager.recv(1000).decode().splitlines() == expected
+
+
+def test_without_a_service_manager_nobody_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv(readiness.SOCKET_VARIABLE, raising=False)
+    readiness.reloading()
+    assert caplog.text == ""
+    monkeypatch.setenv(readiness.SOCKET_VARIABLE, "/nowhere/notify")
+    readiness.reloading()
+    assert "The service manager could not be told" in caplog.text
