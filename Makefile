@@ -36,6 +36,7 @@ RUNS ?= 100000
 fuzz:
 	tests/fuzz/run frame $(RUNS)
 	tests/fuzz/run sequence $(RUNS)
+	tests/fuzz/run sync $(RUNS)
 
 docs: dev
 	$(BIN)/python docs/make_reference.py > docs/reference.md

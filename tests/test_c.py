@@ -90,11 +90,11 @@ def replays(build: Build) -> dict[str, Path]:
     folder = ROOT / "tests" / "fuzz"
     return {
         target: build(folder / f"fuzz_{target}.c", ADDRESS, folder / "replay.c")
-        for target in ("frame", "sequence")
+        for target in ("frame", "sequence", "sync")
     }
 
 
-@pytest.mark.parametrize("target", ["frame", "sequence"])
+@pytest.mark.parametrize("target", ["frame", "sequence", "sync"])
 def test_the_corpus_runs_clean(replays: dict[str, Path], target: str) -> None:
     files = sorted((CORPUS / target).iterdir())
     assert len(files) > 10

@@ -1,4 +1,4 @@
-"""Writes the corpus of both fuzz targets anew: ``python tests/fuzz/make_corpus.py``."""
+"""Writes the corpus of each fuzz target anew: ``python tests/fuzz/make_corpus.py``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
 from frames import FRAMES  # noqa: E402 -- the tests' directory is no package
+from sync_messages import (  # noqa: E402
+    FIN_WAIT,
+    INACTIVE,
+    TEMPLATE,
+    connection,
+    connection6,
+    message,
+    old_connection,
+)
 
 ADD_SERVICE, EDIT_SERVICE, DELETE_SERVICE, ADD_SERVER, EDIT_SERVER, DELETE_SERVER = range(6)
 RR, WRR, LC, WLC = range(4)
@@ -236,10 +245,48 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
         (folder / name).write_bytes(data)
 
 
+REPAIR, ONE_PAIR = 1, 2
+
+
+def told(*messages: bytes, how: int = 0) -> bytes:
+    return bytes([how]) + b"".join(bytes([len(each)]) + each for each in messages)
+
+
+MESSAGES = {
+    "established": told(message(connection())),
+    "its-end": told(
+        message(connection()), message(connection(state=FIN_WAIT, flags=INACTIVE, timeout_s=120))
+    ),
+    "another-server": told(message(connection()), message(connection(server=2))),
+    "end-of-another": told(message(connection()), message(connection(server=2, flags=INACTIVE))),
+    "stranger": told(message(connection(server=7)), message(connection(server=8, port=1001))),
+    "template": told(message(connection(flags=TEMPLATE, port=0, timeout_s=360), connection())),
+    "impossible-state": told(message(connection(state=15), connection(flags=TEMPLATE, state=9))),
+    "masquerading": told(message(connection(flags=0x100, server=7))),
+    "udp": told(message(connection(protocol=17, state=0, flags=INACTIVE, timeout_s=300))),
+    "sctp": told(message(connection(protocol=132, state=4))),
+    "unknown-protocol": told(message(connection(protocol=50))),
+    "many": told(message(*(connection(port=1000 + n, server=n) for n in range(6)))),
+    "no-timeout": told(message(connection(timeout_s=0))),
+    "longest-timeout": told(message(connection(timeout_s=0xFFFFFFFF))),
+    "sequence-option": told(message(connection(options=bytes([1, 24]) + bytes(24)))),
+    "option-to-ignore": told(message(connection(options=bytes([0x45, 3, 1, 2, 3])))),
+    "option-of-no-length": told(message(connection(options=bytes([0x45, 0])))),
+    "ipv6": told(message(connection6(), connection6(flags=INACTIVE, state=FIN_WAIT))),
+    "another-pair": told(message(connection(), syncid=6), how=ONE_PAIR),
+    "old": told(message(old_connection(), version=0)),
+    "old-sequence": told(message(old_connection(flags=0x683) + bytes(24), version=0)),
+    "cut": told(message(connection())[:-3], how=REPAIR),
+    "more-announced": told(message(connection())[:4] + b"\xff" + message(connection())[5:]),
+    "empty": told(b"", message(), message(version=0)),
+}
+
+
 def main() -> None:
     frames = {f"{i:02}": case.frame for i, case in enumerate(FRAMES) if len(case.frame) < 512}
     write(HERE / "corpus" / "frame", frames)
     write(HERE / "corpus" / "sequence", STORIES)
+    write(HERE / "corpus" / "sync", MESSAGES)
 
 
 if __name__ == "__main__":
