@@ -249,16 +249,13 @@ static int delete_service(struct table *table, struct service *service, uint32_t
     return 0;
 }
 
-static int configure_server(struct server *server, const struct dr_server *config)
+static void configure_server(struct server *server, const struct dr_server *config)
 {
-    if (config->lower > config->upper)
-        return -ERANGE;
     if (config->upper == 0 || config->upper > server->config.upper)
         server->overloaded = 0;
     server->config = *config;
     if (config->weight > 0)
         server->last_weight = config->weight;
-    return 0;
 }
 
 static struct server *take_back(struct table *table, struct service *service,
@@ -308,8 +305,6 @@ static int add_server(struct table *table, struct service *service, const struct
 
     if (list_find(table, service->head, config))
         return -EEXIST;
-    if (config->lower > config->upper)
-        return -ERANGE;
     uint32_t most = scheduler_of(service->config.scheduler)->most_servers;
     if (most && service->servers >= most)
         return -EINVAL;
@@ -337,16 +332,13 @@ static int add_server(struct table *table, struct service *service, const struct
     return 0;
 }
 
-static int edit_server(struct table *table, struct service *service, struct server *server,
-                       const struct dr_server *config, uint32_t now_s)
+static void edit_server(struct table *table, struct service *service, struct server *server,
+                        const struct dr_server *config, uint32_t now_s)
 {
     if (server->config.weight == 0)
         server->began_s = now_s;
-    int result = configure_server(server, config);
-
-    if (result == 0)
-        scheduler_of(service->config.scheduler)->edited(table, service, server);
-    return result;
+    configure_server(server, config);
+    scheduler_of(service->config.scheduler)->edited(table, service, server);
 }
 
 static int set_mac(struct table *table, const struct dr_change *change)
@@ -387,6 +379,30 @@ static int for_each_service(struct table *table, uint32_t now_s, enum dr_operati
     return 0;
 }
 
+/* As in the kernel, thresholds are looked at before the server is looked for. */
+static int change_server(struct table *table, struct service *service,
+                         const struct dr_change *change, uint64_t now_ns)
+{
+    const struct dr_server *config = &change->server;
+    bool configures = change->operation == DR_ADD_SERVER || change->operation == DR_EDIT_SERVER;
+
+    if (configures && config->lower > config->upper)
+        return -ERANGE;
+    if (change->operation == DR_ADD_SERVER)
+        return add_server(table, service, change, now_ns);
+
+    struct server *server = list_find(table, service->head, config);
+    if (!server)
+        return -ENOENT;
+    if (change->operation == DR_EDIT_SERVER)
+        edit_server(table, service, server, config, seconds(now_ns));
+    else if (change->operation == DR_DELETE_SERVER)
+        remove_server(table, service, server, seconds(now_ns));
+    else
+        return -EINVAL;
+    return 0;
+}
+
 int table_change(struct table *table, const struct dr_change *change, uint64_t now_ns)
 {
     uint32_t now_s = seconds(now_ns);
@@ -408,17 +424,5 @@ int table_change(struct table *table, const struct dr_change *change, uint64_t n
         return delete_service(table, service, now_s);
     if (change->operation == DR_ZERO_SERVICE)
         return zero_service(table, service);
-    if (change->operation == DR_ADD_SERVER)
-        return add_server(table, service, change, now_ns);
-
-    struct server *server = list_find(table, service->head, &change->server);
-    if (!server)
-        return -ENOENT;
-    if (change->operation == DR_EDIT_SERVER)
-        return edit_server(table, service, server, &change->server, now_s);
-    if (change->operation == DR_DELETE_SERVER) {
-        remove_server(table, service, server, now_s);
-        return 0;
-    }
-    return -EINVAL;
+    return change_server(table, service, change, now_ns);
 }

@@ -33,11 +33,13 @@ static void what_contradicts_the_table_is_refused_with_its_errno(void)
     CHECK(change(&world, DR_EDIT_SERVER, web, server, start_ns) == -ENOENT);
     CHECK(change(&world, DR_DELETE_SERVER, web, server, start_ns) == -ENOENT);
     CHECK(change(&world, DR_ADD_SERVER, web, thresholds, start_ns) == -ERANGE);
+    CHECK(change(&world, DR_EDIT_SERVER, web, thresholds, start_ns) == -ERANGE);
     add_server(&world, web, 1, 1);
     CHECK(change(&world, DR_ADD_SERVER, web, server, start_ns) == -EEXIST);
     server.upper = 3;
     server.lower = 4;
     CHECK(change(&world, DR_EDIT_SERVER, web, server, start_ns) == -ERANGE);
+    CHECK(change(&world, DR_ADD_SERVER, web, server, start_ns) == -ERANGE);
     CHECK(change(&world, (enum dr_operation)99, web, server, start_ns) == -EINVAL);
     world_free(&world);
 }
