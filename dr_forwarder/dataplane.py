@@ -13,7 +13,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,8 @@ from .errors import DataplaneError
 from .table import (
     Change,
     Connection,
+    Key,
+    Service,
     ServiceRow,
     Stats,
     SyncDaemon,
@@ -397,17 +399,22 @@ class Engine:
             rates=border.counters(raw.rates),
         )
 
-    def services(self) -> tuple[ServiceRow, ...]:
-        """Every service with its servers in the core's order."""
+    def services(self, only: Container[Key] | None = None) -> tuple[ServiceRow, ...]:
+        """Every service, or each of these, with its servers in the core's order."""
         rows = ffi.new("struct dr_service_row[]", self._limits.services)
         count = int(lib.dr_read_services(self._engine, rows, self._limits.services))
-        return tuple(self._service_row(rows[i]) for i in range(count))
+        known = ((rows[i], border.service(rows[i].service)) for i in range(count))
+        return tuple(
+            self._service_row(raw, service)
+            for raw, service in known
+            if only is None or service.key in only
+        )
 
-    def _service_row(self, raw: Any) -> ServiceRow:
+    def _service_row(self, raw: Any, service: Service) -> ServiceRow:
         rows = ffi.new("struct dr_server_row[]", raw.servers)
         count = int(lib.dr_read_servers(self._engine, raw.slot, rows, raw.servers))
         return ServiceRow(
-            service=border.service(raw.service),
+            service=service,
             servers=tuple(border.server_row(rows[i]) for i in range(count)),
             counters=border.counters(getattr(raw, "in")),
             rates=border.counters(raw.rates),

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from .events import (
     VipConflict,
 )
 from .health import Health
+from .pace import Pace
 from .prober import Prober
 from .reconciler import Reconciler
 from .surroundings import NOTHING_NEEDED, Needs, Surroundings, needs_of_changes, needs_of_table
@@ -72,6 +74,7 @@ class Director:
         self.watch = Watch(self.events)
         self._stopped = asyncio.Event()
         self._settled = asyncio.Event()
+        self._unsettled: deque[Target] = deque()
         self._published = False
         self._timeouts: tuple[int, int, int] | None = None
 
@@ -88,17 +91,19 @@ class Director:
             ):
                 self._core = engine
                 self._reconciler = Reconciler(engine, self.health, self.events)
+                self._pace = Pace(self._reconciler.publish)
                 attachment.open_ring(place, engine, on_end=self.stop)
                 async with self._workers(place, attachment) as (prober, self._checker):
-                    self._around = Surroundings(netlink, place, attachment, prober)
+                    self._around = Surroundings(place, attachment, prober)
                     self._around.standby = self.config.settings.standby
-                    await self._begin(place)
+                    self._begin(place)
                     self._start_daemons()
                     await self._first_results()
                     self.events.emit(Started(len(self.config.virtuals)))
                     self.events.phase = Phase.RUNNING
                     await self._stopped.wait()
                     self.events.phase = Phase.STOPPING
+                    self._pace.close()
                     self._reconciler.withdraw()
                 self.events.emit(Stopped())
                 return engine.stats()
@@ -173,7 +178,7 @@ class Director:
 
     # ---- Configuration ----
 
-    async def _begin(self, place: Place, table: Needs = NOTHING_NEEDED) -> None:
+    def _begin(self, place: Place, table: Needs = NOTHING_NEEDED) -> None:
         settings = self.config.settings
         timeouts = (settings.timeout_tcp_s, settings.timeout_tcp_fin_s, settings.timeout_udp_s)
         if timeouts != self._timeouts:
@@ -183,9 +188,11 @@ class Director:
         self._core.set_tuning(settings.tuning)
         self._core.set_marks(self.config.marks)
         self._identify(self._core, place, standby=self._around.standby)
-        await self._around.take(place, self.config, table)
+        self._around.take(place, self.config, table)
         self._reconciler.configure(self.config, self._around.place)
-        self._checker.update(self.watch.follow(self.config))
+        targets = self.watch.follow(self.config)
+        self._unsettled = deque(targets)
+        self._checker.update(targets)
         self._note_settled()
 
     async def reload(self, config: Config) -> None:
@@ -198,7 +205,8 @@ class Director:
             raise SetupError("interface, mac and vlan cannot change while running: restart instead")
         self.config = config
         self.events.phase = Phase.RELOADING
-        await self._begin(place, needs_of_table(self._reconciler.others(config)))
+        self._begin(place, needs_of_table(self._reconciler.others(config)))
+        self._pace.clear()
         self._reconciler.publish()
         self.events.emit(Reloaded(config.path))
         self.events.phase = Phase.RUNNING
@@ -216,7 +224,7 @@ class Director:
         changed = self.watch.result(what, result)
         self._note_settled()
         if changed and self._published:
-            self._reconciler.publish(self.watch.services(what))
+            self._pace.add(self.watch.services(what))
 
     def _on_neighbour(self, event: MacLearned | MacConflict | VipConflict) -> None:
         self.events.emit(event)
@@ -226,11 +234,14 @@ class Director:
 
     def _note_settled(self) -> None:
         """All is known that the first table needs: a result and a MAC for every server up."""
-        if all(
-            health.up is False or (health.up and self._reconciler.knows_mac(what.address))
-            for what, health in self.watch.all.items()
-        ):
+        while self._unsettled and self._is_settled(self._unsettled[0]):
+            self._unsettled.popleft()
+        if not self._unsettled:
             self._settled.set()
+
+    def _is_settled(self, what: Target) -> bool:
+        up = self.watch.all[what].up
+        return up is False or (up is True and self._reconciler.knows_mac(what.address))
 
     # ---- The table ----
 
@@ -251,7 +262,7 @@ class Director:
         """
         results = self._reconciler.apply(changes, stop=stop)
         needs = needs_of_changes(changes, results)
-        problems = await self._around.add(needs, self.config)
+        problems = self._around.add(needs, self.config)
         if any(change.operation in _REMOVALS for change in changes):
             self._around.drop(self._unused())
         self._reconciler.mtus = self._around.place.mtus

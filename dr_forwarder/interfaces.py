@@ -1,24 +1,19 @@
-"""Interfaces: what the kernel says of a network interface and of the way to an address.
+"""Interfaces: what the kernel says of a network interface.
 
 Asked by netlink: /sys/class/net shows the network namespace of whoever mounted it.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from pyroute2 import AsyncIPRoute
-from pyroute2.netlink.exceptions import NetlinkError
 
 from .config.model import Address
-from .errors import SetupError
-
-_RTN_UNICAST, _RTN_LOCAL = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +29,6 @@ class Interface:
     """``veth``, ``bridge``, ``macvlan`` ...; empty for hardware."""
     macvlan_mode: str = ""
     addresses: tuple[Address, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class OnLink:
-    """An address that is reached without a router."""
-
-    interface_index: int
-    source: Address
-    """What the host calls itself towards that address."""
-    mtu: int = 0
-    """Of this route, bytes; 0: it sets none."""
-    local: bool = False
-    """An address of this host itself."""
 
 
 async def interfaces(netlink: AsyncIPRoute) -> Mapping[str, Interface]:
@@ -76,52 +58,6 @@ def _interface(link: Any, addresses: Mapping[int, list[Address]]) -> Interface:
         macvlan_mode=mode,
         addresses=tuple(addresses.get(link["index"], ())),
     )
-
-
-async def on_link(netlink: AsyncIPRoute, address: Address) -> OnLink:
-    """The way to a real server; raises SetupError when it is not on the same segment."""
-    try:
-        routes = list(await netlink.route("get", dst=str(address)))
-    except NetlinkError as error:
-        reason = "no route" if error.code == errno.ENETUNREACH else "its route refuses packets"
-        raise SetupError(
-            f"real server {address} cannot be reached: {reason}; direct routing needs it on the"
-            " same segment: give this host an address in its network"
-        ) from error
-    route = routes[0]
-    gateway = route.get("gateway") or route.get("via")
-    if gateway:
-        raise SetupError(
-            f"real server {address} is not on the same segment: it is reached through router"
-            f" {gateway}; direct routing rewrites MAC addresses and cannot cross a router"
-        )
-    if route["type"] == _RTN_LOCAL:
-        return OnLink(route.get("oif"), address, local=True)
-    if route["type"] != _RTN_UNICAST:
-        raise SetupError(f"real server {address} is no unicast address of a neighbour")
-    source = route.get("prefsrc")
-    unspecified = IPv4Address(0) if address.version == 4 else IPv6Address(0)
-    metrics = route.get("metrics")
-    mtu = metrics.get("mtu") if metrics else None
-    return OnLink(route.get("oif"), ip_address(source) if source else unspecified, mtu or 0)
-
-
-async def is_local(netlink: AsyncIPRoute, address: Address) -> bool:
-    """True when the kernel takes packets to this address for its own."""
-    try:
-        routes = list(await netlink.route("get", dst=str(address)))
-    except NetlinkError:
-        return False
-    return bool(routes[0]["type"] == _RTN_LOCAL)
-
-
-async def is_blackholed(netlink: AsyncIPRoute, address: Address) -> bool:
-    """True when the kernel drops what it would forward to this address."""
-    try:
-        await netlink.route("get", dst=str(address))
-    except NetlinkError as error:
-        return bool(error.code == errno.EINVAL)
-    return False
 
 
 def is_forwarding(interface: str, *, version: int = 4, proc: Path = Path("/proc/sys/net")) -> bool:

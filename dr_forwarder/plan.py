@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from . import flags
 from .config.model import Address, Config, Real, Virtual
 from .flags import NO_FLAGS, ServiceFlag
 from .health import Health
-from .table import HOST_MASK, Change, Key, Operation, Server, ServerRow, Service, ServiceRow
+from .table import HOST_MASK, Change, Key, Operation, Server, Service, ServiceRow
 
 HealthOf = Callable[[Virtual, Real], Health]
 
@@ -70,12 +70,18 @@ def server_of(virtual: Virtual, real: Real, *, weight: int) -> Server:
     return Server(real.address, port, weight, real.upper, real.lower)
 
 
-def wanted(config: Config, health: HealthOf, current: Sequence[ServiceRow]) -> tuple[Wanted, ...]:
-    """What the table should hold, services and servers in the file's order."""
+def wanted(
+    config: Config,
+    health: HealthOf,
+    current: Sequence[ServiceRow],
+    only: Container[Key] | None = None,
+) -> tuple[Wanted, ...]:
+    """What the table should hold, or these services of it, all in the file's order."""
     present = {row.service.key: row for row in current}
     return tuple(
         _wanted(virtual, health, present, readd=config.readd_quiescent)
         for virtual in config.virtuals
+        if only is None or key_of(virtual) in only
     )
 
 
@@ -182,8 +188,9 @@ def _mac_changes(
         for each in row.servers:
             known.setdefault(each.server.address, set()).add((each.mac, each.mtu))
     told: set[Address] = set()
+    addresses = {row.service.key: {each.server.address for each in row.servers} for row in current}
     for target in goal:
-        present = _addresses(current, target.service.key)
+        present = addresses.get(target.service.key, set())
         for server in target.servers:
             mac = macs.get(server.address)
             if mac is None or server.address in told:
@@ -193,11 +200,3 @@ def _mac_changes(
                 continue
             told.add(server.address)
             yield Change(Operation.SET_MAC, None, server, mac, mtu)
-
-
-def _addresses(current: Sequence[ServiceRow], key: Key) -> set[Address]:
-    rows: tuple[ServerRow, ...] = ()
-    for row in current:
-        if row.service.key == key:
-            rows = row.servers
-    return {row.server.address for row in rows}

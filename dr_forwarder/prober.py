@@ -27,6 +27,12 @@ _log = logging.getLogger(__name__)
 _RTMGRP_NEIGH = 0x4
 _NUD_REACHABLE = 0x02
 _FRAME_ROOM = 2048
+_PARTS = 10
+"""A round of questions is spread over so many moments."""
+_LEAST_S = 0.00025
+"""Between the turns of two servers: not more than 2,000 questions a second."""
+_AT_ONCE = 500
+"""Further new servers wait for their turn: their answers would not fit into the socket's buffer."""
 _ANSWER_CONFLICT_EVERY_S = 1.0
 """RFC 5227 section 2.4 bounds how often an address is defended."""
 
@@ -79,9 +85,9 @@ class Prober:
         self._servers = {address: self._servers.get(address, Neighbour()) for address in sources}
         self._announce(fresh)
         self._unproved = tuple(vips)
-        for address in self._servers:
-            if self._servers[address].mac is None:
-                self._ask(address, Ask.EVERYBODY)
+        unknown = [address for address, known in self._servers.items() if known.mac is None]
+        for address in unknown[:_AT_ONCE]:
+            self._ask(address, Ask.EVERYBODY)
 
     def add(self, sources: Mapping[Address, Address], vips: Collection[Address]) -> None:
         """Further servers and VIPs, besides those that are known."""
@@ -89,8 +95,8 @@ class Prober:
         self._vips = (*self._vips, *vips)
         self._unproved = (*self._unproved, *vips)
         self._announce(vips)
-        for address in sources:
-            self._servers[address] = Neighbour()
+        self._servers |= dict.fromkeys(sources, Neighbour())
+        for address in list(sources)[:_AT_ONCE]:
             self._ask(address, Ask.EVERYBODY)
 
     def forget(self, vips: Collection[Address]) -> None:
@@ -113,13 +119,22 @@ class Prober:
     # ---- Asking ----
 
     async def _tick_for_ever(self) -> None:
+        """Each server's turn comes every half second, of very many servers less often."""
         while True:
-            await asyncio.sleep(TICK_S)
-            for address, before in list(self._servers.items()):
-                after, ask = before.tick()
-                self._change(address, before, after)
-                self._ask(address, ask)
+            due = tuple(self._servers)
+            tick_s = max(TICK_S, len(due) * _LEAST_S)
+            for part in range(_PARTS):
+                await asyncio.sleep(tick_s / _PARTS)
+                for address in due[part::_PARTS]:
+                    self._tick(address)
             self._prove()
+
+    def _tick(self, address: Address) -> None:
+        before = self._servers.get(address)
+        if before is not None:
+            after, ask = before.tick()
+            self._change(address, before, after)
+            self._ask(address, ask)
 
     def _prove(self) -> None:
         """Nobody else may have a VIP; asked once the servers are known, to name who does."""

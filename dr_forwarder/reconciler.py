@@ -63,13 +63,9 @@ class Reconciler:
         """Brings the file's services, or only these, to what they should be now, in one piece."""
         if self._config is None:
             return
-        rows = self._core.services()
-        goal = plan.wanted(self._config, self._health, rows)
-        if only is None:
-            mine = self._take(rows, goal)
-        else:
-            mine = frozenset(only)
-            goal = tuple(target for target in goal if target.service.key in mine)
+        rows = self._core.services(only)
+        goal = plan.wanted(self._config, self._health, rows, only)
+        mine = self._take(rows, goal) if only is None else frozenset(only)
         current = [row for row in rows if row.service.key in mine]
         changes = plan.changes(current, goal, self._macs, self.mtus)
         for change, errno in zip(changes, self._core.apply(changes), strict=True):

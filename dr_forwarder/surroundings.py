@@ -8,18 +8,15 @@ served here is told of, and left alone.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from pyroute2 import AsyncIPRoute
-
 from .attachment import Attachment
 from .config.model import Address, Config
 from .errors import SetupError
-from .interfaces import OnLink, is_local, on_link
 from .prober import Prober
+from .routes import OnLink, Route, look_up, on_link
 from .survey import Place
 from .table import Change, Operation, ServiceRow
 
@@ -63,38 +60,32 @@ def needs_of_table(rows: Sequence[ServiceRow]) -> Needs:
 class Surroundings:
     """The place of a running director, and those who must know of changes to it."""
 
-    def __init__(
-        self, netlink: AsyncIPRoute, place: Place, attachment: Attachment, prober: Prober
-    ) -> None:
+    def __init__(self, place: Place, attachment: Attachment, prober: Prober) -> None:
         self.place = place
         self.standby = False
         """Another director has the VIPs: they are not announced."""
-        self._netlink = netlink
         self._attachment = attachment
         self._prober = prober
-        self._one_at_a_time = asyncio.Lock()
 
-    async def take(self, place: Place, config: Config, table: Needs) -> None:
+    def take(self, place: Place, config: Config, table: Needs) -> None:
         """Another configuration's place, with what the table has besides it."""
-        async with self._one_at_a_time:
-            self.place, _ = await self._extended(place, table)
-            self._attachment.let_in(self.place, config)
-            self._prober.update(self.place.sources, self._announced)
+        self.place, _ = self._extended(place, table)
+        self._attachment.let_in(self.place, config)
+        self._prober.update(self.place.sources, self._announced)
 
-    async def add(self, needs: Needs, config: Config) -> list[str]:
+    def add(self, needs: Needs, config: Config) -> list[str]:
         """Goes into force before it returns; tells what cannot be served, and the cure."""
         fresh = self._unknown(needs)
         if not fresh.vips and not fresh.servers:
             return []
-        async with self._one_at_a_time:
-            before = self.place
-            self.place, problems = await self._extended(before, fresh)
-            if self.place.vips != before.vips:
-                self._attachment.let_in(self.place, config)
-            self._prober.add(
-                {a: s for a, s in self.place.sources.items() if a not in before.sources},
-                [vip for vip in self._announced if vip not in before.vips],
-            )
+        before = self.place
+        self.place, problems = self._extended(before, fresh)
+        if self.place.vips != before.vips:
+            self._attachment.let_in(self.place, config)
+        self._prober.add(
+            {a: s for a, s in self.place.sources.items() if a not in before.sources},
+            self._announced[len(before.vips) :],
+        )
         for problem in problems:
             _log.warning("%s", problem)
         return problems
@@ -110,57 +101,62 @@ class Surroundings:
 
     def _unknown(self, needs: Needs) -> Needs:
         place = self.place
+        vips = set(place.vips)
         return Needs(
-            tuple(vip for vip in needs.vips if vip not in place.vips),
+            tuple(vip for vip in needs.vips if vip not in vips),
             tuple(a for a in needs.servers if a not in place.sources and a not in place.local),
         )
 
-    async def _extended(self, place: Place, needs: Needs) -> tuple[Place, list[str]]:
+    def _extended(self, place: Place, needs: Needs) -> tuple[Place, list[str]]:
+        """The place with more, those that can be served here at the end."""
         problems: list[str] = []
-        vips = [vip for vip in needs.vips if vip not in place.vips]
-        vips = [vip for vip in vips if await self._may_announce(vip, problems)]
-        known = {*place.sources, *place.local}
+        vips, known = set(place.vips), {*place.sources, *place.local}
+        new = [vip for vip in needs.vips if vip not in vips]
+        servers = [address for address in needs.servers if address not in known]
+        routes = look_up([*new, *servers])
+        served = tuple(vip for vip in new if _may_announce(vip, routes[vip], problems))
         ways = {
             address: way
-            for address in needs.servers
-            if address not in known
-            and (way := await self._way(place, address, problems)) is not None
+            for address in servers
+            if (way := _way(place, address, routes[address], problems)) is not None
         }
         extended = replace(
             place,
-            vips=(*place.vips, *vips),
+            vips=(*place.vips, *served),
             sources={**place.sources, **{a: way.source for a, way in ways.items()}},
             mtus={**place.mtus, **{a: way.mtu for a, way in ways.items() if way.mtu}},
         )
         return extended, problems
-
-    async def _may_announce(self, vip: Address, problems: list[str]) -> bool:
-        if not await is_local(self._netlink, vip):
-            return True
-        problems.append(
-            f"VIP {vip} is an address of this host's kernel, which would answer its packets"
-            f" with a RST: not served; run: ip addr del {vip} dev INTERFACE, then add it again"
-        )
-        return False
-
-    async def _way(self, place: Place, address: Address, problems: list[str]) -> OnLink | None:
-        try:
-            way = await on_link(self._netlink, address)
-        except SetupError as error:
-            problems.append(str(error))
-            return None
-        if way.local:
-            problems.append(
-                f"real server {address} is this host itself: write it into the configuration file"
-            )
-        elif way.interface_index != place.kernel.index:
-            problems.append(f"real server {address} is not reached through {place.kernel.name}")
-        else:
-            return way
-        return None
 
     def drop(self, vips: Collection[Address]) -> None:
         """These are no longer announced; the filter is made anew with the next that come."""
         left = tuple(vip for vip in self.place.vips if vip not in vips)
         self.place = replace(self.place, vips=left)
         self._prober.forget(vips)
+
+
+def _may_announce(vip: Address, route: Route, problems: list[str]) -> bool:
+    if not route.local:
+        return True
+    problems.append(
+        f"VIP {vip} is an address of this host's kernel, which would answer its packets"
+        f" with a RST: not served; run: ip addr del {vip} dev INTERFACE, then add it again"
+    )
+    return False
+
+
+def _way(place: Place, address: Address, route: Route, problems: list[str]) -> OnLink | None:
+    try:
+        way = on_link(address, route)
+    except SetupError as error:
+        problems.append(str(error))
+        return None
+    if way.local:
+        problems.append(
+            f"real server {address} is this host itself: write it into the configuration file"
+        )
+    elif way.interface_index != place.kernel.index:
+        problems.append(f"real server {address} is not reached through {place.kernel.name}")
+    else:
+        return way
+    return None

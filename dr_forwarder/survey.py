@@ -12,16 +12,8 @@ from . import local
 from .addresses import Identity, identity, refuse_local
 from .config.model import Address, Config
 from .errors import SetupError
-from .interfaces import (
-    Interface,
-    OnLink,
-    interfaces,
-    is_blackholed,
-    is_forwarding,
-    is_local,
-    on_link,
-    sysctl,
-)
+from .interfaces import Interface, interfaces, is_forwarding, sysctl
+from .routes import OnLink, look_up, on_link
 
 _LOOPBACK = 1
 """The index of lo in every network namespace."""
@@ -48,18 +40,19 @@ async def survey(netlink: AsyncIPRoute, config: Config) -> Place:
     """Looks whether this configuration can work here; raises SetupError with the cure."""
     present = await interfaces(netlink)
     vips = _vips(config)
-    every_way = {address: await on_link(netlink, address) for address in _servers(config)}
+    routes = look_up(_servers(config))
+    every_way = {address: on_link(address, route) for address, route in routes.items()}
     here = frozenset(address for address, way in every_way.items() if way.local)
     ways = {address: way for address, way in every_way.items() if not way.local}
     served_here = dict.fromkeys(_served_by(here, config))
     refuse_local([vip for vip in vips if ip_network(vip) not in served_here], present.values())
     interface = _interface(config, present, ways, here)
     kernel = _kernel(config, interface, present, ways)
-    who = await _identity(netlink, config, interface, kernel, vips)
+    who = _identity(config, interface, kernel, vips)
     if here:
         local.refuse_unfit(
             next(str(address) for address in every_way if address in here),
-            {vip: await is_local(netlink, _one_of(vip)) for vip in served_here},
+            {vip: look_up([one])[one].local for vip in served_here for one in [_one_of(vip)]},
             interface=kernel,
             loopback_up=any(each.up for each in present.values() if each.index == _LOOPBACK),
             identity=who,
@@ -77,23 +70,21 @@ async def survey(netlink: AsyncIPRoute, config: Config) -> Place:
     )
 
 
-async def _identity(
-    netlink: AsyncIPRoute,
+def _identity(
     config: Config,
     interface: Interface,
     kernel: Interface,
     vips: tuple[Address, ...],
 ) -> Identity:
-    blackholed = [await is_blackholed(netlink, vip) for vip in vips]
+    routes = look_up(vips)
     return identity(
         config.settings.mac,
         interface,
         kernel_name=kernel.name,
         virtual_router_id=config.settings.virtual_router_id,
         is_forwarding=any(
-            is_forwarding(kernel.name, version=vip.version)
-            for vip, hole in zip(vips, blackholed, strict=True)
-            if not hole
+            is_forwarding(kernel.name, version=version)
+            for version in {vip.version for vip in vips if not routes[vip].blackholed}
         ),
     )
 

@@ -82,6 +82,8 @@ class Watch:
     def maintain(self, maintained: Maintained) -> bool:
         """Takes these servers down whatever their checks say; true if that changes anything."""
         before, self._maintained = self._maintained, maintained
+        if before == maintained:
+            return False
         for what, places in self._places.items():
             for place in places:
                 was, now = (
@@ -91,7 +93,7 @@ class Watch:
                 if was.up != now.up:
                     key, address, port = place
                     self._bus.emit(HealthEvent(address, port, (key,), now.up is True, now.reason))
-        return before != maintained
+        return True
 
     def maintained(self, virtual: Virtual, real: Real) -> bool:
         """True if a file takes this real server down."""

@@ -110,6 +110,24 @@ def test_a_check_longer_than_its_interval_is_followed_right_away() -> None:
     assert bench.began[SLOW] == [0, 12, 24]
 
 
+def test_very_many_checks_begin_together_only_once() -> None:
+    bench = Bench()
+    many = [http_target(port, interval_s=10) for port in range(1, 1001)]
+
+    async def play(checker: Checker) -> None:
+        checker.update(many)
+        await bench.clock.pass_until(40)
+
+    played(bench, play)
+    assert {began[0] for began in bench.began.values()} == {0}
+    for began in bench.began.values():
+        assert {round(later - first, 6) for first, later in pairwise(began[1:])} == {10}
+    # From then on each second has its tenth of them.
+    inside = [sum(20 + i <= t < 21 + i for b in bench.began.values() for t in b) for i in range(10)]
+    assert min(inside) >= 95
+    assert max(inside) <= 105
+
+
 @pytest.mark.parametrize("percent", [0, 20])
 def test_jitter_moves_each_check_by_chance_within_its_percentage(percent: int) -> None:
     bench = Bench()

@@ -26,6 +26,10 @@ class Target:
     arguments: tuple[str, ...] = ()
     """What an external check is told; it says the virtual service too, so each has its own."""
 
+    def __hash__(self) -> int:
+        # Enough to tell nearly all apart: a look-up must not hash a whole Check each time.
+        return hash((int(self.address), self.port, self.check.request, self.arguments))
+
     @property
     def name(self) -> str:
         """``10.0.0.1:80``, for logs."""

@@ -13,6 +13,11 @@ from dr_forwarder.checks import Result, Target, run
 from dr_forwarder.config.model import Check, CheckType
 from dr_forwarder.health import next_type
 
+_WAVE = 50
+"""So many new checks may go on beginning together; more are spread over their interval."""
+_GOLDEN = 0.6180339887498949
+"""Its multiples, without their whole parts, are spread evenly however many there are."""
+
 
 class Run(Protocol):
     """`checks.run`, or what a test puts in its place."""
@@ -24,10 +29,11 @@ class Run(Protocol):
 class Checker:
     """Runs every target at once and then each `interval_s`, until it is left or updated away.
 
-    The interval is from start to start. A check that outlasts it is followed by the next one
-    right away, never overlapped; `jitter` moves it by chance, drawn from `chance`. No more than
-    `at_once` run at the same time; what waits for a place starts late and keeps its rhythm from
-    there.
+    The interval is from start to start; of many targets the second start comes sooner, so that
+    from then on they do not all begin together. A check that outlasts its interval is followed by
+    the next one right away, never overlapped; `jitter` moves it by chance, drawn from `chance`.
+    No more than `at_once` run at the same time; what waits for a place starts late and keeps its
+    rhythm from there.
     """
 
     def __init__(
@@ -67,11 +73,13 @@ class Checker:
         wanted = dict.fromkeys(targets)
         for gone in self._loops.keys() - wanted.keys():
             self._loops.pop(gone).cancel()
-        for target in wanted:
-            if target not in self._loops:
-                self._loops[target] = self._group.create_task(self._check_for_ever(target))
+        fresh = [target for target in wanted if target not in self._loops]
+        for number, target in enumerate(fresh):
+            share = 1 - number * _GOLDEN % 1 if len(fresh) > _WAVE else 1.0
+            self._loops[target] = self._group.create_task(self._check_for_ever(target, share))
 
-    async def _check_for_ever(self, target: Target) -> None:
+    async def _check_for_ever(self, target: Target, share: float) -> None:
+        """The second check comes after this share of an interval."""
         passes = 0
         while True:
             async with self._places:
@@ -79,7 +87,8 @@ class Checker:
                 result = await self._run(target, kind=next_type(target.check, passes=passes))
             self._on_result(target, result)
             passes = passes + 1 if result.passed else 0
-            next_s = began_s + self._interval_s(target.check)
+            next_s = began_s + self._interval_s(target.check) * share
+            share = 1.0
             await self._sleep(max(0.0, next_s - self._clock()))
 
     def _interval_s(self, check: Check) -> float:
