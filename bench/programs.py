@@ -25,7 +25,7 @@ def compile_programs(into: Path) -> None:
 def compile_core(into: Path) -> Path:
     """Make the shared library of the core without its I/O ends and loop; where it lies."""
     library = into / "core.so"
-    shell = {"engine.c", "io_ring.c", "io_memory.c", "tracing.c"}
+    shell = {"engine.c", "io_ring.c", "io_memory.c", "tracing.c", "replay.c"}
     sources = [path for path in sorted(_CSRC.rglob("*.c")) if path.name not in shell]
     _compile(library, ("core.c", *sources), "-fPIC", "-shared")
     return library

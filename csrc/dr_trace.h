@@ -125,4 +125,112 @@ size_t dr_read_drops(struct dr_engine *engine, enum dr_verdict verdict, struct d
 enum dr_verdict dr_forward_recorded(struct dr_engine *engine, struct dr_frame *frame,
                                     uint64_t now_ns, struct dr_record *record);
 
+/* One sentence of why, for people; returns its length, at most `room`. */
+size_t dr_explain(const struct dr_record *record, char *out, size_t room);
+
+/* ---- Captures ---- */
+
+enum dr_capture_fault {
+    DR_CAPTURE_FINE,
+    DR_CAPTURE_UNKNOWN,      /* neither pcap nor pcapng; the value is what it begins with */
+    DR_CAPTURE_VERSION,      /* of another version */
+    DR_CAPTURE_LINK,         /* frames are not Ethernet; the value is their link type */
+    DR_CAPTURE_BLOCK,        /* a block of an impossible length */
+    DR_CAPTURE_LENGTH,       /* a frame that is longer than its block, or than any can be */
+    DR_CAPTURE_INTERFACES,   /* more than there is room for */
+    DR_CAPTURE_NO_INTERFACE, /* a frame of one that was not described */
+    DR_CAPTURE_FAULTS,
+};
+
+/* Why a step of a replay ended. */
+enum dr_replay_stop {
+    DR_REPLAY_MORE,  /* the next frame is not all there */
+    DR_REPLAY_UNTIL, /* the next frame comes at or after until_ns */
+    DR_REPLAY_FULL,  /* as many frames as asked for, or no more room to write */
+    DR_REPLAY_FAULT, /* see the report */
+};
+
+enum {
+    DR_REPLAY_ROOM = 2097152, /* bytes that one frame, and what it releases, may take to write */
+    DR_REPLAY_CHANGES = 256,  /* flows that changed server that are told by name */
+};
+
+/* A piece of a capture. Its bytes are written to: frames are rewritten in place. */
+struct dr_replay_step {
+    uint8_t *bytes;
+    size_t size;
+    uint64_t until_ns;
+    size_t frames; /* at most */
+    uint8_t *out;  /* pcapng: what is sent, with the explanation beside it; or NULL */
+    size_t room;
+    size_t used;    /* out: bytes that are done with */
+    size_t written; /* out */
+    enum dr_replay_stop stop;
+};
+
+/* A flow whose frames went to another real server than before. */
+struct dr_flow_change {
+    uint64_t frame;
+    uint64_t time_ns;
+    uint8_t client[16];
+    uint8_t address[16];
+    uint8_t from[16];
+    uint8_t to[16];
+    uint16_t client_port;
+    uint16_t port;
+    uint8_t protocol;
+    uint8_t by; /* enum dr_by */
+};
+
+struct dr_replay_report {
+    uint64_t frames;
+    uint64_t first_ns;  /* of the capture's own time */
+    uint64_t now_ns;    /* the virtual clock */
+    uint64_t backwards; /* frames with a time before the one before */
+    uint64_t leaps;     /* frames later than any time-out lasts; the clock goes on that long */
+    uint64_t joined;    /* frames longer than the MTU: segments joined by offloads */
+    uint64_t sent;      /* frames and answers */
+    uint64_t flows;
+    uint64_t forgotten; /* flows; what became of them later counts as another flow */
+    uint64_t changed;
+    uint64_t offset; /* bytes of the capture that were understood */
+    uint64_t fault_value;
+    enum dr_capture_fault fault;
+    uint32_t change_count; /* the first of them */
+    struct dr_flow_change changes[256];
+};
+
+struct dr_replay;
+
+/* The engine's clock is to begin with `began_ns`; a frame longer than `longest` was joined by
+ * offloads; `flows` are remembered, a power of two. */
+int dr_replay_new(struct dr_replay **out, struct dr_engine *engine, uint64_t began_ns,
+                  uint32_t longest, uint32_t flows);
+void dr_replay_free(struct dr_replay *replay);
+void dr_replay_step(struct dr_replay *replay, struct dr_replay_step *step);
+void dr_replay_report(const struct dr_replay *replay, struct dr_replay_report *out);
+
+/* What a capture tells of MAC addresses: of these addresses by ARP and neighbour discovery, and
+ * where frames to them go. */
+struct dr_neighbour {
+    uint8_t address[16];
+    uint8_t claimed[6]; /* by ARP or an advertisement, first */
+    uint8_t reached[6]; /* destination MAC of the first IP frame to it */
+};
+
+struct dr_survey;
+
+/* Fills in the neighbours, whose addresses are the caller's, piece by piece; returns how many bytes
+ * are done with. At a fault it goes no further, and a replay of the same capture tells of it. */
+int dr_survey_new(struct dr_survey **out, struct dr_neighbour *neighbours, size_t count);
+void dr_survey_free(struct dr_survey *survey);
+size_t dr_survey_step(struct dr_survey *survey, uint8_t *bytes, size_t size);
+
+/* A pcapng file of one Ethernet interface, in nanoseconds: its beginning, and one frame with a
+ * comment. Both return the length, 0 when there is no room. */
+size_t dr_pcapng_begin(uint8_t *out, size_t room);
+size_t dr_pcapng_frame(uint8_t *out, size_t room, const uint8_t *bytes, uint32_t captured,
+                       uint32_t length, uint64_t time_ns, const char *comment,
+                       size_t comment_length);
+
 #endif

@@ -1,6 +1,8 @@
-/* tracing.c -- the border to traces: opening and closing them passes the gate, reading does not. */
+/* tracing.c -- the border to traces: opening and closing one passes the gate, reading does not. */
 #include "dr_trace.h"
 #include "engine.h"
+#include "explain.h"
+#include "pcapng.h"
 #include "trace.h"
 
 int dr_trace_open(struct dr_trace **out, struct dr_engine *engine,
@@ -39,4 +41,21 @@ enum dr_verdict dr_forward_recorded(struct dr_engine *engine, struct dr_frame *f
     trace_next_into(engine_enter(engine), record);
     engine_leave(engine);
     return dr_forward(engine, frame, now_ns);
+}
+
+size_t dr_explain(const struct dr_record *record, char *out, size_t room)
+{
+    return explain(record, out, room);
+}
+
+size_t dr_pcapng_begin(uint8_t *out, size_t room)
+{
+    return pcapng_begin(out, room);
+}
+
+size_t dr_pcapng_frame(uint8_t *out, size_t room, const uint8_t *bytes, uint32_t captured,
+                       uint32_t length, uint64_t time_ns, const char *comment,
+                       size_t comment_length)
+{
+    return pcapng_frame(out, room, bytes, captured, length, time_ns, comment, comment_length);
 }

@@ -65,10 +65,21 @@ C_LAYERS: dict[str, set[str]] = {
     | {"pthread.h", "sys/sysinfo.h", "time.h", "unistd.h"}
     | {"changes.h", "forward.h", "fragments.h", "io.h", "listing.h", "state.h"}
     | {"director.h", "schedulers/schedulers.h", "sync.h", "sync_backup.h", "trace.h"},
-    "tracing": {"dr_trace.h", "engine.h", "trace.h"},
+    "text": PLAIN | {"packet.h"},
+    "explain": PLAIN | {"dr_trace.h", "packet.h", "schedulers/schedulers.h", "text.h"},
+    "capture": PLAIN | {"dr_trace.h"},
+    "pcapng": PLAIN,
+    "flows": PLAIN | MEMORY | {"dr_trace.h"},
+    "survey": PLAIN | MEMORY | {"capture.h", "dr_trace.h", "packet.h"},
+    "replay": PLAIN
+    | MEMORY
+    | {"capture.h", "dr_trace.h", "explain.h", "flows.h", "pcapng.h"},
+    "tracing": {"dr_trace.h", "engine.h", "explain.h", "pcapng.h", "trace.h"},
 }
 
-PURE_FUNCTIONS = {"packet", "icmp", "states", "sync_message"}
+PURE_FUNCTIONS = {
+    *("packet", "icmp", "states", "sync_message", "text", "explain", "capture", "pcapng"),
+}
 """Bytes and numbers in, bytes and numbers out: they keep nothing and allocate nothing."""
 
 
