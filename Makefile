@@ -34,6 +34,7 @@ asan: dev
 # Each fuzz target in turn; what it finds, and keeps, is under build/fuzz.
 RUNS ?= 100000
 fuzz:
+	tests/fuzz/run capture $(RUNS)
 	tests/fuzz/run frame $(RUNS)
 	tests/fuzz/run sequence $(RUNS)
 	tests/fuzz/run sync $(RUNS)

@@ -193,7 +193,8 @@ struct dr_replay_report {
     uint64_t flows;
     uint64_t forgotten; /* flows; what became of them later counts as another flow */
     uint64_t changed;
-    uint64_t offset; /* bytes of the capture that were understood */
+    uint64_t offset;  /* bytes of the capture that were understood */
+    uint64_t pending; /* bytes after them that belong to the last block, and were not there yet */
     uint64_t fault_value;
     enum dr_capture_fault fault;
     uint32_t change_count; /* the first of them */

@@ -20,6 +20,7 @@ static const char *const refusals[DR_VERDICTS] = {
                       "announced with.",
     [DR_OWN_FRAME] = "Not looked at: its source MAC address is the director's own, so the director "
                      "sent it.",
+    [DR_FROM_PEER] = "Dropped: another director sent it on, and a frame is sent on once.",
     [DR_TRUNCATED] = "Dropped: only part of it is here.",
     [DR_OVERSIZE] = "Dropped: too long for the way to its real server.",
     [DR_WRONG_VLAN] = "Dropped: its VLAN tags are not those of the director.",
@@ -39,6 +40,8 @@ static const char *const refusals[DR_VERDICTS] = {
     [DR_TTL_EXCEEDED] = "Dropped: its time to live ended here.",
     [DR_TABLE_FULL] = "Dropped: there is no room for another connection or fragment.",
     [DR_SEND_FAILED] = "Lost: the interface did not take it.",
+    [DR_STANDBY] = "Not ours now: this director stands by, and another one has the VIPs.",
+    [DR_SHED] = "Dropped by drop_packet: it would have begun a connection while memory is short.",
 };
 
 static const char *const tcp_states[DR_TCP_STATES] = {
@@ -127,11 +130,15 @@ static void add_state(struct text *text, const struct dr_record *record)
     text_add(text, tcp_states[record->state_before]);
 }
 
-/* Only what differs. */
-static void add_changes(struct text *text, const struct dr_record *record)
+static bool is_into_this_host(const struct dr_record *record)
 {
-    text_add(text, " The destination MAC becomes ");
-    text_mac(text, record->after);
+    static const uint8_t none[MAC];
+
+    return memcmp(record->after, none, MAC) == 0;
+}
+
+static void add_ttl(struct text *text, const struct dr_record *record)
+{
     if (record->ttl_before == record->ttl_after) {
         text_add(text, "; nothing above Ethernet changes.");
         return;
@@ -139,6 +146,21 @@ static void add_changes(struct text *text, const struct dr_record *record)
     text_add(text, ", the time to live ");
     text_number(text, record->ttl_after);
     text_add(text, ".");
+}
+
+/* Only what differs. */
+static void add_changes(struct text *text, const struct dr_record *record)
+{
+    if (is_into_this_host(record)) {
+        text_add(text, " That server is this host: the frame goes into its own stack as it came.");
+        return;
+    }
+    text_add(text, " The destination MAC becomes ");
+    text_mac(text, record->after);
+    text_add(text, " (the real server's), the source MAC ");
+    text_mac(text, record->after + MAC);
+    text_add(text, " (the director's)");
+    add_ttl(text, record);
 }
 
 size_t explain(const struct dr_record *record, char *out, size_t room)

@@ -46,6 +46,11 @@ static uint8_t *put_option(uint8_t *at, uint16_t code, const void *bytes, uint16
     return put_padded(at, bytes, length);
 }
 
+static uint8_t *put_end(uint8_t *at)
+{
+    return put16(put16(at, OPTION_END), 0);
+}
+
 size_t pcapng_begin(uint8_t *out, size_t room)
 {
     static const uint8_t resolution = NANOSECONDS;
@@ -68,7 +73,7 @@ size_t pcapng_begin(uint8_t *out, size_t room)
     at = put16(at, 0);
     at = put32(at, 0); /* no snap length */
     at = put_option(at, OPTION_RESOLUTION, &resolution, 1);
-    at = put_option(at, OPTION_END, NULL, 0);
+    at = put_end(at);
     at = put32(at, interface_length);
     return (size_t)(at - out);
 }
@@ -94,7 +99,7 @@ size_t pcapng_frame(uint8_t *out, size_t room, const uint8_t *bytes, uint32_t ca
     at = put_padded(at, bytes, captured);
     if (comment_length > 0) {
         at = put_option(at, OPTION_COMMENT, comment, (uint16_t)comment_length);
-        at = put_option(at, OPTION_END, NULL, 0);
+        at = put_end(at);
     }
     at = put32(at, (uint32_t)total);
     return (size_t)(at - out);

@@ -58,6 +58,7 @@ void dr_replay_report(const struct dr_replay *replay, struct dr_replay_report *o
     out->flows = replay->flows.known;
     out->forgotten = replay->flows.forgotten;
     out->offset = replay->capture.offset;
+    out->pending = replay->capture.skip;
     out->fault = replay->capture.fault;
     out->fault_value = replay->capture.fault_value;
 }

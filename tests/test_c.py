@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS = sorted(path.stem for path in (ROOT / "tests" / "c").glob("test_*.c"))
+TARGETS = ("capture", "frame", "sequence", "sync")
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", "-O1"]
 FLAGS += ["-I", str(ROOT / "csrc"), "-I", str(ROOT / "tests" / "c")]
@@ -90,11 +91,11 @@ def replays(build: Build) -> dict[str, Path]:
     folder = ROOT / "tests" / "fuzz"
     return {
         target: build(folder / f"fuzz_{target}.c", ADDRESS, folder / "replay.c")
-        for target in ("frame", "sequence", "sync")
+        for target in TARGETS
     }
 
 
-@pytest.mark.parametrize("target", ["frame", "sequence", "sync"])
+@pytest.mark.parametrize("target", TARGETS)
 def test_the_corpus_runs_clean(replays: dict[str, Path], target: str) -> None:
     files = sorted((CORPUS / target).iterdir())
     assert len(files) > 10

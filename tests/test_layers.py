@@ -71,9 +71,7 @@ C_LAYERS: dict[str, set[str]] = {
     "pcapng": PLAIN,
     "flows": PLAIN | MEMORY | {"dr_trace.h"},
     "survey": PLAIN | MEMORY | {"capture.h", "dr_trace.h", "packet.h"},
-    "replay": PLAIN
-    | MEMORY
-    | {"capture.h", "dr_trace.h", "explain.h", "flows.h", "pcapng.h"},
+    "replay": PLAIN | MEMORY | {"capture.h", "dr_trace.h", "explain.h", "flows.h", "pcapng.h"},
     "tracing": {"dr_trace.h", "engine.h", "explain.h", "pcapng.h", "trace.h"},
 }
 

@@ -8,7 +8,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parents[1])]
 
-from frames import FRAMES  # noqa: E402 -- the tests' directory is no package
+import captures  # noqa: E402 -- the tests' directory is no package
+from frames import FRAMES  # noqa: E402
 from sync_messages import (  # noqa: E402
     FIN_WAIT,
     INACTIVE,
@@ -282,11 +283,55 @@ MESSAGES = {
 }
 
 
+def in_pieces(capture: bytes, *, piece_bytes: int = 256) -> bytes:
+    return bytes([piece_bytes - 1]) + capture
+
+
+SOME = [(captures.BEGAN_NS + n * 1_000_001, bytes([n]) * (13 * n)) for n in range(5)]
+CAPTURES = {
+    "pcap": in_pieces(captures.pcap(SOME)),
+    "pcap-big-endian": in_pieces(captures.pcap(SOME, order=">"), piece_bytes=7),
+    "pcap-ns": in_pieces(captures.pcap(SOME, nanoseconds=True), piece_bytes=1),
+    "pcap-snapped": in_pieces(captures.pcap(SOME, snap=20)),
+    "pcap-cooked": in_pieces(captures.pcap(SOME, link=captures.COOKED)),
+    "pcap-version": in_pieces(captures.pcap(SOME, version=3)),
+    "pcap-cut": in_pieces(captures.pcap(SOME)[:-3]),
+    "pcap-length": in_pieces(captures.pcap([])[:24] + bytes(8) + b"\xff" * 8),
+    "gzip": in_pieces(b"\x1f\x8b\x08\x00" + bytes(20)),
+    "pcapng": in_pieces(captures.pcapng(SOME)),
+    "pcapng-big-endian": in_pieces(captures.pcapng(SOME, order=">"), piece_bytes=5),
+    "pcapng-ns": in_pieces(captures.pcapng(SOME, nanoseconds=True), piece_bytes=64),
+    "pcapng-two-sections": in_pieces(
+        captures.pcapng(SOME) + captures.pcapng(SOME, order=">", nanoseconds=True)
+    ),
+    "pcapng-binary-time": in_pieces(
+        captures.section()
+        + captures.interface(options=captures.resolution(0x80 | 20))
+        + captures.packet(5 << 20, bytes(60), comment="why")
+    ),
+    "pcapng-offset": in_pieces(
+        captures.section()
+        + captures.interface(options=captures.option(14, (99).to_bytes(8, "little")))
+        + captures.packet(5, bytes(60))
+    ),
+    "pcapng-old-and-simple": in_pieces(
+        captures.section()
+        + captures.interface(snap=30)
+        + captures.obsolete(7, bytes(21))
+        + captures.simple(bytes(29))
+        + captures.block(5, bytes(40))
+    ),
+    "pcapng-no-interface": in_pieces(captures.section() + captures.packet(5, bytes(60))),
+    "pcapng-cut": in_pieces(captures.pcapng(SOME)[:-9], piece_bytes=33),
+}
+
+
 def main() -> None:
     frames = {f"{i:02}": case.frame for i, case in enumerate(FRAMES) if len(case.frame) < 512}
     write(HERE / "corpus" / "frame", frames)
     write(HERE / "corpus" / "sequence", STORIES)
     write(HERE / "corpus" / "sync", MESSAGES)
+    write(HERE / "corpus" / "capture", CAPTURES)
 
 
 if __name__ == "__main__":
