@@ -1,4 +1,5 @@
-/* test_explain.c -- addresses as people write them, a sentence for every verdict, flows that moved. */
+/* test_explain.c -- addresses as people write them, a sentence for every verdict, flows that moved.
+ */
 #include "explain.h"
 #include "flows.h"
 #include "packet.h"

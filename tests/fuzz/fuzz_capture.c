@@ -1,5 +1,5 @@
-/* fuzz_capture.c -- any bytes as a capture file, in pieces of any size; each frame that is found lies
- * within its piece, and is the same again when it has been written and read once more. */
+/* fuzz_capture.c -- any bytes as a capture file, in pieces of any size; each frame that is found
+ * lies within its piece, and is the same again when it has been written and read once more. */
 #include <stdlib.h>
 #include <string.h>
 
