@@ -16,6 +16,7 @@ from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench import scale
 from bench.machine import describe, stolen
 from bench.report import Lone, Results, text
 from bench.testbed import FORWARDERS, BenchError, Testbed
@@ -136,14 +137,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         acquire_privileges()
         with TemporaryDirectory() as directory, Testbed(Path(directory)) as testbed:
             results = _measure(testbed, _plan(options))
+            _tell("ten thousand servers; two thousand that are checked")
+            seconds = scale.QUICK_S if options.quick else scale.FULL_S
+            start, checks = scale.measure(Path(directory), seconds=seconds)
     except (BenchError, LabError) as error:
         _tell(f"bench: {error}")
         return 1
     except KeyboardInterrupt:
         return 130
     print(text(results))
+    print("\n".join(scale.text(start, checks)))
     if options.json:
-        options.json.write_text(json.dumps(asdict(results), indent=2) + "\n")
+        figures = asdict(results) | {"start_up": asdict(start), "checks": asdict(checks)}
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 
 
