@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dr_forwarder.config.directives import DIRECTIVES, DIRECTOR, MARK, REAL, Directive, Level
 from dr_forwarder.config.support import NOT_YET, SCHEDULERS
+from dr_forwarder.metrics import DURATION, DURATION_LABELS, DURATION_TEXT, FAMILIES, PREFIX
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -72,6 +73,11 @@ def _page() -> Iterator[str]:
     yield "Every frame ends in exactly one of them; `dr-forwarder list --verdicts` counts."
     yield ""
     yield from _table(("verdict", "meaning"), _verdicts())
+    yield "## Metrics"
+    yield ""
+    yield "At `/metrics` of `run --listen ADDR:PORT`, with `process_*` of the director's process."
+    yield ""
+    yield from _table(("metric", "kind", "labels", "meaning"), _metrics())
     yield "## What of kernel IPVS is covered"
     yield ""
     yield from _table(("what", "how far", "held by"), _coverage())
@@ -164,6 +170,16 @@ def _verdicts() -> Iterator[tuple[str, str]]:
     enum = header[header.index("enum dr_verdict {") : header.index("DR_VERDICTS,")]
     for name, meaning in re.findall(r"DR_(\w+),\s*/\* (.+?) \*/", enum):
         yield f"`{name.lower()}`", meaning
+
+
+def _metrics() -> Iterator[tuple[str, str, str, str]]:
+    for row in FAMILIES:
+        yield f"`{row.whole_name}`", row.kind.value, _words(row.labels), row.text
+    yield f"`{PREFIX}{DURATION}`", "histogram", _words(DURATION_LABELS), DURATION_TEXT
+
+
+def _words(names: tuple[str, ...]) -> str:
+    return " ".join(f"`{name}`" for name in names)
 
 
 def _sentence(reason: str) -> str:

@@ -21,6 +21,7 @@ from .director import Director
 from .errors import SetupError
 from .events import Listener, ReloadFailed
 from .table import Stats
+from .web import serving as listening
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Runner:
                         maintaining(self._director),
                         reloading(self._director, self._files, self._reload),
                         serving(self._director, self._directory),
+                        listening(self._director),
                     ):
                         return await self._director.run()
 

@@ -147,6 +147,8 @@ REFUSED = [
     ('\n\na = "', 3, "not TOML: "),
     ("x = " + "[" * 5000, 0, "not TOML: "),
     ("colour = 1", 1, "unknown key 'colour' in the file"),
+    ('[director]\nlisten = "eth0:9700"', 2, "listen must be ADDRESS:PORT, like 127.0.0.1:9700"),
+    ("[director]\nlisten = 9700", 2, "listen must be a string like 127.0.0.1:9700, not 9700"),
     ("[director]\nvlan = 0", 2, "must be in 1..4094, not 0; write vlan = 100 or vlan = [200, 100]"),
     (
         "[director]\nvlan = [1, 2, 3]",

@@ -151,7 +151,7 @@ PURE = (
     *("neighbours.py", "arp.py", "nd.py", "resolution.py", "vlan.py"),
     *("attendants/alerts.py", "attendants/maintenance.py"),
     *("events.py", "telling.py", "watch.py", "ldirectord/phrases.py"),
-    *("endpoints.py", "daemons.py", "flags.py", "messages.py", "api/validation.py"),
+    *("endpoints.py", "daemons.py", "flags.py", "listen.py", "messages.py", "api/validation.py"),
 )
 """Where these exist: no socket, no event loop, no clock, no thread, no process."""
 

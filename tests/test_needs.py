@@ -69,3 +69,14 @@ def test_nothing_is_said_of_what_is_whole() -> None:
     written = ("service=mysql", 'login="x"', 'request="SELECT 1"')
     before = config(*written)
     assert hold(before, THERE).notices == before.notices
+
+
+def test_listening_without_its_library_is_refused_with_the_extra() -> None:
+    written = load_text('[director]\nlisten = ":9700"\n', path="x.toml")
+    assert hold(written, THERE) == written
+    with pytest.raises(ConfigError) as caught:
+        hold(written, BARE)
+    assert str(caught.value) == (
+        "x.toml:2: error: listen needs the Python library prometheus_client, which is not"
+        " installed: pip install 'dr-forwarder[look]'"
+    )

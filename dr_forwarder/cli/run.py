@@ -10,9 +10,12 @@ from pathlib import Path
 
 import click
 
+from .. import listen as listens
 from .. import state_dir as state_dirs
 from ..attendants import log_file
 from ..config import Config, ConfigError, MacMode, load
+from ..config.needs import HERE, metrics_missing
+from ..listen import Listen
 from ..runner import Runner
 from ..table import Stats
 from ..vlan import Vlan, parse
@@ -25,6 +28,13 @@ _NO_FILE = "(no file)"
 def _vlan(text: str | None) -> Vlan | None:
     try:
         return None if text is None else parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _listen(text: str | None) -> Listen | None:
+    try:
+        return None if text is None else listens.parse(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
 
@@ -51,6 +61,12 @@ def _vlan(text: str | None) -> Vlan | None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Rules that define firewall marks: iptables-save, or nft list ruleset.",
 )
+@click.option(
+    "--listen",
+    metavar="ADDR:PORT",
+    callback=lambda _context, _option, text: _listen(text),
+    help="Serve metrics there; :9700 is the loopback's.",
+)
 @click.option("--standby", is_flag=True, help="Leave the VIPs to another director for now.")
 @click.option("--skip-unsupported", is_flag=True, help="Leave masq and ipip servers out.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every detail.")
@@ -61,6 +77,7 @@ def command(
     vlan: Vlan | None,
     state_dir: Path | None,
     marks: Path | None,
+    listen: Listen | None,
     standby: bool,
     skip_unsupported: bool,
     verbose: bool,
@@ -75,18 +92,18 @@ def command(
         loaded = Config(_NO_FILE)
         if config is not None:
             loaded = load(config, skip_unsupported=skip_unsupported, rules=marks)
-        settings = loaded.settings
-        return replace(
-            loaded,
-            settings=replace(
-                settings,
-                interface=interface or settings.interface,
-                mac=MacMode(mac) if mac else settings.mac,
-                vlan=vlan or settings.vlan,
-                standby=standby or settings.standby,
-                state_dir=state_dir or settings.state_dir,
-            ),
+        settings = replace(
+            loaded.settings,
+            interface=interface or loaded.settings.interface,
+            mac=MacMode(mac) if mac else loaded.settings.mac,
+            vlan=vlan or loaded.settings.vlan,
+            listen=listen or loaded.settings.listen,
+            standby=standby or loaded.settings.standby,
+            state_dir=state_dir or loaded.settings.state_dir,
         )
+        if reason := metrics_missing(settings, HERE):
+            raise click.UsageError(reason)
+        return replace(loaded, settings=settings)
 
     if config is None and interface is None:
         raise click.UsageError("without CONFIG, say where the clients are: --interface NAME")

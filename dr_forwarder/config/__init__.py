@@ -114,7 +114,7 @@ def load_text(
     )
     whole = replace(config, marks=(*config.marks, *extra_marks))
     supported = refuse_unsupported(whole, rules_later=rules_later)
-    return needs.hold(supported, needs.Host(names.installed, names.unreadable))
+    return needs.hold(supported, needs.HERE)
 
 
 def parse_text(

@@ -7,7 +7,7 @@ from dataclasses import fields
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from .. import vlan
+from .. import listen, vlan
 from .directives import CHECK_PORTS, DIRECTIVES, DIRECTOR, LOAD_SCHEDULERS, Kind, Level
 from .draft import Draft, Reading, Scope, Section, one_of
 from .model import (
@@ -84,6 +84,7 @@ def _settings(director: Section) -> Settings:
         announce_interval_s=scope.count("announce_interval"),
         workers=scope.count("workers"),
         state_dir=None if state_dir is None else Path(state_dir),
+        listen=listen.parse(address) if (address := scope.text("listen")) else None,
         connections=scope.count("connections"),
         timeout_tcp_s=scope.count("timeout_tcp"),
         timeout_tcp_fin_s=scope.count("timeout_tcp_fin"),

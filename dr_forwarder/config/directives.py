@@ -42,6 +42,7 @@ class Kind(enum.Enum):
     SERVER = "address"
     VLAN = "a number, or a list of two"
     MACS = "MAC addresses"
+    LISTEN = "an address and a port"
 
 
 class Quotes(enum.Enum):
@@ -345,6 +346,12 @@ DIRECTOR: tuple[Directive, ...] = (
     Directive("announce_interval", _D, _NUMBER, "Seconds between announcements of a VIP.", 60),
     Directive("workers", _D, _NUMBER, "Forwarding threads.", 1, high=1024),
     Directive("state_dir", _D, _TEXT, "Directory of the control socket and the connections."),
+    Directive(
+        "listen",
+        _D,
+        Kind.LISTEN,
+        "Serves metrics at ADDRESS:PORT; `:9700` is the loopback's.",
+    ),
     Directive("connections", _D, _NUMBER, "Room in the connection table.", 1_048_576),
     Directive("timeout_tcp", _D, _NUMBER, "Seconds an idle TCP connection is kept.", 900),
     Directive("timeout_tcp_fin", _D, _NUMBER, "Seconds a closing TCP connection is kept.", 120),

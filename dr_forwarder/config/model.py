@@ -11,6 +11,7 @@ from ..daemons import SyncDaemon as SyncDaemon
 from ..endpoints import Address as Address
 from ..endpoints import bracketed as bracketed
 from ..endpoints import endpoint as endpoint
+from ..listen import Listen
 from ..vlan import UNTAGGED, Vlan
 
 
@@ -251,6 +252,8 @@ class Settings:
     announce_interval_s: int = 60
     workers: int = 1
     state_dir: Path | None = None
+    listen: Listen | None = None
+    """Where metrics are served; None: nowhere."""
     connections: int = 1_048_576
     """Room in the connection table; 64 bytes and an index word each, touched only when used."""
     timeout_tcp_s: int = 900

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
+from . import names
 from .directives import Value
-from .model import CheckType, Config, ConfigError, Notice, Virtual
+from .model import CheckType, Config, ConfigError, Notice, Settings, Virtual
 
 EXTRA: Final = "dr-forwarder[checks]"
+LOOK: Final = "dr-forwarder[look]"
 
 LIBRARIES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -45,11 +47,16 @@ class Host:
     """Why a file cannot be read; empty if it can."""
 
 
+HERE: Final = Host(names.installed, names.unreadable)
+
+
 def hold(config: Config, host: Host) -> Config:
     """Add a notice for every check that must fail as it is written.
 
     Raises ConfigError for one that cannot even be begun here.
     """
+    if reason := metrics_missing(config.settings, host):
+        raise ConfigError(reason, file=config.path, line=config.line_of("listen"))
     notices = list(config.notices)
     for virtual in config.virtuals:
         for name, reason in _refusals(virtual, host):
@@ -57,6 +64,16 @@ def hold(config: Config, host: Host) -> Config:
             raise ConfigError(reason, file=config.path, line=line)
         notices += (Notice(reason, virtual.line_of(name)) for name, reason in _failures(virtual))
     return replace(config, notices=tuple(sorted(notices, key=lambda notice: notice.line)))
+
+
+def metrics_missing(settings: Settings, host: Host) -> str:
+    """Say what ``listen`` lacks here, and the cure; nothing if it lacks nothing."""
+    if settings.listen is None or host.installed("prometheus_client"):
+        return ""
+    return (
+        "listen needs the Python library prometheus_client, which is not installed:"
+        f" pip install '{LOOK}'"
+    )
 
 
 def _refusals(virtual: Virtual, host: Host) -> Iterator[tuple[str, str]]:

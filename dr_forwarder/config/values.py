@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .. import vlan
+from .. import listen, vlan
 from .directives import Directive, Kind, Quotes, Value
 from .draft import Reading, meant, one_of, short, shown
 from .patterns import compiled
@@ -51,13 +51,15 @@ def from_toml(row: Directive, value: object, reading: Reading, line: int) -> Val
             return checked(row, value, reading, line)
         case Kind.VLAN, _:
             return _vlan(value, reading, line)
+        case Kind.LISTEN, str():
+            return _listen(row, value, reading, line)
         case Kind.MACS, list() if all(isinstance(word, str) for word in value):
             return _macs(row, value, reading, line)
         case ((Kind.LIST | Kind.REPEATED), list()) if all(isinstance(word, str) for word in value):
             return checked(row, tuple(value), reading, line)
         case ((Kind.LIST | Kind.REPEATED), str()):
             return from_text(row, value, reading, line)
-        case ((Kind.FLAG | Kind.NUMBER | Kind.LIST | Kind.MACS), _):
+        case ((Kind.FLAG | Kind.NUMBER | Kind.LIST | Kind.MACS | Kind.LISTEN), _):
             pass
         case _, str() if value or row.name in _MAY_BE_EMPTY or row.kind is Kind.PATTERN:
             return checked(row, value, reading, line)
@@ -66,6 +68,7 @@ def from_toml(row: Directive, value: object, reading: Reading, line: int) -> Val
         Kind.NUMBER: f"a number in {row.low}..{row.high}",
         Kind.LIST: "a list of strings",
         Kind.MACS: "a list of MAC addresses",
+        Kind.LISTEN: "a string like 127.0.0.1:9700",
         Kind.REPEATED: "a list of strings",
         Kind.CHECKTYPE: "a string or a number",
     }.get(row.kind, "a string that is not empty")
@@ -83,6 +86,13 @@ def _vlan(value: object, reading: Reading, line: int) -> str:
         return str(vlan.parse(text))
     except ValueError as error:
         raise reading.error(f"{error}; write vlan = 100 or vlan = [200, 100]", line) from error
+
+
+def _listen(row: Directive, text: str, reading: Reading, line: int) -> str:
+    try:
+        return str(listen.parse(text))
+    except ValueError as error:
+        raise reading.error(f"{row.name} {error}", line) from error
 
 
 def _macs(row: Directive, words: list[str], reading: Reading, line: int) -> Value:

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from .. import listen
 from .. import state_dir as state_dirs
 from ..attendants import log_file
 from ..config import Config, ConfigError, load
+from ..config.needs import HERE, metrics_missing
 from ..errors import DataplaneError, ForwarderError
 from ..events import Happening, Started
 from ..runner import LogFor, Runner
@@ -22,13 +24,28 @@ from .pid_file import PidFile
 
 INTERFACE_VARIABLE = "DR_FORWARDER_INTERFACE"
 MARKS_VARIABLE = "DR_FORWARDER_MARKS"
+LISTEN_VARIABLE = "DR_FORWARDER_LISTEN"
 
 
 def read(path: Path) -> Config:
     """The configuration, with what the environment says beside it; raises ConfigError."""
     config = load(path, rules=_rules())
-    interface = os.environ.get(INTERFACE_VARIABLE) or config.settings.interface
-    return replace(config, settings=replace(config.settings, interface=interface))
+    settings = replace(
+        config.settings,
+        interface=os.environ.get(INTERFACE_VARIABLE) or config.settings.interface,
+        listen=_listen() or config.settings.listen,
+    )
+    if reason := metrics_missing(settings, HERE):
+        raise ConfigError(reason, file=config.path)
+    return replace(config, settings=settings)
+
+
+def _listen() -> listen.Listen | None:
+    written = os.environ.get(LISTEN_VARIABLE)
+    try:
+        return listen.parse(written) if written else None
+    except ValueError as error:
+        raise ConfigError(str(error), file=LISTEN_VARIABLE) from error
 
 
 def _rules() -> Path | None:

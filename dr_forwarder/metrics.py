@@ -1,0 +1,310 @@
+"""Metrics: the director's counters as Prometheus reads them. Serves nothing itself.
+
+Names and units follow Prometheus's conventions (base units, ``_total`` for counters). Labels come
+only from the table, the configuration and the list of verdicts, never from clients, so no traffic
+can make their number grow. Whether the books balance can be asked of any scrape:
+``dr_forwarder_received_frames_total == sum(dr_forwarder_frames_total)``.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from . import plan
+from .checks.model import Result, Target
+from .config.model import CheckType, Config, Real, Virtual
+from .health import Health
+from .table import Counters, Key, ServerRow, ServiceRow, Stats
+
+PREFIX: Final = "dr_forwarder_"
+DURATION: Final = "check_duration_seconds"
+DURATION_TEXT: Final = "Seconds that checks of a real server took, by their result."
+DURATION_LABELS: Final = ("server", "check", "result")
+_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+Labels = tuple[str, ...]
+
+
+class Looks(Protocol):
+    """What is asked of a director; `Director` is one."""
+
+    config: Config
+
+    def services(self) -> tuple[ServiceRow, ...]:
+        """The table as it is now."""
+
+    def stats(self) -> Stats:
+        """The core's counters."""
+
+    def health(self, virtual: Virtual, real: Real) -> Health:
+        """What the checks say of a real server."""
+
+    @property
+    def standby(self) -> bool:
+        """Whether the VIPs are another director's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """All that a scrape shows, taken at one time."""
+
+    stats: Stats
+    services: tuple[ServiceRow, ...]
+    health: tuple[tuple[Labels, Health], ...]
+    room: int
+    standby: bool
+
+
+def look(director: Looks) -> Look:
+    """Takes it; the rest may then be done by another thread."""
+    return Look(
+        director.stats(),
+        director.services(),
+        tuple(_health(director)),
+        director.config.settings.connections,
+        director.standby,
+    )
+
+
+def _health(director: Looks) -> Iterator[tuple[Labels, Health]]:
+    """Of configured real servers, in the table or not; one that is written twice counts once."""
+    seen: set[Labels] = set()
+    for virtual in director.config.virtuals:
+        key = plan.service_of(virtual).key
+        for real in virtual.real:
+            labels = (*_service(key), plan.server_of(virtual, real, weight=0).name)
+            if labels not in seen:
+                seen.add(labels)
+                yield labels, director.health(virtual, real)
+
+
+# ---- The table of all metrics but the histogram ----
+
+
+class Kind(enum.Enum):
+    """Of a metric, in Prometheus's words."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric: its name without `PREFIX` and ``_total``, and where its values come from."""
+
+    name: str
+    kind: Kind
+    text: str
+    labels: Labels
+    values: Callable[[Look], Iterable[tuple[Labels, float]]]
+
+    @property
+    def whole_name(self) -> str:
+        """As queries have it."""
+        return f"{PREFIX}{self.name}{'_total' if self.kind is Kind.COUNTER else ''}"
+
+
+def _one(kind: Kind, name: str, text: str, value: Callable[[Look], float]) -> Family:
+    return Family(name, kind, text, (), lambda look: [((), value(look))])
+
+
+def _of_services(name: str, text: str, value: Callable[[Counters], float]) -> Family:
+    return Family(
+        f"service_{name}",
+        Kind.COUNTER,
+        text,
+        ("protocol", "service"),
+        lambda look: ((_service(row.service.key), value(row.counters)) for row in look.services),
+    )
+
+
+def _of_servers(kind: Kind, name: str, text: str, value: Callable[[ServerRow], float]) -> Family:
+    return Family(
+        f"server_{name}",
+        kind,
+        text,
+        ("protocol", "service", "server"),
+        lambda look: (
+            ((*_service(row.service.key), each.server.name), value(each))
+            for row in look.services
+            for each in row.servers
+        ),
+    )
+
+
+def _of_checks(name: str, text: str, value: Callable[[Health], float]) -> Family:
+    return Family(
+        f"server_{name}",
+        Kind.GAUGE,
+        text,
+        ("protocol", "service", "server"),
+        lambda look: (
+            (labels, value(health)) for labels, health in look.health if health.up is not None
+        ),
+    )
+
+
+def _service(key: Key) -> Labels:
+    """IPv4 and IPv6 may have the same mark, and no two services the same labels."""
+    marked6 = key.protocol == "fwm" and key.address.version == 6
+    return "fwm6" if marked6 else key.protocol, key.name
+
+
+FAMILIES: Final[tuple[Family, ...]] = (
+    _one(
+        Kind.COUNTER,
+        "received_frames",
+        "Frames taken from the interface.",
+        lambda look: look.stats.frames,
+    ),
+    _one(
+        Kind.COUNTER,
+        "received_bytes",
+        "Bytes of them, Ethernet headers included.",
+        lambda look: look.stats.bytes,
+    ),
+    Family(
+        "frames",
+        Kind.COUNTER,
+        "What became of them; the sum is all of them.",
+        ("verdict",),
+        lambda look: (((name,), count) for name, count in look.stats.verdicts.items()),
+    ),
+    _one(
+        Kind.COUNTER,
+        "ring_dropped_frames",
+        "Frames the kernel had no room for; these were not received.",
+        lambda look: look.stats.ring_dropped,
+    ),
+    _one(
+        Kind.COUNTER,
+        "connections_created",
+        "Connections and templates made.",
+        lambda look: look.stats.created,
+    ),
+    _one(
+        Kind.COUNTER,
+        "connections_expired",
+        "Connections and templates ended.",
+        lambda look: look.stats.expired,
+    ),
+    _one(
+        Kind.GAUGE,
+        "connections",
+        "Connections and templates now.",
+        lambda look: look.stats.connections,
+    ),
+    _one(Kind.GAUGE, "connections_limit", "There is room for so many.", lambda look: look.room),
+    _one(
+        Kind.GAUGE,
+        "standby",
+        "1 while the VIPs are left to another director.",
+        lambda look: look.standby,
+    ),
+    _of_services("connections", "Connections scheduled.", lambda counters: counters.connections),
+    _of_services("packets", "Packets forwarded.", lambda counters: counters.packets),
+    _of_services("bytes", "Bytes forwarded, IP and above.", lambda counters: counters.bytes),
+    _of_servers(
+        Kind.COUNTER,
+        "connections",
+        "Connections scheduled.",
+        lambda row: row.counters.connections,
+    ),
+    _of_servers(Kind.COUNTER, "packets", "Packets forwarded.", lambda row: row.counters.packets),
+    _of_servers(
+        Kind.COUNTER, "bytes", "Bytes forwarded, IP and above.", lambda row: row.counters.bytes
+    ),
+    _of_servers(Kind.GAUGE, "weight", "Weight in the table.", lambda row: row.server.weight),
+    _of_servers(Kind.GAUGE, "active_connections", "ActiveConn.", lambda row: row.active),
+    _of_servers(Kind.GAUGE, "inactive_connections", "InActConn.", lambda row: row.inactive),
+    _of_servers(
+        Kind.GAUGE, "persistence_templates", "Templates that point to it.", lambda r: r.persistent
+    ),
+    _of_servers(
+        Kind.GAUGE,
+        "overloaded",
+        "1 from its upper threshold to its lower one.",
+        lambda row: row.overloaded,
+    ),
+    _of_servers(
+        Kind.GAUGE,
+        "mac_known",
+        "1 once its MAC address is known; before, it gets no frames.",
+        lambda row: row.mac is not None,
+    ),
+    _of_checks(
+        "up",
+        "1 if the checks say that it is up; not there before its first result.",
+        lambda health: health.up is True,
+    ),
+    _of_checks(
+        "check_failures", "Checks that failed, in a row, until now.", lambda health: health.failures
+    ),
+)
+
+
+# ---- The exposition ----
+
+
+class Metrics:
+    """The durations of checks as they come, and a scrape of them with all else."""
+
+    def __init__(self) -> None:
+        self._durations = Histogram(
+            f"{PREFIX}{DURATION}", DURATION_TEXT, DURATION_LABELS, registry=None, buckets=_BUCKETS_S
+        )
+        self._observed: set[Labels] = set()
+
+    def observe(self, target: Target, result: Result) -> None:
+        """Counts one finished check."""
+        labels = (*_check(target), "passed" if result.passed else "failed")
+        self._observed.add(labels)
+        self._durations.labels(*labels).observe(result.duration_s)
+
+    def forget(self, present: Iterable[Target]) -> None:
+        """Drops the durations of what is not checked any more, so that reloads leave nothing."""
+        kept = {_check(target) for target in present}
+        for labels in [labels for labels in self._observed if labels[:2] not in kept]:
+            self._observed.discard(labels)
+            self._durations.remove(*labels)
+
+    def text(self, look: Look, accept: str | None) -> tuple[bytes, str]:
+        """All of it and its content type: OpenMetrics if ``accept`` asks for it, else Prometheus.
+
+        Any thread may call this, while others observe.
+        """
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Scrape(look))
+        registry.register(self._durations)
+        ProcessCollector(registry=registry)
+        encoder, content_type = choose_encoder(accept or "")
+        return encoder(registry), content_type
+
+
+def _check(target: Target) -> Labels:
+    check = target.check
+    negotiates = check.type in (CheckType.NEGOTIATE, CheckType.COMBINED)
+    return target.name, check.service if negotiates else check.type.value
+
+
+class _Scrape(Collector):
+    def __init__(self, look: Look) -> None:
+        self._look = look
+
+    def collect(self) -> Iterator[Metric]:
+        for family in FAMILIES:
+            counts = family.kind is Kind.COUNTER
+            metric = (CounterMetricFamily if counts else GaugeMetricFamily)(
+                f"{PREFIX}{family.name}", family.text, labels=family.labels
+            )
+            for labels, value in family.values(self._look):
+                metric.add_metric(labels, float(value))
+            yield metric

@@ -1,0 +1,83 @@
+"""Server: what is answered on the TCP address, and by what rules."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from .. import metrics
+from ..checks.model import os_reason
+from ..director import Director
+from ..errors import SetupError
+from ..events import Happening, Reloaded
+from ..listen import Listen
+from ..metrics import Metrics
+
+_log = logging.getLogger(__name__)
+
+_SHUTDOWN_S: Final = 1.0
+
+
+def application(director: Director, durations: Metrics) -> web.Application:
+    """All routes."""
+
+    async def scrape(request: web.Request) -> web.Response:
+        if not director.ready:
+            raise web.HTTPServiceUnavailable(text="the director is starting")
+        look = metrics.look(director)
+        # Ten thousand servers are a hundred thousand lines: checks must not wait for them.
+        body, content_type = await asyncio.to_thread(
+            durations.text, look, request.headers.get(hdrs.ACCEPT)
+        )
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
+
+    app = web.Application()
+    app.router.add_get("/metrics", scrape)
+    return app
+
+
+@contextlib.contextmanager
+def _measuring(director: Director, durations: Metrics) -> Iterator[None]:
+    """Hears of every check, and forgets those that a reload takes away."""
+    listen = director.config.settings.listen
+
+    def hear(happening: Happening) -> None:
+        if isinstance(happening.event, Reloaded):
+            durations.forget(director.watch.all)
+            if director.config.settings.listen != listen:
+                _log.warning("listen is %s until the director is started again", listen)
+
+    ends = (director.watch.listen(durations.observe), director.events.listen(hear))
+    try:
+        yield
+    finally:
+        for end in ends:
+            end()
+
+
+@contextlib.asynccontextmanager
+async def site(director: Director, listen: Listen) -> AsyncIterator[None]:
+    """Answers at the address as long as the context lasts; raises SetupError."""
+    durations = Metrics()
+    runner = web.AppRunner(
+        application(director, durations), access_log=None, shutdown_timeout=_SHUTDOWN_S
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, str(listen.address), listen.port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise SetupError(
+            f"listen {listen}: {os_reason(error)}; choose another: --listen ADDRESS:PORT"
+        ) from error
+    _log.info("Metrics: http://%s/metrics", listen)
+    try:
+        with _measuring(director, durations):
+            yield
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,72 @@
+"""What a running director serves to those who look."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from running import UNCHECKED, Running, running, wait_until
+
+from dr_forwarder.lab import Lab
+
+ADDRESS = ("127.0.0.1", 9700)
+OPEN = "application/openmetrics-text; version=1.0.0"
+
+
+def get(lab: Lab, path: str, accept: str = "*/*") -> tuple[str, str]:
+    """Head and body, asked for by the director's own host."""
+    with lab.namespace("director").socket(socket.AF_INET, socket.SOCK_STREAM, 0) as asking:
+        asking.settimeout(5)
+        asking.connect(ADDRESS)
+        asking.sendall(
+            f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nAccept: {accept}\r\n\r\n".encode()
+        )
+        said = b"".join(iter(lambda: asking.recv(65536), b"")).decode()
+    head, _, body = said.partition("\r\n\r\n")
+    return head, body
+
+
+def scrape(lab: Lab) -> dict[tuple[str, ...], float]:
+    head, body = get(lab, "/metrics", OPEN)
+    assert head.startswith("HTTP/1.0 200 OK")
+    assert "Content-Type: application/openmetrics-text" in head
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(body)
+        for sample in family.samples
+    }
+
+
+def test_metrics_of_a_running_director_balance(own_lab: Lab, tmp_path: Path) -> None:
+    with running(own_lab, tmp_path, UNCHECKED, "--listen", ":9700", servers=2):
+        assert len(own_lab.requests(4)) == 4
+        found = scrape(own_lab)
+        vm2, vm3 = (("tcp", f"10.10.10.{last}:80", "10.10.10.60:80") for last in (62, 63))
+        assert found["dr_forwarder_service_connections_total", "tcp", "10.10.10.60:80"] == 4
+        assert found["dr_forwarder_server_connections_total", *vm2] == 2
+        assert found["dr_forwarder_received_frames_total",] == sum(
+            value for key, value in found.items() if key[0] == "dr_forwarder_frames_total"
+        )
+        assert found["dr_forwarder_server_up", *vm3] == 1
+
+
+def test_a_reload_leaves_no_series_of_what_is_gone(own_lab: Lab, tmp_path: Path) -> None:
+    def checked() -> set[str]:
+        return {key[-1] for key in scrape(own_lab) if key[0].endswith("seconds_count")}
+
+    with running(own_lab, tmp_path, UNCHECKED, "--listen", ":9700", servers=2) as director:
+        assert checked() == {"10.10.10.62:80", "10.10.10.63:80"}
+        director.reload(UNCHECKED.replace("        real=10.10.10.63:80 gate\n", ""))
+        assert checked() == {"10.10.10.62:80"}
+
+
+def test_an_address_that_is_taken_is_told_with_the_cure(own_lab: Lab, tmp_path: Path) -> None:
+    with own_lab.namespace("director").socket(socket.AF_INET, socket.SOCK_STREAM, 0) as taken:
+        taken.bind(ADDRESS)
+        taken.listen()
+        director = Running(own_lab, tmp_path, "--listen", ":9700")
+        director.start(UNCHECKED)
+        wait_until(lambda: director.ended, "the director has given up")
+        assert director.stop() == 1
+        assert "listen 127.0.0.1:9700: address already in use; choose another" in director.log
