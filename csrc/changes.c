@@ -254,8 +254,10 @@ static void configure_server(struct server *server, const struct dr_server *conf
     if (config->upper == 0 || config->upper > server->config.upper)
         server->overloaded = 0;
     server->config = *config;
-    if (config->weight > 0)
-        server->last_weight = config->weight;
+    if (config->drain != DR_DRAIN_NONE)
+        server->config.weight = 0;
+    if (server->config.weight > 0)
+        server->last_weight = server->config.weight;
 }
 
 static struct server *take_back(struct table *table, struct service *service,
@@ -388,6 +390,8 @@ static int change_server(struct table *table, struct service *service,
 
     if (configures && config->lower > config->upper)
         return -ERANGE;
+    if (configures && config->drain > DR_DRAIN_REHASH)
+        return -EINVAL;
     if (change->operation == DR_ADD_SERVER)
         return add_server(table, service, change, now_ns);
 

@@ -475,7 +475,7 @@ void connections_drop(struct connections *connections, struct table *table,
         connections_end(connections, table, &connections->entries[control], tick);
 }
 
-/* ---- Connections of removed servers ---- */
+/* ---- Connections of removed and drained servers ---- */
 
 void connections_sweep_begin(struct connections *connections, uint32_t tick)
 {
@@ -483,8 +483,17 @@ void connections_sweep_begin(struct connections *connections, uint32_t tick)
     connections->book->sweep_tick = tick;
 }
 
-bool connections_sweep(struct connections *connections, struct table *table, uint32_t tick,
-                       uint32_t budget)
+static bool is_stranded(const struct connection *connection, const struct server *server,
+                        bool removed)
+{
+    if (server->use == SLOT_REMOVED)
+        return removed;
+    return server->config.drain == DR_DRAIN_DROP ||
+           (server->config.drain == DR_DRAIN_REHASH && connection->protocol == PROTOCOL_UDP);
+}
+
+bool connections_sweep(struct connections *connections, struct table *table, bool removed,
+                       uint32_t tick, uint32_t budget)
 {
     struct connections_book *book = connections->book;
 
@@ -496,7 +505,8 @@ bool connections_sweep(struct connections *connections, struct table *table, uin
             break;
         }
         struct connection *connection = &connections->entries[book->sweep++];
-        if (connection->server != NO_SLOT && table->servers[connection->server].use == SLOT_REMOVED)
+        if (connection->server != NO_SLOT &&
+            is_stranded(connection, &table->servers[connection->server], removed))
             connections_drop(connections, table, connection, tick);
     }
     return book->sweep != NO_CONNECTION;

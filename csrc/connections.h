@@ -164,12 +164,14 @@ void connections_invalidate(struct connections *connections, struct connection *
 bool connections_expire(struct connections *connections, struct table *table, uint32_t tick,
                         uint32_t budget);
 
-/* Ends connections whose server was removed, looking at `budget` entries; true when there are more
- * to look at. Begins anew after connections_sweep_begin(), but not in the same tick: a server that
- * is added again at once keeps its connections. */
+/* Ends connections of drained servers that would end, or be new ones, with their next packet
+ * without the client being told, and if `removed` says so those whose server was removed. Looks at
+ * `budget` entries; true when there are more to look at. Begins anew after
+ * connections_sweep_begin(), but not in the same tick: a server that is added again at once keeps
+ * its connections. */
 void connections_sweep_begin(struct connections *connections, uint32_t tick);
-bool connections_sweep(struct connections *connections, struct table *table, uint32_t tick,
-                       uint32_t budget);
+bool connections_sweep(struct connections *connections, struct table *table, bool removed,
+                       uint32_t tick, uint32_t budget);
 
 static inline struct connection_rest *connections_rest(const struct connections *connections,
                                                        const struct connection *connection)

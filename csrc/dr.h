@@ -37,6 +37,8 @@ enum dr_verdict {
     DR_NO_CONNECTION,  /* in mid-stream, or an ICMP error, and belongs to no connection */
     DR_NO_SERVER,      /* no real server may take the connection */
     DR_SERVER_REMOVED, /* the connection's real server has been taken out */
+    DR_DRAINED,        /* its connection was ended, because its real server is drained */
+    DR_RESET,          /* the same, and the client was told: a RST, or ICMP port unreachable */
     DR_NO_MAC,         /* the real server's MAC address is not known */
     DR_TTL_EXCEEDED,   /* its time to live ended here */
     DR_TABLE_FULL,     /* no room for another connection, or another fragment */
@@ -189,10 +191,20 @@ struct dr_mark {
     uint32_t mark;
 };
 
+/* What becomes of the connections of a server that is drained. */
+enum dr_drain {
+    DR_DRAIN_NONE,   /* it is not drained */
+    DR_DRAIN_KEEP,   /* they go on; it gets no new ones, not by persistence either */
+    DR_DRAIN_DROP,   /* they end */
+    DR_DRAIN_RESET,  /* each ends with its next packet, and the client is told */
+    DR_DRAIN_REHASH, /* each goes to another server with its next packet */
+};
+
 /* A real server of a service; address and port name it. */
 struct dr_server {
     uint8_t address[16];
     uint16_t port;
+    uint8_t drain; /* enum dr_drain; while it is not DR_DRAIN_NONE the weight is 0 */
     uint32_t weight;
     uint32_t upper; /* connections at which it is full, and below which */
     uint32_t lower; /* it opens again; 0 = no limit, three quarters of upper */
@@ -202,9 +214,9 @@ enum dr_operation {
     DR_ADD_SERVICE,    /* -EEXIST, -ENOSPC, -ENOENT (scheduler), -EINVAL, -ENOMEM */
     DR_EDIT_SERVICE,   /* -ESRCH, -ENOENT, -EINVAL (too many servers for it), -ENOMEM */
     DR_DELETE_SERVICE, /* -ESRCH */
-    DR_ADD_SERVER,  /* -ESRCH (service), -EEXIST, -ENOSPC, -ERANGE, -EINVAL (too many; not unicast)
-                     */
-    DR_EDIT_SERVER, /* -ESRCH (service), -ENOENT, -ERANGE */
+    DR_ADD_SERVER,  /* -ESRCH (service), -EEXIST, -ENOSPC, -ERANGE, -EINVAL (too many; not unicast;
+                     * no drain) */
+    DR_EDIT_SERVER, /* -ESRCH (service), -ENOENT, -ERANGE, -EINVAL (no drain) */
     DR_DELETE_SERVER, /* -ESRCH (service), -ENOENT */
     DR_SET_MAC,       /* of every server with server.address, and mtu; all zero: not known; the
                        * MAC of the VIPs themselves: the server is this host */

@@ -115,7 +115,9 @@ static bool tidy(struct director *director, uint64_t now_ns, uint32_t expire, ui
     bool frozen = !director->tuning.run_estimation;
     bool more = connections_expire(connections, &director->table, tick_of(now_ns), expire);
 
-    more = connections_sweep(connections, &director->table, tick_of(now_ns), sweep) || more;
+    more = connections_sweep(connections, &director->table, director->tuning.expire_nodest_conn,
+                             tick_of(now_ns), sweep) ||
+           more;
     more = defense_run(&director->defense, &director->tuning, connections, &director->table,
                        tick_of(now_ns), sweep) ||
            more;
@@ -388,19 +390,26 @@ int dr_set_marks(struct dr_engine *engine, const struct dr_mark *marks, size_t c
     return result;
 }
 
-static bool any_removal(const struct dr_change *changes, size_t count)
+static bool may_strand(const struct dr_change *change, const struct dr_tuning *tuning)
 {
-    for (size_t i = 0; i < count; i++)
-        if (changes[i].operation == DR_DELETE_SERVICE || changes[i].operation == DR_DELETE_SERVER ||
-            changes[i].operation == DR_CLEAR)
-            return true;
-    return false;
+    switch (change->operation) {
+    case DR_DELETE_SERVICE:
+    case DR_DELETE_SERVER:
+    case DR_CLEAR:
+        return tuning->expire_nodest_conn;
+    case DR_ADD_SERVER:
+    case DR_EDIT_SERVER:
+        return change->server.drain > DR_DRAIN_KEEP;
+    default:
+        return false;
+    }
 }
 
 void dr_apply(struct dr_engine *engine, struct dr_change *changes, size_t count, int stop,
               uint64_t now_ns)
 {
     bool failed = false;
+    bool stranded = false;
 
     enter_table(engine);
     for (size_t i = 0; i < count; i++) {
@@ -408,8 +417,9 @@ void dr_apply(struct dr_engine *engine, struct dr_change *changes, size_t count,
                                 ? -ECANCELED
                                 : table_change(&engine->director.table, &changes[i], now_ns);
         failed = failed || changes[i].result != 0;
+        stranded = stranded || may_strand(&changes[i], &engine->director.tuning);
     }
-    if (engine->director.tuning.expire_nodest_conn && any_removal(changes, count))
+    if (stranded)
         connections_sweep_begin(&engine->director.connections, tick_of(now_ns));
     leave(engine);
 }

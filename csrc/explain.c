@@ -36,6 +36,10 @@ static const char *const refusals[DR_VERDICTS] = {
     [DR_NO_CONNECTION] = "Dropped: it belongs to no connection, and does not begin one.",
     [DR_NO_SERVER] = "Dropped: no real server may take the connection.",
     [DR_SERVER_REMOVED] = "Dropped: the real server of its connection has been taken out.",
+    [DR_DRAINED] = "Dropped: the real server of its connection is drained, and the connection was "
+                   "ended.",
+    [DR_RESET] = "Refused: the real server of its connection is drained, the connection was ended, "
+                 "and the client told.",
     [DR_NO_MAC] = "Dropped: the MAC address of its real server is not known.",
     [DR_TTL_EXCEEDED] = "Dropped: its time to live ended here.",
     [DR_TABLE_FULL] = "Dropped: there is no room for another connection or fragment.",

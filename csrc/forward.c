@@ -6,6 +6,7 @@
 #include "announce.h"
 #include "fragments.h"
 #include "icmp.h"
+#include "reset.h"
 #include "schedule.h"
 #include "sync.h"
 #include "trace.h"
@@ -226,6 +227,22 @@ static enum dr_verdict forward_on(struct director *director, struct dr_frame *fr
     return verdict;
 }
 
+/* The client of a connection that has just been ended; told once, since the next packet has none.
+ */
+static enum dr_verdict tell_reset(struct director *director, struct dr_frame *frame,
+                                  const struct packet *packet, uint64_t now_ns)
+{
+    if (packet->flow.protocol != PROTOCOL_TCP) {
+        send_error(director, frame, packet, ICMP_PORT_UNREACHABLE, 0, now_ns);
+    } else {
+        size_t length =
+            reset_write(answer_room(director), frame->data, packet, director->identity.mac);
+        if (length > 0)
+            answer(director, frame, length);
+    }
+    return frame->send ? DR_RESET : DR_DRAINED;
+}
+
 static enum dr_verdict forward_transport(struct director *director, struct dr_frame *frame,
                                          const struct packet *packet, uint64_t now_ns)
 {
@@ -237,6 +254,8 @@ static enum dr_verdict forward_transport(struct director *director, struct dr_fr
         verdict = forward_on(director, frame, packet, &way, now_ns);
     else if (verdict == DR_NO_SERVER)
         send_error(director, frame, packet, ICMP_PORT_UNREACHABLE, 0, now_ns);
+    else if (verdict == DR_RESET)
+        verdict = tell_reset(director, frame, packet, now_ns);
     if (packet->is_fragment)
         learn(director, packet, has_way ? way.server : NULL, verdict, now_ns);
     return verdict;

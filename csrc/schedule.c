@@ -12,17 +12,38 @@ enum {
     FTP_DATA = 20, /* active FTP: a connection of the server's, never scheduled */
 };
 
+/* `sloppy`: in mid-stream too. */
+static bool may_begin_tcp(const struct packet *packet, bool sloppy)
+{
+    if (packet->tcp_flags & TCP_RST)
+        return false;
+    return packet->tcp_flags & TCP_SYN || sloppy;
+}
+
+static bool may_begin_sctp(const struct packet *packet, bool sloppy)
+{
+    return sloppy ? packet->sctp_chunk != SCTP_CHUNK_ABORT : packet->sctp_chunk == SCTP_CHUNK_INIT;
+}
+
 static bool may_begin(const struct director *director, const struct packet *packet)
 {
     switch (packet->flow.protocol) {
     case PROTOCOL_TCP:
-        if (packet->tcp_flags & TCP_RST)
-            return false;
-        return packet->tcp_flags & TCP_SYN || director->tuning.sloppy_tcp;
+        return may_begin_tcp(packet, director->tuning.sloppy_tcp);
     case PROTOCOL_SCTP:
-        if (director->tuning.sloppy_sctp)
-            return packet->sctp_chunk != SCTP_CHUNK_ABORT;
-        return packet->sctp_chunk == SCTP_CHUNK_INIT;
+        return may_begin_sctp(packet, director->tuning.sloppy_sctp);
+    default:
+        return true;
+    }
+}
+
+static bool may_go_on_elsewhere(const struct packet *packet)
+{
+    switch (packet->flow.protocol) {
+    case PROTOCOL_TCP:
+        return may_begin_tcp(packet, true);
+    case PROTOCOL_SCTP:
+        return may_begin_sctp(packet, true);
     default:
         return true;
     }
@@ -60,13 +81,13 @@ static bool is_usable(const struct director *director, const struct connection *
 {
     const struct server *server = &director->table.servers[template->server];
 
-    if (server->use != SLOT_LISTED)
+    if (server->use != SLOT_LISTED || server->config.drain != DR_DRAIN_NONE)
         return false;
     return server->config.weight > 0 || !director->tuning.expire_quiescent_template;
 }
 
 /* A template's server is kept whatever its thresholds (and by default its weight) say; one that was
- * removed is replaced, and its template made unfindable. */
+ * removed or is drained is replaced, and its template made unfindable. */
 static enum dr_verdict find_template(struct director *director, struct service *service,
                                      const struct flow *flow, uint32_t tick,
                                      struct connection **template)
@@ -185,8 +206,8 @@ static bool asks_anew(const struct packet *packet)
     return packet->flow.protocol == PROTOCOL_TCP && packet->tcp_flags & TCP_SYN;
 }
 
-/* A SYN on a connection that is over begins a new one, except under persistence; so does any SYN
- * once its server has weight 0, if that is asked for. */
+/* A SYN on a connection that is over begins a new one, except under persistence, if its server is
+ * not drained; so does any SYN once its server has weight 0, if that is asked for. */
 static bool is_reused(const struct director *director, const struct connection *connection,
                       const struct packet *packet)
 {
@@ -197,6 +218,8 @@ static bool is_reused(const struct director *director, const struct connection *
         return false;
     if (tuning->expire_nodest_conn && server->config.weight == 0)
         return true;
+    if (server->config.drain != DR_DRAIN_NONE)
+        return server_ends_connections(server) || is_over(director, connection);
     return tuning->conn_reuse_mode != 0 && connection->control == NO_CONNECTION &&
            is_over(director, connection);
 }
@@ -217,6 +240,18 @@ static enum dr_verdict may_go(const struct director *director, const struct way 
     return is_served ? DR_FORWARDED : DR_NO_SERVICE;
 }
 
+/* A packet of a connection that its drained server is not to have any more. */
+static enum dr_verdict end_drained(struct director *director, const struct packet *packet,
+                                   struct connection *connection, uint32_t tick, struct way *way)
+{
+    const struct server *server = &director->table.servers[connection->server];
+
+    connections_drop(&director->connections, &director->table, connection, tick);
+    if (server->config.drain == DR_DRAIN_REHASH)
+        return begin(director, &packet->flow, may_go_on_elsewhere(packet), tick, way);
+    return server->config.drain == DR_DRAIN_RESET ? DR_RESET : DR_DRAINED;
+}
+
 enum dr_verdict schedule_way(struct director *director, const struct packet *packet, uint32_t tick,
                              struct way *way)
 {
@@ -231,6 +266,8 @@ enum dr_verdict schedule_way(struct director *director, const struct packet *pac
         connections_end(connections, &director->table, old, tick);
         return verdict;
     }
+    if (server_ends_connections(&director->table.servers[old->server]))
+        return end_drained(director, packet, old, tick, way);
     way->connection = old;
     way->server = &director->table.servers[old->server];
     if (server_is_there(way->server))
@@ -253,5 +290,7 @@ enum dr_verdict schedule_related(struct director *director, const struct flow *f
         return begin(director, flow, true, tick, way);
     way->connection = connection;
     way->server = &director->table.servers[connection->server];
+    if (server_ends_connections(way->server))
+        return DR_DRAINED;
     return server_is_there(way->server) ? may_go(director, way) : DR_SERVER_REMOVED;
 }

@@ -138,6 +138,12 @@ static inline bool server_is_there(const struct server *server)
     return server->use == SLOT_LISTED || server->use == SLOT_FOREIGN;
 }
 
+/* No packet of its connections is to reach it any more. */
+static inline bool server_ends_connections(const struct server *server)
+{
+    return __builtin_expect(server->config.drain > DR_DRAIN_KEEP, 0) && server->use == SLOT_LISTED;
+}
+
 static inline bool server_is_eligible(const struct server *server)
 {
     return !server->overloaded && server->config.weight > 0;

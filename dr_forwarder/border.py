@@ -13,6 +13,7 @@ from .config.model import Address
 from .table import (
     Connection,
     Counters,
+    Drain,
     Key,
     Server,
     ServerRow,
@@ -23,6 +24,7 @@ from .table import (
 PROTOCOLS = {"fwm": 0, "tcp": 6, "udp": 17, "sctp": 132}
 _PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 _MAPPED = bytes(10) + b"\xff\xff"
+_DRAINS = tuple(Drain)
 _NO_SCHEDULER = 0xFF
 """The core answers ENOENT to it."""
 
@@ -84,6 +86,7 @@ def fill_server(out: Any, server: Server) -> None:
     out.weight = server.weight
     out.upper = server.upper
     out.lower = server.lower
+    out.drain = _DRAINS.index(server.drain)
 
 
 def service(raw: Any) -> Service:
@@ -116,6 +119,7 @@ def server_row(raw: Any) -> ServerRow:
             config.weight,
             config.upper,
             config.lower,
+            _DRAINS[config.drain],
         ),
         active=raw.active,
         inactive=raw.inactive,

@@ -12,6 +12,7 @@ from .table import (
     Change,
     Connection,
     Counters,
+    Drain,
     Key,
     Operation,
     Server,
@@ -61,6 +62,7 @@ def change(of: Change) -> dict[str, Any]:
         said["service"] = jsonable(of.service) if whole else {"key": jsonable(of.service.key)}
     if of.server is not None:
         said["server"] = jsonable(of.server)
+        del said["server"]["drain"]  # by an order only
     return said
 
 
@@ -83,7 +85,8 @@ def service(raw: dict[str, Any]) -> Service:
 
 def server(raw: dict[str, Any]) -> Server:
     """A real server as configured."""
-    return Server(**{**raw, "address": ip_address(raw["address"])})
+    address = ip_address(raw["address"])
+    return Server(**{**raw, "address": address, "drain": Drain(raw["drain"])})
 
 
 def service_row(raw: dict[str, Any]) -> ServiceRow:

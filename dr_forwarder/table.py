@@ -20,6 +20,7 @@ __all__ = [
     "Change",
     "Connection",
     "Counters",
+    "Drain",
     "Key",
     "Operation",
     "Server",
@@ -69,6 +70,21 @@ class Service:
     """In which a server that comes reaches its share of connections; 0: at once."""
 
 
+class Drain(enum.Enum):
+    """What becomes of the connections of a server that is drained; in the core's order."""
+
+    NONE = "none"
+    """It is not drained."""
+    KEEP = "keep"
+    """They go on; it gets no new ones, not by persistence either."""
+    DROP = "drop"
+    """They end, and their packets are dropped."""
+    RESET = "reset"
+    """Each ends with its next packet; the client gets a RST, or ICMP port unreachable."""
+    REHASH = "rehash"
+    """Each goes to another server with its next packet; a TCP server there answers with a RST."""
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """A real server of a service as configured; its port is the service's."""
@@ -78,6 +94,8 @@ class Server:
     weight: int = 1
     upper: int = 0
     lower: int = 0
+    drain: Drain = Drain.NONE
+    """While it is another, the weight is 0."""
 
     @property
     def name(self) -> str:

@@ -130,6 +130,8 @@ def test_every_verdict_has_a_case(director: Director) -> None:
     others = {
         "standby": "here",
         "server_removed": "test_connections.py",
+        "drained": "test_drain.py",
+        "reset": "test_drain.py",
         "table_full": "test_connections.py",
         "send_failed": "test_engine.py",
         "shed": "test_defense.py",

@@ -34,6 +34,7 @@ C_LAYERS: dict[str, set[str]] = {
     "dr": {"stddef.h", "stdint.h"},
     "packet": PLAIN,
     "icmp": PLAIN | {"packet.h"},
+    "reset": PLAIN | {"packet.h"},
     "states": PLAIN | {"dr.h", "packet.h"},
     "rates": PLAIN | {"dr.h", "table.h"},
     "table": PLAIN | MEMORY | {"dr.h", "packet.h", "rates.h", "schedulers/schedulers.h"},
@@ -53,7 +54,8 @@ C_LAYERS: dict[str, set[str]] = {
     "sync": PLAIN | MEMORY | {"director.h", "schedule.h", "states.h", "sync_message.h"},
     "sync_backup": {"changes.h", "director.h", "foreign.h", "states.h", "sync_message.h"},
     "forward": PLAIN
-    | {"announce.h", "director.h", "fragments.h", "icmp.h", "schedule.h", "sync.h", "trace.h"},
+    | {"announce.h", "director.h", "fragments.h", "icmp.h", "reset.h", "schedule.h"}
+    | {"sync.h", "trace.h"},
     "listing": PLAIN | {"director.h"},
     "mend": PLAIN | {"connections.h"},
     "state": PLAIN | {"director.h", "mend.h"},
@@ -76,7 +78,7 @@ C_LAYERS: dict[str, set[str]] = {
 }
 
 PURE_FUNCTIONS = {
-    *("packet", "icmp", "states", "sync_message", "text", "explain", "capture", "pcapng"),
+    *("packet", "icmp", "reset", "states", "sync_message", "text", "explain", "capture", "pcapng"),
 }
 """Bytes and numbers in, bytes and numbers out: they keep nothing and allocate nothing."""
 

@@ -15,14 +15,11 @@ struct slots {
 static void build(struct table *table, struct service *service)
 {
     struct slots *slots = scheduler_memory(table, service);
-    uint32_t server = service->head;
+    uint32_t server = NO_SLOT;
 
     for (uint32_t i = 0; i < SLOTS; i++) {
+        server = scheduler_turn(table, service, server);
         slots->servers[i] = (uint16_t)server;
-        if (server != NO_SLOT)
-            server = table->servers[server].next;
-        if (server == NO_SLOT)
-            server = service->head;
     }
 }
 
@@ -51,6 +48,6 @@ const struct scheduler scheduler_dh = {
     .start = scheduler_start_nothing,
     .added = changed,
     .removed = changed,
-    .edited = scheduler_note_nothing,
+    .edited = changed,
     .pick = pick,
 };

@@ -58,8 +58,13 @@ static uint32_t turns_of(uint32_t weight, uint32_t divisor, uint32_t max)
     return turns == 0 && weight != 0 ? 1 : turns;
 }
 
-/* The weights are the last that were not 0: a server edited to 0 keeps its slots and refuses the
- * clients that fall there, until it is removed or comes back. */
+/* The last that was not 0: a server edited to 0 keeps its slots and refuses the clients that fall
+ * there, until it is removed or comes back; one that is drained leaves them to others. */
+static uint32_t shared_weight(const struct server *server)
+{
+    return server->config.drain == DR_DRAIN_NONE ? server->last_weight : 0;
+}
+
 static uint32_t lay_paths(struct table *table, struct service *service, struct path *paths)
 {
     uint32_t divisor = 0;
@@ -68,20 +73,20 @@ static uint32_t lay_paths(struct table *table, struct service *service, struct p
 
     for (struct server *server = scheduler_first(table, service); server;
          server = scheduler_next(table, server)) {
-        divisor = greatest_common_divisor(divisor, server->last_weight);
-        if (server->last_weight > max)
-            max = server->last_weight;
+        divisor = greatest_common_divisor(divisor, shared_weight(server));
+        if (shared_weight(server) > max)
+            max = shared_weight(server);
     }
     for (struct server *server = scheduler_first(table, service); server;
          server = scheduler_next(table, server)) {
-        if (server->last_weight == 0)
+        if (shared_weight(server) == 0)
             continue;
         uint32_t value = server->config.port + hash_fold(server->config.address);
         paths[count++] = (struct path){
             .server = (uint16_t)(server - table->servers),
             .slot = (uint16_t)(hash_slot(value) % SLOTS),
             .skip = (uint16_t)(hash_skip(value) % (SLOTS - 1) + 1),
-            .turns = (uint16_t)turns_of(server->last_weight, divisor, max),
+            .turns = (uint16_t)turns_of(shared_weight(server), divisor, max),
         };
     }
     return count;

@@ -64,3 +64,16 @@ void scheduler_note_nothing(struct table *table, struct service *service, struct
     (void)service;
     (void)server;
 }
+
+uint32_t scheduler_turn(const struct table *table, const struct service *service, uint32_t slot)
+{
+    for (uint32_t i = 0; i < service->servers; i++) {
+        if (slot != NO_SLOT)
+            slot = table->servers[slot].next;
+        if (slot == NO_SLOT)
+            slot = service->head;
+        if (table->servers[slot].config.drain == DR_DRAIN_NONE)
+            return slot;
+    }
+    return NO_SLOT;
+}

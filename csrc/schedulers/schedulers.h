@@ -69,6 +69,11 @@ static inline struct server *scheduler_next(const struct table *table, const str
     return server->next == NO_SLOT ? NULL : &table->servers[server->next];
 }
 
+/* The server after this one, round about and without those that are drained; from NO_SLOT on the
+ * first; NO_SLOT when there is none. For hash schedulers, whose clients are to be spread over the
+ * others as if it were not there. */
+uint32_t scheduler_turn(const struct table *table, const struct service *service, uint32_t slot);
+
 /* An active connection weighs as much as 256 inactive ones. In slow start, which the kernel has
  * not, the load of a server that has just come counts for more, so that it is nowhere near its
  * share at first, and its share grows evenly; one with no load at all is given its first

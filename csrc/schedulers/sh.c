@@ -19,15 +19,13 @@ struct slots {
 static void build(struct table *table, struct service *service)
 {
     struct slots *slots = scheduler_memory(table, service);
-    uint32_t server = service->head;
+    uint32_t server = scheduler_turn(table, service, NO_SLOT);
     uint32_t taken = 0;
 
     for (uint32_t i = 0; i < SLOTS; i++) {
         slots->servers[i] = (uint16_t)server;
         if (server != NO_SLOT && ++taken >= table->servers[server].config.weight) {
-            server = table->servers[server].next;
-            if (server == NO_SLOT)
-                server = service->head;
+            server = scheduler_turn(table, service, server);
             taken = 0;
         }
     }

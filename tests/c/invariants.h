@@ -107,6 +107,7 @@ static inline void check_servers(const struct connections *connections, const st
         CHECK(server->active == active && server->inactive == inactive);
         CHECK(server->persistent == templates);
         CHECK(!server->overloaded || server->config.upper != 0);
+        CHECK(server->config.drain == DR_DRAIN_NONE || server->config.weight == 0);
     }
 }
 

@@ -315,7 +315,8 @@ static void a_template_and_a_connection_of_the_same_key_are_told_apart(void)
 
 static bool sweep(struct world *world, uint32_t tick, uint32_t budget)
 {
-    return connections_sweep(&world->director.connections, &world->director.table, tick, budget);
+    return connections_sweep(&world->director.connections, &world->director.table, true, tick,
+                             budget);
 }
 
 static void delete_server(struct world *world)

@@ -74,6 +74,8 @@ static struct dr_server any_server(struct story *story, uint16_t port)
     struct dr_server server = server_number(which % 6, port, which >> 4);
     uint8_t thresholds = next(story);
 
+    uint8_t drain = thresholds >> 3 & 3;
+    server.drain = drain == DR_DRAIN_NONE ? DR_DRAIN_NONE : drain + (which >> 7);
     server.upper = thresholds & 7;
     server.lower = thresholds >> 5;
     return server;

@@ -22,6 +22,7 @@ from sync_messages import (  # noqa: E402
 
 ADD_SERVICE, EDIT_SERVICE, DELETE_SERVICE, ADD_SERVER, EDIT_SERVER, DELETE_SERVER = range(6)
 RR, WRR, LC, WLC = range(4)
+KEEP, DROP, RESET, REHASH = range(1, 5)
 PERSISTENT, SHORT, NETWORK, ONE_PACKET = 4, 8, 16, 32
 REUSE, NO_SERVER, QUIESCENT, SLOPPY, SECURE, SLOPPY_SCTP = 1, 4, 8, 16, 96, 128
 DROP_ENTRY, DROP_PACKET = 64, 128
@@ -43,9 +44,12 @@ def change(
     weight: int = 1,
     upper: int = 0,
     lower: int = 0,
+    drain: int = 0,
 ) -> bytes:
     scheduler = how & 3
-    thresholds = lower << 5 | upper
+    if drain == REHASH:
+        weight, drain = 8, drain - 1
+    thresholds = lower << 5 | drain << 3 | upper
     return bytes([0, operation, service, how, scheduler, weight << 4 | server, thresholds])
 
 
@@ -173,6 +177,43 @@ STORIES = {
     + change(EDIT_SERVER, server=2, weight=0)
     + tcp(SYN, port=1001)
     + tcp(SYN, port=1001, client=1),
+    "drained": servers(how=RR | PERSISTENT)
+    + MANY
+    + change(EDIT_SERVER, server=2, drain=KEEP)
+    + tcp(ACK)
+    + tcp(FIN)
+    + tcp(SYN)
+    + MANY
+    + change(EDIT_SERVER, server=2, drain=DROP)
+    + tcp(ACK)
+    + wait(1)
+    + MANY
+    + change(EDIT_SERVER, server=2)
+    + MANY,
+    "drained_and_reset": servers()
+    + MANY
+    + tcp(SYN, port=1001)
+    + change(EDIT_SERVER, server=2, drain=RESET)
+    + error(3)
+    + tcp(ACK)
+    + tcp(ACK)
+    + tcp(RST, port=1001)
+    + MANY,
+    "drained_and_rehashed": servers(WEB | OVER_UDP)
+    + servers(how=WLC | PERSISTENT)
+    + udp() * 2
+    + MANY
+    + change(EDIT_SERVER, server=2, drain=REHASH)
+    + change(EDIT_SERVER, service=WEB | OVER_UDP, server=2, drain=REHASH)
+    + tcp(ACK)
+    + tcp(ACK, client=2)
+    + udp() * 2
+    + wait(1)
+    + MANY,
+    "drained_datagrams": servers(WEB | OVER_UDP | OVER_IPV6)
+    + udp(to=TO_IPV6) * 3
+    + change(EDIT_SERVER, service=WEB | OVER_UDP | OVER_IPV6, server=2, drain=RESET)
+    + udp(to=TO_IPV6) * 3,
     "sloppy": servers() + tune(SLOPPY) + tcp(ACK) + tcp(FIN, client=1) + tcp(RST, client=2),
     "secure": servers(how=LC) + tune(SECURE) + MANY + tcp(ACK) + wait(60) + MANY,
     "drop_entry": servers(how=RR | PERSISTENT)
