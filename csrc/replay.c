@@ -15,6 +15,9 @@ enum { COMMENT_ROOM = 512 };
  */
 static const uint64_t longest_leap_ns = UINT64_C(60) * 86400 * 1000000000;
 
+static const char held[] =
+    "A later fragment that had come before its first one, and follows it now.";
+
 struct dr_replay {
     struct dr_engine *engine;
     struct capture capture;
@@ -120,17 +123,23 @@ static void note_flow(struct dr_replay *replay)
 }
 
 static void write_out(struct dr_replay *replay, struct dr_replay_step *step,
-                      const struct dr_frame *frame, uint64_t time_ns)
+                      const struct dr_frame *frame, uint64_t time_ns, const char *why,
+                      size_t why_length)
 {
-    char comment[COMMENT_ROOM];
-
     replay->report.sent++;
-    if (!step->out)
-        return;
-    size_t length = explain(&replay->record, comment, sizeof(comment));
-    step->written +=
-        pcapng_frame(step->out + step->written, step->room - step->written, frame->data,
-                     frame->captured, frame->length, time_ns, comment, length);
+    if (step->out)
+        step->written +=
+            pcapng_frame(step->out + step->written, step->room - step->written, frame->data,
+                         frame->captured, frame->length, time_ns, why, why_length);
+}
+
+static void write_decided(struct dr_replay *replay, struct dr_replay_step *step,
+                          const struct dr_frame *frame, uint64_t time_ns)
+{
+    char why[COMMENT_ROOM];
+    size_t length = step->out ? explain(&replay->record, why, sizeof(why)) : 0;
+
+    write_out(replay, step, frame, time_ns, why, length);
 }
 
 static void decide(struct dr_replay *replay, struct dr_replay_step *step,
@@ -150,10 +159,10 @@ static void decide(struct dr_replay *replay, struct dr_replay_step *step,
     dr_forward_recorded(replay->engine, &frame, now_ns, &replay->record);
     note_flow(replay);
     if (frame.send)
-        write_out(replay, step, &frame, captured->time_ns);
+        write_decided(replay, step, &frame, captured->time_ns);
     while (dr_forward_held(replay->engine, &frame, now_ns))
         if (frame.send)
-            write_out(replay, step, &frame, captured->time_ns);
+            write_out(replay, step, &frame, captured->time_ns, held, sizeof(held) - 1);
 }
 
 /* ---- A piece of a capture ---- */

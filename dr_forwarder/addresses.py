@@ -20,6 +20,11 @@ _VIRTUAL_PREFIX = bytes.fromhex("00005e0001")
 """IANA's block for IPv4 virtual routers (RFC 9568 section 7.3)."""
 
 
+def virtual_mac(virtual_router_id: int) -> bytes:
+    """The MAC address that an interface can have beside its own."""
+    return _VIRTUAL_PREFIX + bytes([virtual_router_id])
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """The MAC address that the VIPs have."""
@@ -59,7 +64,7 @@ def identity(
         # A macvlan in mode passthru hands all frames to the kernel as its own.
         if interface.kind == "macvlan" and is_forwarding:
             raise SetupError(_forwarding(interface, kernel_name, "on a macvlan the kernel"))
-        return Identity(_VIRTUAL_PREFIX + bytes([virtual_router_id]), is_virtual=True)
+        return Identity(virtual_mac(virtual_router_id), is_virtual=True)
     if is_forwarding:
         raise SetupError(_forwarding(interface, kernel_name, "with mac = nic the kernel"))
     return Identity(interface.mac, is_virtual=False)

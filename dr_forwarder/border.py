@@ -22,24 +22,27 @@ from .table import (
 )
 
 PROTOCOLS = {"fwm": 0, "tcp": 6, "udp": 17, "sctp": 132}
-_PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
+PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 _MAPPED = bytes(10) + b"\xff\xff"
 _DRAINS = tuple(Drain)
 _NO_SCHEDULER = 0xFF
 """The core answers ENOENT to it."""
 
 
-def _elements(enum: str, prefix: str, count: str) -> tuple[str, ...]:
+def elements(enum: str, prefix: str, count: str) -> tuple[str, ...]:
     """The names of a C enum in its order, without the last one that counts them."""
-    elements = ffi.typeof(f"enum {enum}").elements
-    names = (name for _, name in sorted(elements.items()) if name != count)
+    numbered = ffi.typeof(f"enum {enum}").elements
+    names = (name for _, name in sorted(numbered.items()) if name != count)
     return tuple(name.removeprefix(prefix) for name in names)
 
 
-VERDICTS = tuple(name.lower() for name in _elements("dr_verdict", "DR_", "DR_VERDICTS"))
+VERDICTS = tuple(name.lower() for name in elements("dr_verdict", "DR_", "DR_VERDICTS"))
 """The name of every verdict, in the core's order."""
 
-_TCP_STATES = _elements("dr_tcp_state", "DR_TCP_", "DR_TCP_STATES")
+WAYS = tuple(name.lower() for name in elements("dr_by", "DR_BY_", "DR_BYS"))
+"""How a frame's real server was found, in the core's order."""
+
+_TCP_STATES = elements("dr_tcp_state", "DR_TCP_", "DR_TCP_STATES")
 _SCTP_STATES = (
     *("NONE", "INIT1", "INIT", "C-SENT", "C-REPLIED", "C-WAIT", "COOKIE", "C-ECHOED"),
     *("ESTABLISHED", "S-SENT", "S-RECEIVED", "S-ACK-SENT", "REJECTED", "CLOSED"),
@@ -94,7 +97,7 @@ def service(raw: Any) -> Service:
     address = unpacked(bytes(raw.address))
     mask = bytes(raw.mask)
     return Service(
-        key=Key(_PROTOCOL_NAMES[raw.protocol], address, raw.port),
+        key=Key(PROTOCOL_NAMES[raw.protocol], address, raw.port),
         scheduler=ffi.string(lib.dr_scheduler_name(raw.scheduler)).decode(),
         persistent_s=raw.persistent_s if raw.flags & lib.DR_PERSISTENT else None,
         mask=IPv4Address(mask[12:]) if address.version == 4 else IPv6Address(mask),
@@ -135,18 +138,23 @@ def server_row(raw: Any) -> ServerRow:
 def _state_name(raw: Any) -> str:
     if raw.is_template:
         return "ASSURED" if raw.state else "NONE"
-    match _PROTOCOL_NAMES[raw.protocol]:
+    return state_name(raw.protocol, raw.state)
+
+
+def state_name(protocol: int, state: int) -> str:
+    """A connection's state as ipvsadm writes it."""
+    match PROTOCOL_NAMES[protocol]:
         case "udp":
             return "UDP"
         case "sctp":
-            return _SCTP_STATES[raw.state]
-    return str(_TCP_STATES[raw.state])
+            return _SCTP_STATES[state]
+    return str(_TCP_STATES[state])
 
 
 def connection(raw: Any) -> Connection:
     """Reads a ``struct dr_connection_row``."""
     return Connection(
-        protocol=_PROTOCOL_NAMES[raw.protocol],
+        protocol=PROTOCOL_NAMES[raw.protocol],
         client=unpacked(bytes(raw.client)),
         client_port=raw.client_port,
         address=unpacked(bytes(raw.address)),

@@ -22,8 +22,10 @@ from typing import Any, Final
 from . import border
 from ._dataplane import ffi, lib
 from .border import VERDICTS
+from .capturing import Replayer
 from .config.model import Address, Mark, Tuning
-from .errors import DataplaneError
+from .errors import DataplaneError, check
+from .records import EVERYTHING, Filter, Record
 from .table import (
     Change,
     Connection,
@@ -33,10 +35,12 @@ from .table import (
     Stats,
     SyncDaemon,
 )
+from .tracing import Trace, drops
 from .vlan import UNTAGGED, Vlan
 
 _CHUNK = 4096
 _STOP_LIMIT_S = 5
+_TRACE_ROOM = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,6 @@ _ROLES: Final = {"master": lib.DR_SYNC_MASTER, "backup": lib.DR_SYNC_BACKUP}
 _LONGEST_MESSAGE: Final = 65535
 
 
-def _check(result: int, what: str) -> None:
-    if result < 0:
-        raise DataplaneError(-result, f"{what}: {os.strerror(-result)}")
-
-
 def _boot_id() -> int:
     """Names this boot's monotonic clock."""
     text = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -90,7 +89,8 @@ class Engine:
     """A director's core on one state region; a context manager that stops and frees it.
 
     ``state_file`` is where the region lives, so that connections outlive this process; without
-    one it is plain memory. Raises DataplaneError.
+    one it is plain memory. ``seed``, of the connection hash, is random unless given. Raises
+    DataplaneError.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Engine:
         limits: Limits | None = None,
         state_file: Path | None = None,
         now_ns: int | None = None,
+        seed: int | None = None,
     ) -> None:
         limits = limits or Limits()
         raw = ffi.new("struct dr_limits *")
@@ -106,7 +107,7 @@ class Engine:
         raw.servers = limits.servers
         raw.connections = limits.connections
         raw.fragments = limits.fragments
-        raw.seed = secrets.randbits(64)
+        raw.seed = secrets.randbits(64) if seed is None else seed
         raw.clock = _boot_id()
         self._limits = limits
         self._thread: threading.Thread | None = None
@@ -122,7 +123,7 @@ class Engine:
             state_file.unlink()
             self._region = self._map(state_file, size)
             result = self._new(out, raw, now_ns)
-        _check(result, "cannot make the forwarding engine")
+        check(result, "cannot make the forwarding engine")
         self._engine = out[0]
         self.adopted = bool(lib.dr_engine_adopted(self._engine))
         """True when the state file held an earlier process's connections."""
@@ -161,7 +162,7 @@ class Engine:
 
     def open_memory(self, *, slots: int = 256) -> None:
         """Uses queues in memory as the I/O end: ``push``, ``step``, ``pop``."""
-        _check(lib.dr_engine_open_memory(self._engine, slots), "memory I/O")
+        check(lib.dr_engine_open_memory(self._engine, slots), "memory I/O")
 
     def open_ring(
         self,
@@ -186,7 +187,7 @@ class Engine:
         raw.interface_index = interface_index
         raw.small_slot_bytes = slot_bytes
         raw.small_slots, raw.large_slots, raw.send_slots = small_slots, large_slots, send_slots
-        _check(lib.dr_engine_open_ring(self._engine, raw), "packet rings")
+        check(lib.dr_engine_open_ring(self._engine, raw), "packet rings")
 
     def start(self, *, on_end: Callable[[], None] | None = None) -> None:
         """Runs the loop in a thread of its own, which calls ``on_end`` when it is over."""
@@ -209,7 +210,7 @@ class Engine:
         if self._thread.is_alive():
             raise DataplaneError(errno.EBUSY, "the forwarding loop does not stop")
         self._thread = None
-        _check(self._loop_result, "the forwarding loop")
+        check(self._loop_result, "the forwarding loop")
 
     @property
     def running(self) -> bool:
@@ -224,13 +225,13 @@ class Engine:
     def step(self, *, now_ns: int) -> int:
         """One batch; returns how many frames it had."""
         received = int(lib.dr_engine_step(self._engine, now_ns))
-        _check(received, "forwarding")
+        check(received, "forwarding")
         return received
 
     def push(self, frame: bytes) -> None:
         """Puts a frame into the memory end."""
         raw, _bytes = self._frame(frame)
-        _check(lib.dr_memory_push(self._engine, raw), "memory I/O")
+        check(lib.dr_memory_push(self._engine, raw), "memory I/O")
 
     def pop(self) -> bytes | None:
         """The next frame that the memory end sent."""
@@ -316,7 +317,7 @@ class Engine:
             out.protocol = 0 if mark.protocol is None else border.PROTOCOLS[mark.protocol]
             out.first_port, out.last_port = mark.first_port, mark.last_port
             out.mark = mark.mark
-        _check(lib.dr_set_marks(self._engine, raw, len(marks)), "firewall marks")
+        check(lib.dr_set_marks(self._engine, raw, len(marks)), "firewall marks")
 
     def set_tuning(self, tuning: Tuning) -> None:
         """Sets what kernel IPVS has as sysctls."""
@@ -378,6 +379,29 @@ class Engine:
             border.fill_server(out.server, change.server)
         out.mac = change.mac or bytes(6)
         out.mtu = change.mtu
+
+    # ---- Decisions, told ----
+
+    def trace(self, filter_: Filter = EVERYTHING, *, room: int = _TRACE_ROOM) -> Trace:
+        """Records of the frames that pass the filter, from now on; ``room`` of them are kept.
+
+        Close it. Raises DataplaneError: EMFILE when four are open.
+        """
+        return Trace(self._engine, filter_, room=room)
+
+    def drops(self, *, epoch_ns: int = 0) -> tuple[Record, ...]:
+        """The last frames that were dropped, up to 16 for each verdict, by their time.
+
+        ``epoch_ns`` is when the core's clock was 0, in nanoseconds since 1970.
+        """
+        return drops(self._engine, epoch_ns=epoch_ns)
+
+    def replayer(self, *, began_ns: int, longest: int) -> Replayer:
+        """Decides on a capture's frames; its clock begins with ``began_ns``. Close it.
+
+        A frame of more than ``longest`` bytes was joined by offloads.
+        """
+        return Replayer(self._engine, began_ns=began_ns, longest=longest)
 
     # ---- Looks ----
 

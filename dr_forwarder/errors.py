@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 class ForwarderError(Exception):
     """Something to tell the user in one line; a command then ends with status 1."""
@@ -13,6 +15,12 @@ class SetupError(ForwarderError):
 
 class DataplaneError(OSError):
     """The system refused something the core needs; carries the errno."""
+
+
+def check(result: int, what: str) -> None:
+    """Raises DataplaneError for what the core answered: 0 or more is fine, else it is -errno."""
+    if result < 0:
+        raise DataplaneError(-result, f"{what}: {os.strerror(-result)}")
 
 
 class NotRunning(ForwarderError):  # noqa: N818 - a state of the host, and read as one

@@ -39,8 +39,8 @@ class Place:
 async def survey(netlink: AsyncIPRoute, config: Config) -> Place:
     """Looks whether this configuration can work here; raises SetupError with the cure."""
     present = await interfaces(netlink)
-    vips = _vips(config)
-    routes = look_up(_servers(config))
+    vips = config.vips
+    routes = look_up(config.servers)
     every_way = {address: on_link(address, route) for address, route in routes.items()}
     here = frozenset(address for address, way in every_way.items() if way.local)
     ways = {address: way for address, way in every_way.items() if not way.local}
@@ -87,19 +87,6 @@ def _identity(
             for version in {vip.version for vip in vips if not routes[vip].blackholed}
         ),
     )
-
-
-def _vips(config: Config) -> tuple[Address, ...]:
-    """Those of services and of marks; of a network of VIPs the core answers for each address."""
-    found = [virtual.address for virtual in config.virtuals]
-    found += [mark.single for mark in config.marks]
-    return tuple(dict.fromkeys(address for address in found if address is not None))
-
-
-def _servers(config: Config) -> tuple[Address, ...]:
-    reals = (real.address for virtual in config.virtuals for real in virtual.real)
-    fallbacks = (virtual.fallback.address for virtual in config.virtuals if virtual.fallback)
-    return tuple(dict.fromkeys([*reals, *fallbacks]))
 
 
 def _served_by(servers: frozenset[Address], config: Config) -> Iterator[local.Network]:

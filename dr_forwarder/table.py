@@ -111,6 +111,20 @@ class Counters:
     packets: int = 0
     bytes: int = 0
 
+    def __add__(self, other: Counters) -> Counters:
+        return Counters(
+            self.connections + other.connections,
+            self.packets + other.packets,
+            self.bytes + other.bytes,
+        )
+
+    def __sub__(self, other: Counters) -> Counters:
+        return Counters(
+            self.connections - other.connections,
+            self.packets - other.packets,
+            self.bytes - other.bytes,
+        )
+
 
 NOTHING = Counters()
 

@@ -18,6 +18,7 @@ _COMMANDS = {
     "run": ("run", "Run the director for a configuration file."),
     "check": ("check", "Parse a configuration file and explain it; nothing is started."),
     "list": ("list", "Show the running director's table in ipvsadm's text."),
+    "replay": ("replay", "Decide on the frames of a capture file, without privileges."),
     "takeover": ("takeover", "Have a director that stands by take the VIPs."),
     "standby": ("takeover:standby", "Have a director leave the VIPs to another one."),
     "lab": ("lab", "The one-machine network to try, learn and test with."),

@@ -293,6 +293,20 @@ class Config:
     shared: tuple[tuple[str, object], ...] = field(default=(), compare=False)
     """The global directives and their values, defaults resolved; a fallback is a Fallback."""
 
+    @property
+    def vips(self) -> tuple[Address, ...]:
+        """Those of services, and those that a mark names one by one."""
+        found = [virtual.address for virtual in self.virtuals]
+        found += [mark.single for mark in self.marks]
+        return tuple(dict.fromkeys(address for address in found if address is not None))
+
+    @property
+    def servers(self) -> tuple[Address, ...]:
+        """Real servers and fallbacks, each once."""
+        reals = (real.address for virtual in self.virtuals for real in virtual.real)
+        fallbacks = (each.fallback.address for each in self.virtuals if each.fallback)
+        return tuple(dict.fromkeys([*reals, *fallbacks]))
+
     def line_of(self, directive: str) -> int:
         """Give the line of a global directive or setting, 0 where it was left out."""
         return dict(self.lines).get(directive, 0)

@@ -1,0 +1,172 @@
+"""`dr-forwarder replay`: what the director would have done with the frames of a capture file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from .. import record_text
+from ..border import VERDICTS
+from ..config import Config, load
+from ..endpoints import Address
+from ..errors import ForwarderError
+from ..messages import jsonable
+from ..records import Filter
+from ..replay import Replay, Summary, Turn, parse_events
+from ..replay.summary import lines
+from ..vlan import parse as parse_vlan
+from .selection import chosen, selecting
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def _mac(text: str) -> bytes:
+    try:
+        mac = bytes.fromhex(text.replace(":", "").replace("-", ""))
+    except ValueError:
+        mac = b""
+    if len(mac) != 6:
+        raise click.BadParameter(f"{text!r} is no MAC address: like 02:00:00:00:00:01")
+    return mac
+
+
+def _server_mac(text: str) -> tuple[Address, bytes]:
+    address, _, mac = text.partition("=")
+    try:
+        return ip_address(address), _mac(mac)
+    except (ValueError, click.BadParameter) as error:
+        raise click.BadParameter(f"{text!r}: must be like 10.0.0.2=02:00:00:00:00:01") from error
+
+
+@click.command("replay")
+@click.argument("capture", type=_FILE)
+@click.option("--config", "config_file", required=True, type=_FILE, help="The director's.")
+@click.option("--marks", type=_FILE, help="Rules that define firewall marks, as for run.")
+@click.option("--events", type=_FILE, help="Lines like: 3.2 10.10.10.62:80 down")
+@click.option("--write", type=_FILE, help="A pcapng file of what is sent, with the reasons.")
+@selecting
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a line, the summary last.")
+@click.option("--summary", "only_summary", is_flag=True, help="No records.")
+@click.option("--quiet", is_flag=True, help="Print nothing but what is wrong.")
+@click.option("--mac", metavar="MAC", help="The VIPs', where the capture does not show it.")
+@click.option(
+    "--server-mac",
+    metavar="ADDRESS=MAC",
+    multiple=True,
+    help="A real server's, where the capture does not show it; else it is made up.",
+)
+@click.option("--vlan", metavar="VLAN", help="The tag of the director's frames, as for run.")
+@click.option("--mtu", default=1500, show_default=True, type=click.IntRange(68, 65535))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of hashes.")
+def command(
+    capture: Path,
+    config_file: Path,
+    marks: Path | None,
+    events: Path | None,
+    write: Path | None,
+    as_json: bool,
+    only_summary: bool,
+    quiet: bool,
+    mac: str | None,
+    server_mac: tuple[str, ...],
+    vlan: str | None,
+    mtu: int,
+    seed: int,
+    client: str | None,
+    service: str | None,
+    server: str | None,
+    verdict: tuple[str, ...],
+    first: bool,
+    sample: int | None,
+) -> None:
+    """Decide on the frames of CAPTURE, a pcap or pcapng file, as the running director would.
+
+    By the same core and table, on the capture's own clock, without privileges and always with
+    the same outcome. Frames count as sent to the director when their MAC address is the VIPs'.
+    """
+    asked = chosen(
+        client=client,
+        service=service,
+        server=server,
+        verdict=verdict,
+        first=first,
+        sample=sample,
+        known=VERDICTS,
+    )
+    config = _config(config_file, marks, vlan)
+    with _errors(capture), contextlib.ExitStack() as cleanup:
+        run = cleanup.enter_context(
+            Replay(
+                config,
+                capture,
+                turns=_turns(events, config),
+                mac=_mac(mac) if mac else None,
+                macs=dict(_server_mac(each) for each in server_mac),
+                mtu=mtu,
+                seed=seed,
+            )
+        )
+        out = cleanup.enter_context(write.open("wb")) if write else None
+        if only_summary or quiet:
+            summary = run.run(write=out)
+        else:
+            summary = _print_records(run, asked, out, as_json=as_json)
+    if not quiet:
+        _print_summary(summary, as_json=as_json)
+    if summary.problem:
+        print(f"dr-forwarder: {capture} {summary.problem}", file=sys.stderr)
+    if summary.report.fault != "fine" or not summary.report.frames:
+        sys.exit(1)
+
+
+@contextlib.contextmanager
+def _errors(capture: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        name = error.filename or capture
+        raise ForwarderError(f"{name}: {error.strerror or error}") from error
+
+
+def _config(path: Path, marks: Path | None, vlan: str | None) -> Config:
+    loaded = load(path, rules=marks)
+    if vlan is None:
+        return loaded
+    try:
+        return replace(loaded, settings=replace(loaded.settings, vlan=parse_vlan(vlan)))
+    except ValueError as error:
+        raise click.UsageError(f"--vlan: {error}") from error
+
+
+def _turns(events: Path | None, config: Config) -> tuple[Turn, ...]:
+    return () if events is None else parse_events(events.read_text(), config, file=str(events))
+
+
+def _print_records(run: Replay, asked: Filter, out: BinaryIO | None, *, as_json: bool) -> Summary:
+    began_ns: int | None = None
+    for record in run.records(asked, write=out):
+        if as_json:
+            print(json.dumps(jsonable(record)))
+            continue
+        if began_ns is None:
+            began_ns = run.summary().report.began_ns
+        print(record_text.line(record, record_text.since(record, began_ns)))
+    if not as_json:
+        print()
+    return run.summary()
+
+
+def _print_summary(summary: Summary, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"summary": jsonable(summary)}))
+        return
+    for text in lines(summary):
+        print(text)
