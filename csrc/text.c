@@ -1,6 +1,8 @@
 /* text.c -- writes text without the C library, which has no bounded way without a format string. */
 #include "text.h"
 
+#include <string.h>
+
 #include "packet.h"
 
 static const char digits[] = "0123456789abcdef";
@@ -11,32 +13,41 @@ static void put(struct text *text, char byte)
         text->bytes[text->length++] = byte;
 }
 
+static void add(struct text *text, const char *bytes, size_t length)
+{
+    size_t room = text->room - text->length;
+    size_t fits = length < room ? length : room;
+
+    memcpy(text->bytes + text->length, bytes, fits);
+    text->length += fits;
+}
+
 void text_add(struct text *text, const char *words)
 {
-    while (*words)
-        put(text, *words++);
+    add(text, words, strlen(words));
 }
 
 void text_number(struct text *text, uint64_t number)
 {
-    char reversed[20];
-    int count = 0;
+    char backwards[20];
+    size_t first = sizeof(backwards);
 
     do
-        reversed[count++] = digits[number % 10];
+        backwards[--first] = digits[number % 10];
     while ((number /= 10) > 0);
-    while (count > 0)
-        put(text, reversed[--count]);
+    add(text, backwards + first, sizeof(backwards) - first);
 }
 
 void text_mac(struct text *text, const uint8_t mac[6])
 {
+    char out[3 * MAC];
+
     for (int i = 0; i < MAC; i++) {
-        if (i > 0)
-            put(text, ':');
-        put(text, digits[mac[i] >> 4]);
-        put(text, digits[mac[i] & 15]);
+        out[3 * i] = digits[mac[i] >> 4];
+        out[3 * i + 1] = digits[mac[i] & 15];
+        out[3 * i + 2] = ':';
     }
+    add(text, out, sizeof(out) - 1);
 }
 
 static void put_group(struct text *text, uint16_t group)
