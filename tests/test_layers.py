@@ -154,7 +154,6 @@ PURE = (
     *("attendants/alerts.py", "attendants/maintenance.py"),
     *("events.py", "telling.py", "watch.py", "ldirectord/phrases.py"),
     *("endpoints.py", "daemons.py", "flags.py", "listen.py", "messages.py", "api/validation.py"),
-    *("endpoints.py", "daemons.py", "flags.py", "messages.py", "api/validation.py"),
     *("records.py", "record_text.py"),
 )
 """Where these exist: no socket, no event loop, no clock, no thread, no process."""
