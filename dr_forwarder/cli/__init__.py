@@ -17,6 +17,7 @@ from ..errors import DataplaneError, ForwarderError
 _COMMANDS = {
     "run": ("run", "Run the director for a configuration file."),
     "check": ("check", "Parse a configuration file and explain it; nothing is started."),
+    "import": ("import_", "Write another director's file as native TOML."),
     "list": ("list", "Show the running director's table in ipvsadm's text."),
     "replay": ("replay", "Decide on the frames of a capture file, without privileges."),
     "takeover": ("takeover", "Have a director that stands by take the VIPs."),

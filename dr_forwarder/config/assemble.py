@@ -171,12 +171,6 @@ def _check(scope: Scope, port: int, reading: Reading) -> Check:
     kind, connects = _check_type(scope)
     service = scope.text("service") or _SERVICE_OF.get(port, "none")
     login, password = _credentials(scope, reading)
-    if "checkinterval" in scope.own.values and not scope.flag("fork"):
-        reading.note(
-            "ldirectord ignores a virtual service's own checkinterval without fork=yes,"
-            " this director goes by it",
-            scope.own.line_of("checkinterval"),
-        )
     return Check(
         type=kind,
         connects=connects,

@@ -59,7 +59,20 @@ def read(text: str, reading: Reading) -> Draft:
         else:
             block = None
             _take(draft.shared, statement, line, reading)
+    _note_intervals(draft, reading)
     return draft
+
+
+def _note_intervals(draft: Draft, reading: Reading) -> None:
+    if draft.shared.values.get("fork") is True:
+        return
+    for line in (own.lines.get("checkinterval") for own in draft.virtuals):
+        if line is not None:
+            reading.note(
+                "ldirectord ignores a virtual service's own checkinterval without fork=yes,"
+                " this director goes by it",
+                line,
+            )
 
 
 def _lines(text: str, reading: Reading) -> Iterator[_Line]:
