@@ -19,7 +19,7 @@ from test_api import CONNECTIONS, SERVICES, STATS, while_serving
 
 import dr_forwarder
 from dr_forwarder import state_dir
-from dr_forwarder.cli import check, lab, main, replay, run, takeover
+from dr_forwarder.cli import check, import_, lab, main, replay, run, takeover
 from dr_forwarder.cli import list as list_
 from dr_forwarder.ipvsadm import connections, listing
 
@@ -100,6 +100,7 @@ def only_line(text: str) -> str:
 COMMANDS: dict[tuple[str, ...], click.Command] = {
     ("run",): run.command,
     ("check",): check.command,
+    ("import",): import_.command,
     ("list",): list_.command,
     ("replay",): replay.command,
     ("takeover",): takeover.command,
