@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from . import messages
 from .errors import NotRunning, Refused
-from .exchange import Answer, exchange
+from .exchange import Answer, BadAnswerError, exchange, lines
+from .records import Filter, Record, Traced, query
 from .table import (
     Applied,
     Change,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _LIMIT_S = 10.0
+_SILENCE_S = 30.0
+"""A trace says something each second."""
 _SOCKET_NAME = "control"
 
 
@@ -61,6 +64,25 @@ class Client:
         """Seconds: established TCP, TCP after a FIN, UDP."""
         tcp_s, tcp_fin_s, udp_s = self.get("timeouts")
         return tcp_s, tcp_fin_s, udp_s
+
+    def trace(self, asked: Filter) -> Iterator[Traced]:
+        """Records of decisions as they are made, and each second what is missing; without end."""
+        from urllib.parse import urlencode
+
+        wanted = query(asked)
+        what = "trace" + ("?" + urlencode(wanted) if wanted else "")
+        try:
+            for line in lines(self._path, f"/v1/{what}", limit_s=_SILENCE_S):
+                yield messages.traced(json.loads(line))
+        except BadAnswerError:
+            self._ask("GET", what)  # which says why
+            raise
+        except OSError as error:
+            raise NotRunning(f"no director is running in {self._directory} ({error})") from error
+
+    def drops(self) -> tuple[Record, ...]:
+        """The last dropped frames of each verdict, by their time."""
+        return tuple(messages.record(raw) for raw in self.get("drops"))
 
     # ---- Changes ----
 

@@ -110,6 +110,7 @@ class Engine:
         raw.seed = secrets.randbits(64) if seed is None else seed
         raw.clock = _boot_id()
         self._limits = limits
+        self._traces: list[Trace] = []
         self._thread: threading.Thread | None = None
         self._loop_result = 0
         size = int(lib.dr_state_size(raw))
@@ -153,6 +154,8 @@ class Engine:
         if self._engine is None:
             return
         self.stop()
+        for trace in self._traces:
+            trace.close()
         lib.dr_engine_free(self._engine)
         self._engine = None
         ffi.release(self._memory)
@@ -387,7 +390,9 @@ class Engine:
 
         Close it. Raises DataplaneError: EMFILE when four are open.
         """
-        return Trace(self._engine, filter_, room=room)
+        trace = Trace(self._engine, filter_, room=room)
+        self._traces = [each for each in self._traces if not each.closed] + [trace]
+        return trace
 
     def drops(self, *, epoch_ns: int = 0) -> tuple[Record, ...]:
         """The last frames that were dropped, up to 16 for each verdict, by their time.

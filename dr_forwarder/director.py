@@ -38,10 +38,12 @@ from .health import Health
 from .pace import Pace
 from .prober import Prober
 from .reconciler import Reconciler
+from .records import Filter, Record
 from .surroundings import NOTHING_NEEDED, Needs, Surroundings, needs_of_changes, needs_of_table
 from .survey import Place, survey
 from .sync import Synchroniser
 from .table import Applied, Change, Connection, Operation, ServiceRow, Stats
+from .tracing import Trace
 from .watch import Maintained, Watch
 
 _log = logging.getLogger(__name__)
@@ -278,6 +280,19 @@ class Director:
         """As ``ipvsadm --set``: seconds, 0 keeps what is."""
         self._core.set_timeouts(tcp_s=tcp_s, tcp_fin_s=tcp_fin_s, udp_s=udp_s)
 
+    # ---- Decisions, told ----
+
+    def trace(self, asked: Filter) -> Trace:
+        """Records of the frames that pass the filter, from now on; close it.
+
+        Raises DataplaneError: EMFILE when four watch already.
+        """
+        return self._core.trace(asked)
+
+    def drops(self) -> tuple[Record, ...]:
+        """The last frames that were dropped, up to 16 for each verdict, by their time."""
+        return self._core.drops(epoch_ns=epoch_ns())
+
     # ---- Looks ----
 
     @property
@@ -300,3 +315,8 @@ class Director:
     def timeouts(self) -> tuple[int, int, int]:
         """Seconds: established TCP, TCP after a FIN, UDP."""
         return self._core.timeouts()
+
+
+def epoch_ns() -> int:
+    """When the core's clock was 0, in nanoseconds since 1970."""
+    return time.time_ns() - time.monotonic_ns()

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from os import PathLike
 
+from .endpoints import Address
+from .records import Candidate, Losses, Record, Traced
 from .table import (
     Change,
     Connection,
@@ -123,6 +125,41 @@ def daemon(raw: dict[str, Any]) -> SyncDaemon:
     """A synchronisation daemon."""
     group = raw["group"]
     return SyncDaemon(**{**raw, "group": ip_address(group) if group else None})
+
+
+def _mac_bytes(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def _address(text: str | None) -> Address | None:
+    return None if text is None else ip_address(text)
+
+
+def record(raw: dict[str, Any]) -> Record:
+    """What became of a frame."""
+    after, key_ = raw["after"], raw["service"]
+    return Record(
+        **{
+            **raw,
+            "head": _mac_bytes(raw["head"]),
+            "before": _mac_bytes(raw["before"]),
+            "after": None if after is None else _mac_bytes(after),
+            **{name: _address(raw[name]) for name in ("client", "address", "server")},
+            "service": None if key_ is None else key(key_),
+            "candidates": tuple(
+                Candidate(**{**each, "address": ip_address(each["address"])})
+                for each in raw["candidates"]
+            ),
+        }
+    )
+
+
+def traced(raw: dict[str, Any]) -> Traced:
+    """A line of a trace."""
+    told, losses = raw["record"], raw["losses"]
+    return Traced(
+        None if told is None else record(told), None if losses is None else Losses(**losses)
+    )
 
 
 def connection(raw: dict[str, Any]) -> Connection:

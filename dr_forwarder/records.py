@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import TypeVar
 
 from .endpoints import Address, endpoint
 from .table import Key
 
+TYPE_CHECKING = False  # as in typing, whose import would take a quick command's time
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    Read = TypeVar("Read")
+
 MAC_BYTES = 6
-Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,14 @@ class Losses:
     """Records: it was too slow."""
     limited: int = 0
     """Frames that were not looked at, for there is a limit a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """What one who watches is told: a record, or once a second what is missing so far."""
+
+    record: Record | None = None
+    losses: Losses | None = None
 
 
 @dataclass(frozen=True, slots=True)

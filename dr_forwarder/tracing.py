@@ -34,10 +34,17 @@ class Trace:
 
     def read(self, *, epoch_ns: int = 0) -> tuple[Record, ...]:
         """At most 256 records, the oldest first; ``epoch_ns`` is when the clock was 0."""
+        if self.closed:
+            return ()
         losses = ffi.new("struct dr_trace_losses *")
         count = int(lib.dr_trace_read(self._trace, self._cursor, self._records, _CHUNK, losses))
         self.losses = Losses(self.losses.overwritten + losses.overwritten, int(losses.limited))
         return tuple(record(self._records[i], epoch_ns=epoch_ns) for i in range(count))
+
+    @property
+    def closed(self) -> bool:
+        """True after ``close``, and when the engine has ended."""
+        return self._trace is None
 
     def close(self) -> None:
         """Ends it; the core no longer makes records for it."""

@@ -19,7 +19,7 @@ from test_api import CONNECTIONS, SERVICES, STATS, while_serving
 
 import dr_forwarder
 from dr_forwarder import state_dir
-from dr_forwarder.cli import check, import_, lab, main, replay, run, takeover
+from dr_forwarder.cli import check, import_, lab, main, replay, run, takeover, trace
 from dr_forwarder.cli import list as list_
 from dr_forwarder.ipvsadm import connections, listing
 
@@ -102,6 +102,7 @@ COMMANDS: dict[tuple[str, ...], click.Command] = {
     ("check",): check.command,
     ("import",): import_.command,
     ("list",): list_.command,
+    ("trace",): trace.command,
     ("replay",): replay.command,
     ("takeover",): takeover.command,
     ("standby",): takeover.standby,

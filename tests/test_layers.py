@@ -154,8 +154,8 @@ PURE = (
     *("attendants/alerts.py", "attendants/maintenance.py"),
     *("events.py", "telling.py", "watch.py", "ldirectord/phrases.py"),
     *("endpoints.py", "daemons.py", "flags.py", "listen.py", "messages.py", "api/validation.py"),
-    *("records.py", "record_text.py"),
     *("importing/*.py", "ldirectord/terms.py"),
+    *("records.py", "record_text.py", "explanation/ladder.py"),
 )
 """Where these exist: no socket, no event loop, no clock, no thread, no process."""
 

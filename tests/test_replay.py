@@ -20,7 +20,7 @@ from director import CLIENT_MAC, SECOND_NS, VIRTUAL_MAC, ipv4, tcp, udp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dr_forwarder.cli.replay import command
+from dr_forwarder.cli import _program as program
 from dr_forwarder.config import Config, ConfigError, load
 from dr_forwarder.records import Filter
 from dr_forwarder.replay import Replay, Summary, Turn, parse_events
@@ -74,8 +74,8 @@ def verdicts(summary: Summary) -> dict[str, int]:
 
 
 def replayed(*arguments: str | Path, ends: int = 0) -> Result:
-    arguments = (*arguments, "--config", CONFIG_FILE)
-    result = CliRunner().invoke(command, [str(each) for each in arguments])
+    arguments = ("replay", *arguments, "--config", CONFIG_FILE)
+    result = CliRunner().invoke(program, [str(each) for each in arguments])
     assert result.exit_code == ends, result.output
     return result
 

@@ -12,11 +12,14 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from ..border import VERDICTS
 from ..checks import target
 from ..director import Director
 from ..errors import SetupError
 from ..messages import jsonable
+from ..records import from_query
 from . import validation
+from .tracing import traced, watch
 from .validation import Invalid
 
 SOCKET_NAME = "control"
@@ -96,11 +99,32 @@ def application(director: Director) -> web.Application:
             director.stand_by(standby=validation.standby(await _body(request)))
         return web.json_response({"standby": director.standby})
 
+    async def trace(request: web.Request) -> web.StreamResponse:
+        try:
+            asked = from_query(request.query, known=VERDICTS)
+        except ValueError as error:
+            field, _, reason = str(error).partition(": ")
+            raise Invalid(field, reason) from error
+        response = web.StreamResponse(headers={"Content-Type": "application/jsonl"})
+        with (
+            contextlib.closing(watch(director, asked)) as opened,
+            contextlib.suppress(ConnectionResetError),  # whoever watched has left
+        ):
+            await response.prepare(request)
+            async for each in traced(opened):
+                await response.write(json.dumps(jsonable(each)).encode() + b"\n")
+        return response
+
+    async def drops(request: web.Request) -> web.Response:
+        return web.json_response(jsonable(director.drops()))
+
     app = web.Application(
         middlewares=[_invalid_is_400, once_ready], client_max_size=_LONGEST_BODY_BYTES
     )
     app.router.add_get("/v1/{what:" + "|".join(views) + "}", look)
     app.router.add_get("/v1/health", health)
+    app.router.add_get("/v1/trace", trace)
+    app.router.add_get("/v1/drops", drops)
     app.router.add_post("/v1/changes", change)
     app.router.add_put("/v1/timeouts", set_timeouts)
     app.router.add_get("/v1/standby", standby)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 
@@ -19,11 +18,12 @@ from ..config import Config, load
 from ..endpoints import Address
 from ..errors import ForwarderError
 from ..messages import jsonable
-from ..records import Filter
+from ..records import Record
 from ..replay import Replay, Summary, Turn, parse_events
 from ..replay.summary import lines
 from ..vlan import parse as parse_vlan
 from .selection import chosen, selecting
+from .sinks import sinks
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -54,6 +54,8 @@ def _server_mac(text: str) -> tuple[Address, bytes]:
 @click.option("--write", type=_FILE, help="A pcapng file of what is sent, with the reasons.")
 @selecting
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line, the summary last.")
+@click.option("--explain", is_flag=True, help="Draw each: who sends what to whom, what changes.")
+@click.option("--html", type=_FILE, help="The same as a page.")
 @click.option("--summary", "only_summary", is_flag=True, help="No records.")
 @click.option("--quiet", is_flag=True, help="Print nothing but what is wrong.")
 @click.option("--mac", metavar="MAC", help="The VIPs', where the capture does not show it.")
@@ -73,6 +75,8 @@ def command(
     events: Path | None,
     write: Path | None,
     as_json: bool,
+    explain: bool,
+    html: Path | None,
     only_summary: bool,
     quiet: bool,
     mac: str | None,
@@ -115,10 +119,25 @@ def command(
             )
         )
         out = cleanup.enter_context(write.open("wb")) if write else None
-        if only_summary or quiet:
+        if html is None and (only_summary or quiet):
             summary = run.run(write=out)
         else:
-            summary = _print_records(run, asked, out, as_json=as_json)
+            show = cleanup.enter_context(
+                sinks(
+                    as_json=as_json and not (only_summary or quiet),
+                    explain=explain,
+                    html=html,
+                    write=None,
+                    title=f"What the director would have done with {capture.name}",
+                    when=_Since(run),
+                    shown=html is None,
+                )
+            )
+            for record in run.records(asked, write=out):
+                show(record)
+            summary = run.summary()
+    if not (quiet or as_json or only_summary):
+        print()
     if not quiet:
         _print_summary(summary, as_json=as_json)
     if summary.problem:
@@ -150,18 +169,17 @@ def _turns(events: Path | None, config: Config) -> tuple[Turn, ...]:
     return () if events is None else parse_events(events.read_text(), config, file=str(events))
 
 
-def _print_records(run: Replay, asked: Filter, out: BinaryIO | None, *, as_json: bool) -> Summary:
-    began_ns: int | None = None
-    for record in run.records(asked, write=out):
-        if as_json:
-            print(json.dumps(jsonable(record)))
-            continue
-        if began_ns is None:
-            began_ns = run.summary().report.began_ns
-        print(record_text.line(record, record_text.since(record, began_ns)))
-    if not as_json:
-        print()
-    return run.summary()
+class _Since:
+    """When a frame came, after the first one."""
+
+    def __init__(self, run: Replay) -> None:
+        self._run = run
+        self._began_ns: int | None = None
+
+    def __call__(self, record: Record) -> str:
+        if self._began_ns is None:
+            self._began_ns = self._run.summary().report.began_ns
+        return record_text.since(record, self._began_ns)
 
 
 def _print_summary(summary: Summary, *, as_json: bool) -> None:

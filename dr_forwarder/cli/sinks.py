@@ -1,0 +1,161 @@
+"""Where records go: lines, JSON, explanations in the terminal, a page, a capture file."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from .. import capturing, record_text
+from ..errors import ForwarderError
+from ..messages import jsonable
+from ..records import Record
+
+_PAGE_FRAMES = 500
+"""A page is read by people; so many frames it has at most."""
+
+
+class Sink(Protocol):
+    """Takes records, one after the other."""
+
+    def show(self, record: Record) -> None:
+        """One more."""
+
+    def close(self) -> None:
+        """That was the last."""
+
+
+class Lines:
+    """A line for each, on standard output."""
+
+    def __init__(self, when: Callable[[Record], str]) -> None:
+        self._when = when
+
+    def show(self, record: Record) -> None:
+        """Prints it."""
+        print(record_text.line(record, self._when(record)), flush=True)
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+class JsonLines:
+    """A JSON object for each, on standard output."""
+
+    def show(self, record: Record) -> None:
+        """Prints it."""
+        print(json.dumps(jsonable(record)), flush=True)
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+class Pcapng:
+    """A capture file of the frames as they came, with the reasons as comments."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._file.write(capturing.begin())
+
+    def show(self, record: Record) -> None:
+        """Writes it."""
+        self._file.write(
+            capturing.frame(
+                record.head, length=record.length, at_ns=record.at_ns, comment=comment(record)
+            )
+        )
+
+    def close(self) -> None:
+        """The file is whole."""
+        self._file.close()
+
+
+def comment(record: Record) -> str:
+    """What Wireshark shows beside a frame."""
+    return f"{record.verdict}: {record.why}"
+
+
+class Explained:
+    """A picture for each, in the terminal."""
+
+    def __init__(self) -> None:
+        try:
+            from ..explanation.terminal import Terminal
+        except ImportError as error:
+            raise ForwarderError(
+                f"--explain needs the library {error.name}: pip install 'dr-forwarder[look]'"
+            ) from error
+        self._terminal = Terminal()
+
+    def show(self, record: Record) -> None:
+        """Draws it."""
+        self._terminal.show(record)
+
+    def close(self) -> None:
+        """Nothing is left to do."""
+
+
+class Page:
+    """One page of HTML with a picture for each, written at the end."""
+
+    def __init__(self, path: Path, title: str) -> None:
+        self._path, self._title = path, title
+        self._records: list[Record] = []
+        self._left_out = 0
+
+    def show(self, record: Record) -> None:
+        """Keeps it for the page."""
+        if len(self._records) < _PAGE_FRAMES:
+            self._records.append(record)
+        else:
+            self._left_out += 1
+
+    def close(self) -> None:
+        """Writes the page."""
+        from ..explanation.page import page
+
+        self._path.write_text(page(self._title, self._records, left_out=self._left_out))
+
+
+@contextlib.contextmanager
+def sinks(
+    *,
+    as_json: bool,
+    explain: bool,
+    html: Path | None,
+    write: Path | None,
+    title: str,
+    when: Callable[[Record], str],
+    shown: bool = True,
+) -> Iterator[Callable[[Record], None]]:
+    """What is to be called with each record; ``shown``: something goes to standard output."""
+    opened: list[Sink] = []
+    if as_json:
+        opened.append(JsonLines())
+    elif explain:
+        opened.append(Explained())
+    elif shown:
+        opened.append(Lines(when))
+    if write is not None:
+        opened.append(Pcapng(write))
+    if html is not None:
+        opened.append(Page(html, title))
+    try:
+        yield lambda record: _show(opened, record)
+    finally:
+        for sink in opened:
+            sink.close()
+
+
+def _show(opened: Sequence[Sink], record: Record) -> None:
+    for sink in opened:
+        sink.show(record)
+
+
+def clock_time(record: Record) -> str:
+    """The time of day, here."""
+    at = datetime.datetime.fromtimestamp(record.at_ns / 1e9)
+    return at.strftime("%H:%M:%S.%f")

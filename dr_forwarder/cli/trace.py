@@ -1,0 +1,135 @@
+"""`dr-forwarder trace`: what the running director decides, frame by frame, and why."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+
+from .. import state_dir as state_dirs
+from ..border import VERDICTS
+from ..client import Client
+from ..records import Filter, Losses, Record, Traced
+from .selection import chosen, selecting
+from .sinks import clock_time, sinks
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command("trace")
+@selecting
+@click.option("--rate", default=0, help="Records a second at most, up to 5000; 1000 unless given.")
+@click.option("--count", type=click.IntRange(1), help="End after so many.")
+@click.option("--dropped", is_flag=True, help="The last frames dropped for each reason instead.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
+@click.option("--write", type=_FILE, help="A pcapng file of the frames as they came, with reasons.")
+@click.option("--explain", is_flag=True, help="Draw each: who sends what to whom, what changes.")
+@click.option("--html", type=_FILE, help="The same as a page, written at the end.")
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Of the director that is asked.",
+)
+def command(
+    rate: int,
+    count: int | None,
+    dropped: bool,
+    as_json: bool,
+    write: Path | None,
+    explain: bool,
+    html: Path | None,
+    state_dir: Path | None,
+    client: str | None,
+    service: str | None,
+    server: str | None,
+    verdict: tuple[str, ...],
+    first: bool,
+    sample: int | None,
+) -> None:
+    """Show what the running director decides, a record a frame, until Ctrl-C.
+
+    It watches beside the forwarding and never holds it up: beyond --rate, frames are not looked
+    at, and it says how many.
+    """
+    asked = chosen(
+        client=client,
+        service=service,
+        server=server,
+        verdict=verdict,
+        first=first,
+        sample=sample,
+        known=VERDICTS,
+        per_s=rate,
+    )
+    director = Client(state_dir or state_dirs.default())
+    told = _Told()
+    stream = _dropped(director, asked) if dropped else told.records(director.trace(asked))
+    with (
+        sinks(
+            as_json=as_json,
+            explain=explain,
+            html=html,
+            write=write,
+            title="What the director decided",
+            when=clock_time,
+            shown=write is None and html is None,
+        ) as show,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        for record in itertools.islice(stream, count):
+            show(record)
+            told.shown += 1
+    told.end(write or html)
+
+
+class _Told:
+    """What has been shown, and what is missing."""
+
+    def __init__(self) -> None:
+        self.shown = 0
+        self._losses = Losses()
+
+    def records(self, stream: Iterable[Traced]) -> Iterator[Record]:
+        """The records; what is missing is told of on standard error."""
+        for each in stream:
+            if each.losses is not None and each.losses != self._losses:
+                self._tell(each.losses)
+                self._losses = each.losses
+            if each.record is not None:
+                yield each.record
+
+    def _tell(self, losses: Losses) -> None:
+        limited = losses.limited - self._losses.limited
+        overwritten = losses.overwritten - self._losses.overwritten
+        if limited:
+            print(f"... {limited} frames not looked at: more than --rate", file=sys.stderr)
+        if overwritten:
+            print(f"... {overwritten} records lost: they came too fast", file=sys.stderr)
+
+    def end(self, file: Path | None) -> None:
+        """Says what is in the file."""
+        if file is not None:
+            frames = "frame" if self.shown == 1 else "frames"
+            print(f"{self.shown} {frames} in {file}", file=sys.stderr)
+
+
+def _dropped(director: Client, asked: Filter) -> Iterator[Record]:
+    """What the flight recorder has, chosen here: it is little."""
+    for record in director.drops():
+        if _passes(record, asked):
+            yield record
+
+
+def _passes(record: Record, asked: Filter) -> bool:
+    return (
+        (not asked.verdicts or record.verdict in asked.verdicts)
+        and (asked.client is None or (record.client is not None and record.client in asked.client))
+        and (asked.address is None or record.address == asked.address)
+        and (asked.protocol is None or record.protocol == asked.protocol)
+        and (not asked.port or record.port == asked.port)
+        and (asked.server is None or record.server == asked.server)
+    )
