@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging.handlers
+from pathlib import Path
+
 import pytest
 
 from dr_forwarder.config import ConfigError, load_text
 from dr_forwarder.config.model import Config
-from dr_forwarder.config.needs import LIBRARIES, Host, hold
+from dr_forwarder.config.needs import FACILITIES, LIBRARIES, Host, hold
 
 THERE = Host(installed=lambda _: True, unreadable=lambda _: "")
 BARE = Host(installed=lambda _: False, unreadable=lambda _: "no such file or directory")
@@ -80,3 +83,23 @@ def test_listening_without_its_library_is_refused_with_the_extra() -> None:
         "x.toml:2: error: listen needs the Python library prometheus_client, which is not"
         " installed: pip install 'dr-forwarder[look]'"
     )
+
+
+def test_a_log_goes_to_a_path_or_to_syslog() -> None:
+    names = logging.handlers.SysLogHandler.facility_names
+    assert tuple(sorted(names)) == FACILITIES
+    assert load_text('logfile="local0"\n', path="x.cf").log_file == "local0"
+    with pytest.raises(ConfigError, match=r"an absolute path or a syslog facility .*, not 'log'"):
+        load_text('logfile="log"\n', path="x.cf")
+
+
+def test_a_maintenance_directory_that_is_not_there_is_told_of(tmp_path: Path) -> None:
+    def told(where: Path) -> list[str]:
+        return [n.reason for n in load_text(f"maintenancedir={where}\n", path="x.cf").notices]
+
+    file = tmp_path / "file"
+    file.touch()
+    assert told(tmp_path) == []
+    assert told(file) == [f"maintenancedir {file}: it is no directory; nobody is in maintenance"]
+    (missing,) = told(tmp_path / "no")
+    assert "no such file or directory; nobody is in maintenance" in missing

@@ -71,15 +71,7 @@ def handler(config: Config, *, syslog: str = SYSLOG) -> logging.Handler:
         made: logging.Handler = _FileHandler(where)
         made.setFormatter(LineFormatter(Path(config.path).name))
         return made
-    facility = logging.handlers.SysLogHandler.facility_names.get(where)
-    if facility is None:
-        known = ", ".join(sorted(logging.handlers.SysLogHandler.facility_names))
-        raise ConfigError(
-            f"logfile must be an absolute path or a syslog facility ({known}), not {where!r}",
-            file=config.path,
-            line=line,
-        )
-    made = _SyslogHandler(syslog, facility)
+    made = _SyslogHandler(syslog, logging.handlers.SysLogHandler.facility_names[where])
     made.setFormatter(_SyslogFormatter())
     return made
 

@@ -43,12 +43,12 @@ class Reading:
         self.notices.append(Notice(reason, line))
 
     def note_strict(self, reason: str, line: int) -> None:
-        """Tell of something that ldirectord refuses, or of text that says nothing."""
+        """Tell of something that ldirectord refuses, or takes otherwise."""
         self.notices.append(Notice(reason, line, strict=True))
 
     def dropped(self, text: str, line: int) -> None:
         """Tell of text that neither ldirectord nor this program reads."""
-        self.note_strict(f"{shown(text)} says nothing here and is ignored", line)
+        self.note(f"{shown(text)} says nothing here and is ignored", line)
 
     def address(self, host: str, family: int, line: int) -> Address:
         """Resolve a host name."""

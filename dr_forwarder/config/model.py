@@ -40,7 +40,8 @@ class Notice:
     reason: str
     line: int = 0
     strict: bool = False
-    """True where stock ldirectord would refuse the file (``check --strict`` makes it an error)."""
+    """True where stock ldirectord refuses the file or takes it otherwise: ``check --strict`` makes
+    it an error."""
 
 
 class CheckType(enum.Enum):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -33,6 +35,13 @@ LIBRARIES: Final[Mapping[str, str]] = MappingProxyType(
 
 SQL: Final = ("mysql", "oracle", "pgsql")
 TLS: Final = ("https", "imaps", "ldaps", "pops", "http_proxy")
+FACILITIES: Final = (
+    *("auth", "authpriv", "console", "cron", "daemon", "ftp", "kern", "local0", "local1", "local2"),
+    *("local3", "local4", "local5", "local6", "local7", "lpr", "mail", "news", "ntp", "security"),
+    *("solaris-cron", "syslog", "user", "uucp"),
+)
+"""Of syslog, as Python names them."""
+_IS_DIRECTORY: Final = os.strerror(errno.EISDIR).lower()
 _NEGOTIATING: Final = (CheckType.NEGOTIATE, CheckType.COMBINED)
 _EXTERNAL: Final = (CheckType.EXTERNAL, CheckType.EXTERNAL_PERL)
 
@@ -57,7 +66,11 @@ def hold(config: Config, host: Host) -> Config:
     """
     if reason := metrics_missing(config.settings, host):
         raise ConfigError(reason, file=config.path, line=config.line_of("listen"))
+    if reason := _no_log(config):
+        raise ConfigError(reason, file=config.path, line=config.line_of("logfile"))
     notices = list(config.notices)
+    if reason := _no_directory(config, host):
+        notices.append(Notice(reason, config.line_of("maintenancedir")))
     for virtual in config.virtuals:
         for name, reason in _refusals(virtual, host):
             line = dict(virtual.lines).get(name) or config.line_of(name) or virtual.line
@@ -74,6 +87,23 @@ def metrics_missing(settings: Settings, host: Host) -> str:
         "listen needs the Python library prometheus_client, which is not installed:"
         f" pip install '{LOOK}'"
     )
+
+
+def _no_log(config: Config) -> str:
+    where = config.log_file
+    if where.startswith("/") or where in FACILITIES:
+        return ""
+    known = ", ".join(FACILITIES)
+    return f"logfile must be an absolute path or a syslog facility ({known}), not {where!r}"
+
+
+def _no_directory(config: Config, host: Host) -> str:
+    if config.maintenance_dir is None:
+        return ""
+    why = host.unreadable(config.maintenance_dir) or "it is no directory"
+    if why == _IS_DIRECTORY:
+        return ""
+    return f"maintenancedir {config.maintenance_dir}: {why}; nobody is in maintenance"
 
 
 def _refusals(virtual: Virtual, host: Host) -> Iterator[tuple[str, str]]:

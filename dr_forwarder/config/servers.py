@@ -216,6 +216,9 @@ def _addresses(
         hint = ", IPv6 as [2001:db8::1]:80" if text.count(":") > 1 else ""
         raise reading.error(f"{shown(text)} is no server: write HOST or HOST:PORT{hint}", line)
     first, last, service = found.groups()
+    for host in (first, last or ""):
+        if re.search("[_+]", host):
+            reading.note_strict(f"ldirectord takes only a part of {shown(host)} for the name", line)
     port = None if service is None else reading.port(service, "", line)
     address = _host(first, family, reading, line)
     if last is None:

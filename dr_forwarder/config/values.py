@@ -182,7 +182,7 @@ def _first_number(row: Directive, text: str, reading: Reading, line: int) -> int
     if found is None:
         return None
     if found.group() != text:
-        reading.note_strict(
+        reading.note(
             f"{row.name} is read as {short(found.group())}: the rest of {shown(text)} says"
             " nothing here",
             line,
@@ -212,13 +212,16 @@ def _check_type(row: Directive, text: str, reading: Reading, line: int) -> Value
 
 
 def _letters(row: Directive, text: str, reading: Reading, line: int) -> str:
-    found = _LETTERS.match(text)
+    found = _LETTERS.search(text)
     if found is None:
         raise reading.error(
             f"{row.name} must be a word of lower-case letters, not {shown(text)}", line
         )
-    if found.end() < len(text):
-        reading.dropped(text[found.end() :].strip(), line)
+    if found.group() != text:
+        reading.note(
+            f"{row.name} is read as {found.group()}: the rest of {shown(text)} says nothing here",
+            line,
+        )
     return found.group()
 
 
