@@ -7,13 +7,16 @@ import os
 from collections.abc import Iterator, Sequence
 
 from . import messages
+from .endpoints import Address
 from .errors import NotRunning, Refused
 from .exchange import Answer, BadAnswerError, exchange, lines
+from .orders import DEADLINE_S, Member, OrderRow
 from .records import Filter, Record, Traced, query
 from .table import (
     Applied,
     Change,
     Connection,
+    Drain,
     Key,
     Operation,
     Service,
@@ -110,6 +113,46 @@ class Client:
         """``ipvsadm --set``: seconds; 0 keeps what is."""
         said = {"tcp_s": tcp_s, "tcp_fin_s": tcp_fin_s, "udp_s": udp_s}
         self._ask("PUT", "timeouts", said)
+
+    # ---- Orders ----
+
+    def orders(self) -> tuple[OrderRow, ...]:
+        """Which servers were taken out, and how far that is."""
+        return tuple(messages.order_row(raw) for raw in self.get("orders"))
+
+    def drain(
+        self,
+        server: Address,
+        service: Key | None = None,
+        *,
+        deadline_s: int = DEADLINE_S,
+        then: Drain = Drain.RESET,
+    ) -> tuple[Member, ...]:
+        """Gives a server of one service, or of all, no new connections; gives back of which.
+
+        Those that are left after ``deadline_s`` seconds end as ``then`` says. It holds until
+        ``enable``, whatever checks, files and restarts say.
+        """
+        said = {"deadline_s": deadline_s, "then": then.value}
+        return self._order("drain", server, service, **said)
+
+    def disable(
+        self, server: Address, service: Key | None = None, *, then: Drain = Drain.RESET
+    ) -> tuple[Member, ...]:
+        """The same, and its connections end at once."""
+        return self._order("disable", server, service, then=then.value)
+
+    def enable(self, server: Address, service: Key | None = None) -> tuple[Member, ...]:
+        """Takes it back: checks and the file decide again."""
+        return self._order("enable", server, service)
+
+    def _order(
+        self, order: str, server: Address, service: Key | None, **more: object
+    ) -> tuple[Member, ...]:
+        said = {"order": order, "server": str(server), **more}
+        if service is not None:
+            said["service"] = messages.jsonable(service)
+        return tuple(messages.member(raw) for raw in self._ask("POST", "orders", said))
 
     # ---- Synchronisation ----
 

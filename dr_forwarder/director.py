@@ -23,6 +23,7 @@ from .checks import Result, Target
 from .checks.scheduler import Checker
 from .config.model import Address, Config, Real, Virtual
 from .dataplane import Engine, Limits
+from .draining import Draining
 from .errors import SetupError
 from .events import (
     Bus,
@@ -35,6 +36,7 @@ from .events import (
     VipConflict,
 )
 from .health import Health
+from .order_book import FILE_NAME, OrderBook
 from .pace import Pace
 from .prober import Prober
 from .reconciler import Reconciler
@@ -73,6 +75,7 @@ class Director:
         self.events = Bus(clock)
         self.events.listen(event_log.log)
         self._state_dir = state_dir
+        self._clock = clock
         self.watch = Watch(self.events)
         self._stopped = asyncio.Event()
         self._settled = asyncio.Event()
@@ -92,7 +95,9 @@ class Director:
                 contextlib.closing(self._synchroniser(engine)) as self.sync,
             ):
                 self._core = engine
-                self._reconciler = Reconciler(engine, self.health, self.events)
+                book = OrderBook(self._state_dir and self._state_dir / FILE_NAME, self._clock)
+                self._reconciler = Reconciler(engine, self.health, self.events, book.drains)
+                self.draining = Draining(book, self._reconciler, self.events, self._clock)
                 self._pace = Pace(self._reconciler.publish)
                 attachment.open_ring(place, engine, on_end=self.stop)
                 async with self._workers(place, attachment) as (prober, self._checker):
@@ -172,11 +177,12 @@ class Director:
             emit=self._on_neighbour,
         )
         async with Checker(self._on_result) as checker, asyncio.TaskGroup() as tasks:
-            probing = tasks.create_task(prober.run())
+            working = [tasks.create_task(each.run()) for each in (prober, self.draining)]
             try:
                 yield prober, checker
             finally:
-                probing.cancel()
+                for task in working:
+                    task.cancel()
 
     # ---- Configuration ----
 
@@ -263,6 +269,7 @@ class Director:
         announced, and let in, before it returns.
         """
         results = self._reconciler.apply(changes, stop=stop)
+        self.draining.note(changes, results)
         needs = needs_of_changes(changes, results)
         problems = self._around.add(needs, self.config)
         if any(change.operation in _REMOVALS for change in changes):

@@ -9,6 +9,8 @@ from .events import (
     Happening,
     MacConflict,
     MacLearned,
+    OrderEvent,
+    OrderStep,
     Reloaded,
     ReloadFailed,
     Started,
@@ -43,6 +45,8 @@ def text(happening: Happening) -> str | None:
             return f"Real server {address}: {other.hex(':')} claims its address too; {kept}"
         case VipConflict(vip, mac, blame):
             return f"VIP {vip} is claimed by {mac.hex(':')}: {blame}"
+        case OrderEvent():
+            return _order(event)
         case ChangeRefused(what, errno):
             return f"{what}: refused: errno {errno}"
         case Started(virtuals):
@@ -53,3 +57,16 @@ def text(happening: Happening) -> str | None:
             reasons = "; ".join(reason.splitlines())
             return f"Not reloaded: the director goes on as it was: {reasons}"
     return phrase(event, happening.phase)
+
+
+def _order(event: OrderEvent) -> str:
+    where = f"real server: {event.server} ({event.service.name})"
+    match event.step:
+        case OrderStep.DRAINING:
+            end = f"{event.left} connections, {event.then.value} in {event.left_s:.0f} s"
+            return f"Draining {where}: {end}"
+        case OrderStep.DISABLED:
+            return f"Disabled {where}: {event.left} connections, {event.then.value}"
+        case OrderStep.DEADLINE:
+            return f"Drained {where}: {event.left} connections left, {event.then.value}"
+    return f"Enabled {where}"

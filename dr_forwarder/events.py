@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .config.model import Address
-from .table import Key, Server
+from .table import Drain, Key, Server
 
 _log = logging.getLogger(__name__)
 
@@ -124,6 +124,34 @@ class SoftFailuresOver:
     services: tuple[Key, ...]
 
 
+# ---- Orders ----
+
+
+class OrderStep(enum.Enum):
+    """What became of an operator's order about a server."""
+
+    DRAINING = "draining"
+    DISABLED = "disabled"
+    DEADLINE = "deadline"
+    """Connections that are left end now."""
+    ENABLED = "enabled"
+
+
+@dataclass(frozen=True, slots=True)
+class OrderEvent:
+    """An operator took a server out or back, or its deadline came."""
+
+    step: OrderStep
+    service: Key
+    server: Address
+    then: Drain
+    """How connections end."""
+    left: int
+    """Connections, at that time."""
+    left_s: float
+    """Until the deadline."""
+
+
 # ---- Neighbours ----
 
 
@@ -190,6 +218,7 @@ Event = (
     | ServerEvent
     | ChangeRefused
     | FallbackEvent
+    | OrderEvent
     | HealthEvent
     | SoftFailure
     | SoftFailuresOver
@@ -222,6 +251,8 @@ class Happening:
                 return f"service_{step.value}"
             case ServerEvent(step):
                 return f"server_{step.value}"
+            case OrderEvent(order):
+                return f"order_{order.value}"
             case FallbackEvent(on=on):
                 return "fallback_on" if on else "fallback_off"
             case HealthEvent(up=up):

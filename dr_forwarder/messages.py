@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from os import PathLike
 
 from .endpoints import Address
+from .orders import Member, Order, OrderRow, State
 from .records import Candidate, Losses, Record, Traced
 from .table import (
     Change,
@@ -89,6 +90,30 @@ def server(raw: dict[str, Any]) -> Server:
     """A real server as configured."""
     address = ip_address(raw["address"])
     return Server(**{**raw, "address": address, "drain": Drain(raw["drain"])})
+
+
+def order(raw: dict[str, Any]) -> Order:
+    """An operator's order."""
+    return Order(
+        service=key(raw["service"]),
+        server=ip_address(raw["server"]),
+        given_s=raw["given_s"],
+        deadline_s=raw["deadline_s"],
+        then=Drain(raw["then"]),
+        weight=raw["weight"],
+    )
+
+
+def order_row(raw: dict[str, Any]) -> OrderRow:
+    """An operator's order as it is now."""
+    return OrderRow(
+        order(raw["order"]), State(raw["state"]), raw["active"], raw["inactive"], raw["left_s"]
+    )
+
+
+def member(raw: dict[str, Any]) -> Member:
+    """A server in its service."""
+    return key(raw["service"]), ip_address(raw["server"])
 
 
 def service_row(raw: dict[str, Any]) -> ServiceRow:

@@ -11,7 +11,8 @@ from . import flags
 from .config.model import Address, Config, Real, Virtual
 from .flags import NO_FLAGS, ServiceFlag
 from .health import Health
-from .table import HOST_MASK, Change, Key, Operation, Server, Service, ServiceRow
+from .orders import NO_DRAINS, Drains, drained
+from .table import HOST_MASK, Change, Drain, Key, Operation, Server, Service, ServiceRow
 
 HealthOf = Callable[[Virtual, Real], Health]
 
@@ -61,13 +62,13 @@ def _mask(virtual: Virtual) -> Address:
     return IPv6Address((1 << 128) - (1 << 128 - prefix))
 
 
-def server_of(virtual: Virtual, real: Real, *, weight: int) -> Server:
+def server_of(virtual: Virtual, real: Real, *, weight: int, drain: Drain = Drain.NONE) -> Server:
     """In direct routing a frame's port is not rewritten, so a server has the service's port.
 
     That of a mark, which has none, keeps its own, as under ipvsadm.
     """
     port = real.port if virtual.address is None else virtual.port
-    return Server(real.address, port, weight, real.upper, real.lower)
+    return Server(real.address, port, weight, real.upper, real.lower, drain)
 
 
 def wanted(
@@ -75,18 +76,24 @@ def wanted(
     health: HealthOf,
     current: Sequence[ServiceRow],
     only: Container[Key] | None = None,
+    drains: Drains = NO_DRAINS,
 ) -> tuple[Wanted, ...]:
     """What the table should hold, or these services of it, all in the file's order."""
     present = {row.service.key: row for row in current}
     return tuple(
-        _wanted(virtual, health, present, readd=config.readd_quiescent)
+        _wanted(virtual, health, present, drains, readd=config.readd_quiescent)
         for virtual in config.virtuals
         if only is None or key_of(virtual) in only
     )
 
 
 def _wanted(
-    virtual: Virtual, health: HealthOf, present: Mapping[Key, ServiceRow], *, readd: bool
+    virtual: Virtual,
+    health: HealthOf,
+    present: Mapping[Key, ServiceRow],
+    drains: Drains,
+    *,
+    readd: bool,
 ) -> Wanted:
     service = service_of(virtual)
     row = present.get(service.key)
@@ -94,18 +101,22 @@ def _wanted(
     servers: dict[Address, Server] = {}
     any_up = False
     for real in virtual.real:
+        drain = drains.get((service.key, real.address), Drain.NONE)
         weight = _weight(virtual, real, health(virtual, real).up, before, readd=readd)
+        if drain is not Drain.NONE and (weight is not None or real.address in before):
+            weight = 0  # and it stays, whatever its checks say: its connections are to go on
         if weight is None:
             continue
         any_up = any_up or weight > 0
         known = servers.get(real.address)
         # The same address on two lines (with two check ports) is one server: up if either is.
         if known is None or known.weight == 0:
-            servers[real.address] = server_of(virtual, real, weight=weight)
+            servers[real.address] = server_of(virtual, real, weight=weight, drain=drain)
     if virtual.fallback is not None and not any_up:
         address = virtual.fallback.address
         port = virtual.fallback.port if virtual.address is None else virtual.port
-        servers[address] = Server(address, port, 1)
+        drain = drains.get((service.key, address), Drain.NONE)
+        servers[address] = drained(Server(address, port, 1), drain)
     return Wanted(service, tuple(servers.values()), bereft=not any_up)
 
 

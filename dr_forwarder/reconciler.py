@@ -8,25 +8,33 @@ with ipvsadm beside ldirectord. Services that the file does not have are nobody'
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from . import plan, telling
 from .config.model import Address, Config
 from .dataplane import Engine
 from .events import Bus, ServerEvent, ServiceEvent, Step
+from .orders import NO_DRAINS, Drains, Member, drained, obeying
 from .plan import HealthOf, Wanted
 from .survey import Place
-from .table import Change, Key, Operation, Server, ServiceRow
+from .table import Change, Drain, Key, Operation, Server, ServiceRow
 
 
 class Reconciler:
-    """Holds what the table depends on besides the checks: the file, MAC addresses and MTUs."""
+    """Holds what the table depends on besides checks and orders: the file, MAC addresses, MTUs."""
 
-    def __init__(self, core: Engine, health: HealthOf, bus: Bus) -> None:
+    def __init__(
+        self,
+        core: Engine,
+        health: HealthOf,
+        bus: Bus,
+        drains: Callable[[], Drains] = lambda: NO_DRAINS,
+    ) -> None:
         self._core = core
         self._health = health
         self._bus = bus
+        self._drains = drains
         self._config: Config | None = None
         self._of_file: frozenset[Key] | None = None
         """The services that the file had; None before the first look, when all that an earlier
@@ -64,7 +72,7 @@ class Reconciler:
         if self._config is None:
             return
         rows = self._core.services(only)
-        goal = plan.wanted(self._config, self._health, rows, only)
+        goal = plan.wanted(self._config, self._health, rows, only, self._drains())
         mine = self._take(rows, goal) if only is None else frozenset(only)
         current = [row for row in rows if row.service.key in mine]
         changes = plan.changes(current, goal, self._macs, self.mtus)
@@ -75,6 +83,26 @@ class Reconciler:
             self._bus.emit(turn)
         now_bereft = frozenset(each.service.key for each in goal if each.bereft)
         self._bereft = self._bereft - mine | now_bereft
+
+    def obey(self, weights: Mapping[Member, int]) -> None:
+        """Has these servers be as the orders say now.
+
+        One without an order gets what its file says; where none does, this weight.
+        """
+        keys = {key for key, _ in weights}
+        of_file = keys & (self._of_file or frozenset())
+        if of_file:
+            self.publish(of_file)
+        drains = self._drains()
+        edits = []
+        for row in self._core.services(keys - of_file):
+            for each in row.servers:
+                member = (row.service.key, each.server.address)
+                if member in weights:
+                    drain = drains.get(member, Drain.NONE)
+                    server = drained(replace(each.server, weight=weights[member]), drain)
+                    edits.append(Change(Operation.EDIT_SERVER, row.service, server))
+        self._core.apply(edits)
 
     def withdraw(self) -> None:
         """Tells what goes with the director: the file's services that have ``cleanstop``.
@@ -106,6 +134,27 @@ class Reconciler:
         self._of_file = frozenset(target.service.key for target in goal)
         return before | self._of_file
 
+    # ---- Looks ----
+
+    def services(self, only: Collection[Key]) -> tuple[ServiceRow, ...]:
+        """These services of the table."""
+        return self._core.services(only)
+
+    def members(self) -> dict[Member, None]:
+        """Every server that the file has, or the table."""
+        found: dict[Member, None] = dict.fromkeys(self._cast.now)
+        for row in self._core.services():
+            found |= dict.fromkeys((row.service.key, each.server.address) for each in row.servers)
+        return found
+
+    def weights(self, members: Collection[Member]) -> dict[Member, int]:
+        """Those that these servers have in the table."""
+        return {
+            (row.service.key, each.server.address): each.server.weight
+            for row in self._core.services({key for key, _ in members})
+            for each in row.servers
+        }
+
     def others(self, config: Config) -> tuple[ServiceRow, ...]:
         """The services of the table that this configuration neither has nor takes away."""
         files = {plan.service_of(virtual).key for virtual in config.virtuals}
@@ -114,7 +163,10 @@ class Reconciler:
 
     def apply(self, changes: Sequence[Change], *, stop: bool = False) -> list[int]:
         """Does what was asked for over the control socket, in one piece; 0 or an errno each."""
-        return self._core.apply([self._with_mac(each) for each in changes], stop=stop)
+        drains = self._drains()
+        return self._core.apply(
+            [obeying(self._with_mac(each), drains) for each in changes], stop=stop
+        )
 
     def _with_mac(self, change: Change) -> Change:
         if change.operation is not Operation.ADD_SERVER or change.server is None:

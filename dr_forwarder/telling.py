@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from .config.model import Address, Config
 from .events import ChangeRefused, Event, FallbackEvent, ServerEvent, ServiceEvent, Step
 from .plan import Wanted, service_of
-from .table import Change, Key, Operation, ServiceRow
+from .table import Change, Drain, Key, Operation, ServiceRow
 
 
 class Role(enum.Enum):
@@ -69,6 +69,8 @@ def _event(change: Change, cast: Cast) -> Event | None:
             return ServiceEvent(Step.PURGED, key)
     if change.server is None:
         return None
+    if change.server.drain is not Drain.NONE and change.operation is not Operation.DELETE_SERVER:
+        return None  # the order has been told of
     role = cast.now.get((key, change.server.address))
     known = role or cast.before.get((key, change.server.address))
     step = _step(change, role)

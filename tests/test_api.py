@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from ordering import Orders
 
 from dr_forwarder import exchange
 from dr_forwarder.api import serving
 from dr_forwarder.client import Client
 from dr_forwarder.config.model import Check, Config, Real, Virtual
+from dr_forwarder.draining import Draining
 from dr_forwarder.errors import NotRunning, Refused
 from dr_forwarder.health import Health
 from dr_forwarder.messages import jsonable
@@ -106,6 +108,7 @@ class FakeDirector:
     ready: bool = True
     seconds: tuple[int, int, int] = (900, 120, 300)
     asked: list[tuple[tuple[Change, ...], bool]] = field(default_factory=list)
+    draining: Draining = field(default_factory=lambda: Orders().draining)
 
     def services(self) -> tuple[ServiceRow, ...]:
         return self.table
@@ -193,6 +196,7 @@ def test_the_timeouts_come_back_as_a_tuple(tmp_path: Path, client: Client) -> No
 def test_health_names_service_server_and_reason(tmp_path: Path, client: Client) -> None:
     """The server is named with the port that is checked."""
     unknown = {"up": None, "failures": 0, "successes": 0, "reason": "not checked yet"}
+    unknown["order"] = None
     assert while_serving(tmp_path, lambda: client.get("health")) == [
         {"virtual": "10.9.0.100:80", "server": "10.9.0.11:8080", **unknown},
         {
@@ -202,6 +206,7 @@ def test_health_names_service_server_and_reason(tmp_path: Path, client: Client) 
             "failures": 0,
             "successes": 0,
             "reason": "HTTP 200 OK",
+            "order": None,
         },
     ]
 

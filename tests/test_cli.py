@@ -19,7 +19,7 @@ from test_api import CONNECTIONS, SERVICES, STATS, while_serving
 
 import dr_forwarder
 from dr_forwarder import state_dir
-from dr_forwarder.cli import check, import_, lab, main, replay, run, takeover, trace
+from dr_forwarder.cli import check, drain, import_, lab, main, replay, run, takeover, trace
 from dr_forwarder.cli import list as list_
 from dr_forwarder.ipvsadm import connections, listing
 
@@ -104,6 +104,9 @@ COMMANDS: dict[tuple[str, ...], click.Command] = {
     ("list",): list_.command,
     ("trace",): trace.command,
     ("replay",): replay.command,
+    ("drain",): drain.command,
+    ("disable",): drain.disable,
+    ("enable",): drain.enable,
     ("takeover",): takeover.command,
     ("standby",): takeover.standby,
     ("lab",): lab.command,

@@ -155,7 +155,7 @@ PURE = (
     *("events.py", "telling.py", "watch.py", "ldirectord/phrases.py"),
     *("endpoints.py", "daemons.py", "flags.py", "listen.py", "messages.py", "api/validation.py"),
     *("importing/*.py", "ldirectord/terms.py"),
-    *("records.py", "record_text.py", "explanation/ladder.py"),
+    *("orders.py", "records.py", "record_text.py", "explanation/ladder.py"),
 )
 """Where these exist: no socket, no event loop, no clock, no thread, no process."""
 

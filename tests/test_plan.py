@@ -14,7 +14,17 @@ from dr_forwarder import plan, telling
 from dr_forwarder.config.model import Config, Fallback, Real, Virtual
 from dr_forwarder.health import Health
 from dr_forwarder.ldirectord.phrases import phrase
-from dr_forwarder.table import Change, Key, Operation, Server, ServerRow, Service, ServiceRow
+from dr_forwarder.orders import NO_DRAINS, Drains
+from dr_forwarder.table import (
+    Change,
+    Drain,
+    Key,
+    Operation,
+    Server,
+    ServerRow,
+    Service,
+    ServiceRow,
+)
 from dr_forwarder.telling import Cast
 
 PATIENT = settings(deadline=None)
@@ -116,11 +126,13 @@ States = Mapping[IPv4Address, bool | None]
 Macs = Mapping[IPv4Address, bytes]
 
 
-def wanted(table: Table, configured: Config, states: States) -> tuple[plan.Wanted, ...]:
+def wanted(
+    table: Table, configured: Config, states: States, drains: Drains = NO_DRAINS
+) -> tuple[plan.Wanted, ...]:
     def health(_: Virtual, server: Real) -> Health:
         return Health(up=states.get(server.address, UP))
 
-    return plan.wanted(configured, health, table.rows())
+    return plan.wanted(configured, health, table.rows(), None, drains)
 
 
 def steps(
@@ -129,11 +141,13 @@ def steps(
     states: States,
     macs: Macs | None = None,
     mtus: Mapping[IPv4Address, int] | None = None,
+    drains: Drains = NO_DRAINS,
 ) -> list[Change]:
     """Brings the table to the configuration; servers that are not named are up."""
 
     current = table.rows()
-    found = plan.changes(current, wanted(table, configured, states), macs or {}, mtus or {})
+    goal = wanted(table, configured, states, drains)
+    found = plan.changes(current, goal, macs or {}, mtus or {})
     table.apply(found)
     return list(found)
 
@@ -682,3 +696,118 @@ def test_somebody_serves_whenever_somebody_can(configured: Config, states: State
     for service, row in zip(configured.virtuals, table.rows(), strict=True):
         can = service.fallback or any(r.weight and states[r.address] for r in service.real)
         assert any(each.server.weight for each in row.servers) == bool(can)
+
+
+# ---- Orders ----
+
+WEB = Key("tcp", VIP, 80)
+
+
+def draining(*numbers: int, how: Drain = Drain.KEEP) -> Drains:
+    return {(WEB, address(number)): how for number in numbers}
+
+
+def servers_of(table: Table) -> dict[IPv4Address, tuple[int, Drain]]:
+    (row,) = table.rows()
+    return {each.server.address: (each.server.weight, each.server.drain) for each in row.servers}
+
+
+@pytest.mark.parametrize("state", [UP, DOWN, UNKNOWN])
+@pytest.mark.parametrize("quiescent", [True, False])
+def test_a_server_that_is_drained_stays_without_weight_whatever_its_checks_say(
+    state: bool | None, quiescent: bool
+) -> None:
+    """An application that is shutting down fails its check while it serves what it has."""
+    table = Table()
+    configured = config(virtual(real(1, 3), real(2), quiescent=quiescent))
+    steps(table, configured, {})
+    steps(table, configured, {address(1): state}, drains=draining(1))
+    assert servers_of(table) == {address(1): (0, Drain.KEEP), address(2): (1, Drain.NONE)}
+    steps(table, configured, {address(1): state}, drains=draining(1, how=Drain.RESET))
+    assert servers_of(table)[address(1)] == (0, Drain.RESET)
+    assert steps(table, configured, {}, drains=draining(1, how=Drain.RESET)) == []
+
+
+def test_a_server_that_is_down_already_is_not_added_to_be_drained() -> None:
+    table = Table()
+    configured = config(virtual(real(1), real(2)))
+    steps(table, configured, {address(1): DOWN})
+    steps(table, configured, {address(1): DOWN}, drains=draining(1))
+    assert list(servers_of(table)) == [address(2)]
+    steps(table, configured, {}, drains=draining(1))
+    assert servers_of(table)[address(1)] == (0, Drain.KEEP)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [(UP, (3, Drain.NONE)), (DOWN, None)], ids=["up", "down"]
+)
+def test_without_the_order_its_checks_decide_again(
+    state: bool, expected: tuple[int, Drain] | None
+) -> None:
+    table = Table()
+    configured = config(virtual(real(1, 3), real(2), quiescent=False))
+    steps(table, configured, {}, drains=draining(1))
+    steps(table, configured, {address(1): state})
+    assert servers_of(table).get(address(1)) == expected
+
+
+def test_when_all_are_drained_the_fallback_serves() -> None:
+    table = Table()
+    configured = config(virtual(real(1), real(2), fallback=9))
+    steps(table, configured, {}, drains=draining(1, 2))
+    assert servers_of(table)[address(9)] == (1, Drain.NONE)
+    steps(table, configured, {}, drains=draining(2))
+    assert address(9) not in servers_of(table)
+
+
+@pytest.mark.parametrize("spare", [1, 9])
+def test_a_fallback_that_is_drained_gets_nothing_either(spare: int) -> None:
+    table = Table()
+    configured = config(virtual(real(1), fallback=spare))
+    steps(table, configured, {}, drains=draining(1, spare))
+    assert servers_of(table)[address(spare)] == (0, Drain.KEEP)
+
+
+def test_an_order_is_about_one_service() -> None:
+    table = Table()
+    configured = config(virtual(real(1)), virtual(real(1, port=443), port=443))
+    steps(table, configured, {}, drains=draining(1))
+    weights = {row.service.key.port: row.servers[0].server.weight for row in table.rows()}
+    assert weights == {80: 0, 443: 1}
+
+
+def test_what_an_order_does_is_not_told_as_if_a_check_had_done_it() -> None:
+    table = Table()
+    configured = config(virtual(real(1), real(2)))
+    steps(table, configured, {})
+    cast = Cast().after(configured)
+    for how in (Drain.KEEP, Drain.RESET):
+        done = steps(table, configured, {}, drains=draining(1, how=how))
+        assert [telling.event(each, cast) for each in done] == [None]
+    (back,) = steps(table, configured, {})
+    assert phrase(telling.event(back, cast)) == (
+        "Restored real server: 10.9.0.11:80 (10.9.0.100:80) (Weight set to 1)"
+    )
+
+
+@PATIENT
+@given(configs(), STATES, STATES, st.sets(st.integers(1, 4)), st.sampled_from(Drain))
+def test_whatever_happens_nobody_who_is_drained_gets_traffic(
+    configured: Config, before: States, states: States, numbers: set[int], how: Drain
+) -> None:
+    assume(how is not Drain.NONE)
+    table = Table()
+    steps(table, configured, before)
+    out = {
+        (plan.key_of(service), address(number)): how
+        for service in configured.virtuals
+        for number in numbers
+    }
+    steps(table, configured, states, drains=out)
+    for row in table.rows():
+        for each in row.servers:
+            drained = (row.service.key, each.server.address) in out
+            assert (each.server.drain is how) == drained
+            assert not (drained and each.server.weight)
+    assume(not undecided(configured, states))
+    assert steps(table, configured, states, drains=out) == []

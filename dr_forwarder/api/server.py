@@ -13,29 +13,16 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ..border import VERDICTS
-from ..checks import target
 from ..director import Director
 from ..errors import SetupError
 from ..messages import jsonable
 from ..records import from_query
-from . import validation
+from . import ordering, validation
 from .tracing import traced, watch
 from .validation import Invalid
 
 SOCKET_NAME = "control"
 _LONGEST_BODY_BYTES = 32 << 20
-
-
-def _health(director: Director) -> list[dict[str, Any]]:
-    return [
-        {
-            "virtual": virtual.name,
-            "server": target(virtual, real).name,
-            **jsonable(director.health(virtual, real)),
-        }
-        for virtual in director.config.virtuals
-        for real in virtual.real
-    ]
 
 
 async def _body(request: web.Request) -> Any:
@@ -74,7 +61,7 @@ def application(director: Director) -> web.Application:
         return web.json_response(jsonable(view()))
 
     async def health(request: web.Request) -> web.Response:
-        return web.json_response(_health(director))
+        return web.json_response(ordering.health(director))
 
     async def change(request: web.Request) -> web.Response:
         changes, stop = validation.changes(await _body(request))
@@ -83,6 +70,12 @@ def application(director: Director) -> web.Application:
     async def set_timeouts(request: web.Request) -> web.Response:
         director.set_timeouts(**validation.timeouts(await _body(request)))
         return web.json_response(director.timeouts())
+
+    async def orders(request: web.Request) -> web.Response:
+        return web.json_response(ordering.orders(director))
+
+    async def give_order(request: web.Request) -> web.Response:
+        return ordering.obey(director, validation.order(await _body(request)))
 
     async def daemons(request: web.Request) -> web.Response:
         return web.json_response(jsonable(director.sync.daemons()))
@@ -127,6 +120,8 @@ def application(director: Director) -> web.Application:
     app.router.add_get("/v1/drops", drops)
     app.router.add_post("/v1/changes", change)
     app.router.add_put("/v1/timeouts", set_timeouts)
+    app.router.add_get("/v1/orders", orders)
+    app.router.add_post("/v1/orders", give_order)
     app.router.add_get("/v1/standby", standby)
     app.router.add_put("/v1/standby", standby)
     app.router.add_get("/v1/daemons", daemons)

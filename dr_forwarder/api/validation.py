@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from ..endpoints import Address
 from ..flags import NO_FLAGS, ServiceFlag
-from ..table import HOST_MASK, Change, Key, Operation, Server, Service, SyncDaemon
+from ..orders import DEADLINE_S, ENDINGS
+from ..table import HOST_MASK, Change, Drain, Key, Operation, Server, Service, SyncDaemon
 
 MOST_CHANGES = 65536
 _HOST_MASK_6 = IPv6Address((1 << 128) - 1)
@@ -24,6 +26,8 @@ _OF_SERVICE = {
     *(Operation.ADD_SERVER, Operation.EDIT_SERVER, Operation.DELETE_SERVER),
     Operation.ZERO_SERVICE,
 }
+_LONGEST_DEADLINE_S = 31 * 86400
+_ORDERS = ("drain", "disable", "enable")
 _OF_SERVER = {Operation.ADD_SERVER, Operation.EDIT_SERVER, Operation.DELETE_SERVER}
 
 
@@ -34,6 +38,19 @@ class Invalid(Exception):  # noqa: N818 - a request is, and the text says why
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an operator wants of a server."""
+
+    order: str
+    """``drain``, ``disable`` or ``enable``."""
+    server: Address
+    service: Key | None
+    """None: of all services that have the server."""
+    deadline_s: int
+    then: Drain
 
 
 def changes(raw: Any) -> tuple[tuple[Change, ...], bool]:
@@ -61,6 +78,32 @@ def standby(raw: Any) -> bool:
     if "standby" not in body:
         raise Invalid("standby", "must be true or false")
     return _flag(body, "", "standby")
+
+
+def order(raw: Any) -> Asked:
+    """The body of ``POST /v1/orders``."""
+    body = _object(raw, "", {"order", "server", "service", "deadline_s", "then"})
+    what = body.get("order")
+    if what not in _ORDERS:
+        raise Invalid("order", f"must be one of {', '.join(_ORDERS)}")
+    if what != "drain" and "deadline_s" in body:
+        raise Invalid("deadline_s", "goes with drain only")
+    service = body.get("service")
+    return Asked(
+        what,
+        _address(body, "", "server"),
+        None if service is None else _key(service, "service"),
+        _number(body, "", "deadline_s", DEADLINE_S, 0, _LONGEST_DEADLINE_S),
+        _ending(body),
+    )
+
+
+def _ending(body: Mapping[str, Any]) -> Drain:
+    words = [ending.value for ending in ENDINGS]
+    word = body.get("then", Drain.RESET.value)
+    if word not in words:
+        raise Invalid("then", f"must be one of {', '.join(words)}")
+    return Drain(word)
 
 
 def daemon(raw: Any) -> SyncDaemon:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +14,7 @@ from ..ipvsadm import connections, listing, proc
 from ..ipvsadm.listing import View
 from ..ipvsadm.names import SystemNames
 from ..ipvsadm.shell import Far
+from . import options
 
 
 @click.command("list")
@@ -34,11 +36,7 @@ from ..ipvsadm.shell import Far
 @click.option("--health", is_flag=True, help="What the checks say, and why.")
 @click.option("--verdicts", is_flag=True, help="What became of the frames.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option(
-    "--state-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Of the director that is asked.",
-)
+@options.state_dir
 def command(
     numeric: bool,
     connection: bool,
@@ -95,9 +93,13 @@ def _what(*, connection: bool, timeout: bool, health: bool, verdicts: bool) -> s
     return chosen[0] if chosen else "services"
 
 
-def _health(rows: list[dict[str, object]]) -> str:
+def _health(rows: list[dict[str, Any]]) -> str:
     words = {True: "up", False: "down", None: "unknown"}
     return "".join(
-        f"{row['virtual']} -> {row['server']} {words[row['up']]}: {row['reason']}\n"  # type: ignore[index]
+        f"{row['virtual']} -> {row['server']} {words[row['up']]}: {row['reason']}{_order(row)}\n"
         for row in rows
     )
+
+
+def _order(row: dict[str, Any]) -> str:
+    return f"; {row['order']['text']}" if row["order"] else ""

@@ -8,23 +8,18 @@ import click
 
 from .. import state_dir as state_dirs
 from ..client import Client
-
-_state_dir = click.option(
-    "--state-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Of the director that is told.",
-)
+from . import options
 
 
 @click.command("takeover")
-@_state_dir
+@options.state_dir
 def command(state_dir: Path | None) -> None:
     """Have a director that stands by take the VIPs, and announce them."""
     Client(state_dir or state_dirs.default()).stand_by(standby=False)
 
 
 @click.command("standby")
-@_state_dir
+@options.state_dir
 def standby(state_dir: Path | None) -> None:
     """Have a director leave the VIPs to another one; its connections stay in its table."""
     Client(state_dir or state_dirs.default()).stand_by(standby=True)
