@@ -12,6 +12,7 @@ from pathlib import Path
 from .api import serving
 from .attendants import readiness
 from .attendants.commands import Commands, commanding
+from .attendants.flight_recorder import recording
 from .attendants.mail import mailing
 from .attendants.maintenance_watch import maintaining
 from .attendants.monitor_file import monitoring
@@ -63,7 +64,11 @@ class Runner:
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         with self._logging():
             async with Commands() as commands, mailing(self._director):
-                with commanding(self._director, commands), monitoring(self._director):
+                with (
+                    commanding(self._director, commands),
+                    monitoring(self._director),
+                    recording(self._director),
+                ):
                     async with (
                         maintaining(self._director),
                         reloading(self._director, self._files, self._reload),

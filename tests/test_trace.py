@@ -19,11 +19,14 @@ from director import CLIENT, VIP, Director, server_address, service, tcp, udp
 
 from dr_forwarder.api import serving
 from dr_forwarder.api.tracing import MOST_PER_S, USUAL_PER_S, bounded
+from dr_forwarder.attendants.flight_recorder import KEPT_FILES, file_name, recording
 from dr_forwarder.border import VERDICTS
 from dr_forwarder.cli import _program as program
 from dr_forwarder.client import Client
+from dr_forwarder.config.model import Config, Settings
 from dr_forwarder.dataplane import DataplaneError
 from dr_forwarder.errors import Refused
+from dr_forwarder.events import Bus, HealthEvent
 from dr_forwarder.messages import jsonable
 from dr_forwarder.messages import record as record_of
 from dr_forwarder.records import EVERYTHING, Filter, Record, Traced, from_query, query
@@ -348,3 +351,77 @@ def test_the_command_writes_the_flight_recorder(tmp_path: Path, director: Direct
 def test_without_a_director_it_says_so(tmp_path: Path) -> None:
     result = traced(tmp_path)
     assert "no director is running" in str(result.exception)
+
+
+# ---- The flight recorder ----
+
+
+class Flying(Watched):
+    """A director with a bus and a configuration, for the attendant."""
+
+    def __init__(self, director: Director, directory: Path | None) -> None:
+        super().__init__(director)
+        self.at_s = 1_700_000_000.0
+        self.events = Bus(lambda: self.at_s)
+        self.config = Config("a.cf", settings=Settings(flight_recorder_dir=directory))
+
+    def goes(self, *, up: bool) -> None:
+        self.events.emit(HealthEvent(IPv4Address(server_address(1)), 80, (), up, "no answer"))
+
+
+def test_the_last_dropped_frames_are_written_when_a_server_goes_down(
+    tmp_path: Path, director: Director
+) -> None:
+    decide(director, syn(1, 81))
+    flying = Flying(director, tmp_path / "recorder")
+    with recording(flying):  # type: ignore[arg-type]
+        flying.goes(up=False)
+        flying.at_s += 5
+        flying.goes(up=False)  # with the first
+        flying.at_s += 5
+        decide(director, syn(2, 81))
+        flying.goes(up=True)
+        flying.goes(up=False)
+    first, second = sorted((tmp_path / "recorder").iterdir())
+    assert first.name == "2023-11-14T22-13-20Z_10.9.0.11-80_down.pcapng"
+    (frame,) = shown_by_tshark(first, "tcp.srcport", "frame.comment")
+    assert frame[0] == "1001"
+    assert frame[1].startswith("no_service: Dropped:")
+    assert len(shown_by_tshark(second, "tcp.srcport")) == 2
+
+
+def test_the_flight_recorder_keeps_the_last_files(tmp_path: Path, director: Director) -> None:
+    decide(director, syn(1, 81))
+    flying = Flying(director, tmp_path)
+    with recording(flying):  # type: ignore[arg-type]
+        for _ in range(KEPT_FILES + 3):
+            flying.goes(up=False)
+            flying.at_s += 10
+    assert len([*tmp_path.iterdir()]) == KEPT_FILES
+
+
+def test_without_a_directory_or_a_dropped_frame_nothing_is_written(
+    tmp_path: Path, director: Director
+) -> None:
+    flying = Flying(director, tmp_path)
+    with recording(flying):  # type: ignore[arg-type]
+        flying.goes(up=False)
+        decide(director, syn(1, 81))
+        flying.config = Config("a.cf")
+        flying.goes(up=False)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_directory_that_cannot_be_written_is_said_and_harms_nobody(
+    tmp_path: Path, director: Director, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    decide(director, syn(1, 81))
+    flying = Flying(director, tmp_path / "file" / "below")
+    with recording(flying):  # type: ignore[arg-type]
+        flying.goes(up=False)
+    assert "flight_recorder_dir" in caplog.text
+
+
+def test_the_name_of_a_file_has_no_signs_that_a_system_refuses() -> None:
+    assert file_name(0, "[fd00::1]:80") == "1970-01-01T00-00-00Z_fd00--1-80_down.pcapng"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from .. import capturing, record_text
+from .. import record_file, record_text
 from ..errors import ForwarderError
 from ..messages import jsonable
 from ..records import Record
@@ -58,24 +58,15 @@ class Pcapng:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
-        self._file.write(capturing.begin())
+        self._file.write(record_file.begin())
 
     def show(self, record: Record) -> None:
         """Writes it."""
-        self._file.write(
-            capturing.frame(
-                record.head, length=record.length, at_ns=record.at_ns, comment=comment(record)
-            )
-        )
+        self._file.write(record_file.block(record))
 
     def close(self) -> None:
         """The file is whole."""
         self._file.close()
-
-
-def comment(record: Record) -> str:
-    """What Wireshark shows beside a frame."""
-    return f"{record.verdict}: {record.why}"
 
 
 class Explained:

@@ -76,6 +76,7 @@ def _shared(section: Section) -> Iterator[tuple[str, object]]:
 def _settings(director: Section) -> Settings:
     scope = Scope(director, director, {row.name: row for row in DIRECTOR})
     state_dir = scope.text("state_dir")
+    recorder_dir = scope.text("flight_recorder_dir")
     return Settings(
         interface=scope.text("interface"),
         mac=MacMode(scope.string("mac")),
@@ -84,6 +85,7 @@ def _settings(director: Section) -> Settings:
         announce_interval_s=scope.count("announce_interval"),
         workers=scope.count("workers"),
         state_dir=None if state_dir is None else Path(state_dir),
+        flight_recorder_dir=None if recorder_dir is None else Path(recorder_dir),
         listen=listen.parse(address) if (address := scope.text("listen")) else None,
         connections=scope.count("connections"),
         timeout_tcp_s=scope.count("timeout_tcp"),

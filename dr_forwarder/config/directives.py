@@ -347,6 +347,12 @@ DIRECTOR: tuple[Directive, ...] = (
     Directive("workers", _D, _NUMBER, "Forwarding threads.", 1, high=1024),
     Directive("state_dir", _D, _TEXT, "Directory of the control socket and the connections."),
     Directive(
+        "flight_recorder_dir",
+        _D,
+        _TEXT,
+        "Where the last dropped frames are written when a server goes down; nowhere.",
+    ),
+    Directive(
         "listen",
         _D,
         Kind.LISTEN,

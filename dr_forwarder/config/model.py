@@ -254,6 +254,8 @@ class Settings:
     workers: int = 1
     state_dir: Path | None = None
     listen: Listen | None = None
+    flight_recorder_dir: Path | None = None
+    """Where the last dropped frames are written when a server goes down; None: nowhere."""
     """Where metrics are served; None: nowhere."""
     connections: int = 1_048_576
     """Room in the connection table; 64 bytes and an index word each, touched only when used."""
