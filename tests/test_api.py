@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TypeVar
 
 import pytest
@@ -42,6 +43,7 @@ from dr_forwarder.table import (
     ServiceFlag,
     ServiceRow,
     Stats,
+    SyncDaemon,
 )
 
 VIP, CLIENT = IPv4Address("10.9.0.100"), IPv4Address("192.0.2.7")
@@ -89,6 +91,10 @@ STATS = Stats(
     servers=2,
     ring_dropped=3,
 )
+DAEMONS = (
+    SyncDaemon("master", "eth0", 5).resolved(),
+    SyncDaemon("backup", "eth1", group=IPv6Address("ff02::81"), ttl=3).resolved(),
+)
 WEB = Virtual(
     "tcp",
     VIP,
@@ -108,6 +114,7 @@ class FakeDirector:
     ready: bool = True
     seconds: tuple[int, int, int] = (900, 120, 300)
     asked: list[tuple[tuple[Change, ...], bool]] = field(default_factory=list)
+    sync: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(daemons=lambda: DAEMONS))
     draining: Draining = field(default_factory=lambda: Orders().draining)
 
     def services(self) -> tuple[ServiceRow, ...]:
@@ -191,6 +198,10 @@ def test_the_counters_come_back_as_they_were(tmp_path: Path, client: Client) -> 
 
 def test_the_timeouts_come_back_as_a_tuple(tmp_path: Path, client: Client) -> None:
     assert while_serving(tmp_path, client.timeouts) == (900, 120, 300)
+
+
+def test_the_daemons_come_back_as_they_were(tmp_path: Path, client: Client) -> None:
+    assert while_serving(tmp_path, client.daemons) == DAEMONS
 
 
 def test_health_names_service_server_and_reason(tmp_path: Path, client: Client) -> None:

@@ -386,6 +386,10 @@ def test_list_without_a_director_is_one_line(command: Command, tmp_path: Path) -
 
 
 VERDICTS = "           9 forwarded\n           1 not a VIP\n"
+DAEMONS = (
+    "master sync daemon (mcast=eth0, syncid=5, maxlen=1472, group=224.0.0.81, port=8848, ttl=1)\n"
+    "backup sync daemon (mcast=eth1, syncid=0, maxlen=1452, group=ff02::81, port=8848, ttl=3)\n"
+)
 HEALTH = (
     "10.9.0.100:80 -> 10.9.0.11:8080 unknown: not checked yet\n"
     "10.9.0.100:80 -> 10.9.0.12:80 up: HTTP 200 OK\n"
@@ -408,6 +412,7 @@ LISTS = [
     pytest.param(["-n", "-c"], connections.connections(CONNECTIONS), id="connections"),
     pytest.param(["-nc"], connections.connections(CONNECTIONS), id="connections, as ipvsadm -Lnc"),
     pytest.param(["--timeout"], "Timeout (tcp tcpfin udp): 900 120 300\n", id="timeouts"),
+    pytest.param(["--daemon"], DAEMONS, id="daemons"),
     pytest.param(["--health"], HEALTH, id="health"),
     pytest.param(["--verdicts"], VERDICTS, id="verdicts"),
 ]
@@ -423,6 +428,7 @@ JSON = [
     pytest.param([], lambda answer: answer[0]["service"]["key"]["port"], 80, id="the table"),
     pytest.param(["-c"], lambda answer: answer[0]["state"], "ESTABLISHED", id="connections"),
     pytest.param(["--timeout"], lambda answer: answer, [900, 120, 300], id="timeouts"),
+    pytest.param(["--daemon"], lambda answer: answer[0]["role"], "master", id="daemons"),
     pytest.param(["--health"], lambda answer: answer[1]["up"], True, id="health"),
     pytest.param(["--verdicts"], lambda answer: answer["verdicts"], STATS.verdicts, id="verdicts"),
 ]

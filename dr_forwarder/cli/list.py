@@ -25,6 +25,7 @@ from . import options
 @click.option("--thresholds", "view", flag_value=View.THRESHOLDS, type=View, help="-x and -y.")
 @click.option("--persistent-conn", "view", flag_value=View.PERSISTENT, type=View, help="Templates.")
 @click.option("--timeout", is_flag=True, help="The time-outs: tcp tcpfin udp.")
+@click.option("--daemon", is_flag=True, help="The synchronisation daemons.")
 @click.option("--exact", is_flag=True, help="Numbers in full, not as 12M.")
 @click.option("--nosort", is_flag=True, help="In the table's order, the newest server first.")
 @click.option(
@@ -42,6 +43,7 @@ def command(
     connection: bool,
     view: View | None,
     timeout: bool,
+    daemon: bool,
     exact: bool,
     nosort: bool,
     proc_file: str | None,
@@ -52,7 +54,9 @@ def command(
 ) -> None:
     """Show the table of the running director, exactly as `ipvsadm -L` does."""
     client = Client(state_dir or state_dirs.default())
-    what = _what(connection=connection, timeout=timeout, health=health, verdicts=verdicts)
+    what = _what(
+        connections=connection, timeouts=timeout, daemons=daemon, health=health, stats=verdicts
+    )
     if proc_file is not None:
         print(proc.text(proc_file, Far(client)), end="")
         return
@@ -65,6 +69,8 @@ def command(
             text = connections.connections(client.connections(), name_of=name_of)
         case "timeouts":
             text = listing.timeouts(client.timeouts())
+        case "daemons":
+            text = listing.daemons(client.daemons())
         case "health":
             text = _health(client.get("health"))
         case "stats":
@@ -80,16 +86,10 @@ def command(
     print(text, end="")
 
 
-def _what(*, connection: bool, timeout: bool, health: bool, verdicts: bool) -> str:
-    asked = {
-        "connections": connection,
-        "timeouts": timeout,
-        "health": health,
-        "stats": verdicts,
-    }
+def _what(**asked: bool) -> str:
     chosen = [what for what, wanted in asked.items() if wanted]
     if len(chosen) > 1:
-        raise click.UsageError("choose one of -c, --timeout, --health and --verdicts")
+        raise click.UsageError("choose one of -c, --timeout, --daemon, --health and --verdicts")
     return chosen[0] if chosen else "services"
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..table import Change, Operation, Service, ServiceRow, SyncDaemon
+from ..table import Change, Operation, Service, ServiceRow
 from . import connections, listing, refusals, save
 from .ipvs import Ipvs
 from .listing import NameOf, View
@@ -174,7 +174,7 @@ def _list(command: Command, ipvs: Ipvs, names: Names) -> Outcome:
     if "timeout" in given:
         return Outcome(out=listing.timeouts(ipvs.timeouts()))
     if "daemon" in given:
-        return Outcome(out="".join(_daemon_line(each) for each in ipvs.daemons()))
+        return Outcome(out=listing.daemons(ipvs.daemons()))
     rows = _rows(ipvs.services(), command.service)
     if not rows and command.service is not None:
         return _outcome(Verb.LIST, errno.ESRCH)
@@ -193,11 +193,3 @@ def _rows(rows: Sequence[ServiceRow], service: Service | None) -> Sequence[Servi
     if service is None:
         return rows
     return [row for row in rows if row.service.key == service.key]
-
-
-def _daemon_line(daemon: SyncDaemon) -> str:
-    return (
-        f"{daemon.role} sync daemon (mcast={daemon.interface}, syncid={daemon.sync_id},"
-        f" maxlen={daemon.max_length}, group={daemon.group}, port={daemon.port},"
-        f" ttl={daemon.ttl})\n"
-    )

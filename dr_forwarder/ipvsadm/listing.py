@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from .. import flags
 from ..endpoints import Address, endpoint
-from ..table import HOST_MASK, Counters, ServerRow, Service, ServiceFlag, ServiceRow
+from ..table import (
+    HOST_MASK,
+    Counters,
+    ServerRow,
+    Service,
+    ServiceFlag,
+    ServiceRow,
+    SyncDaemon,
+)
 from . import sorting
 from .values import Names
 
@@ -110,6 +118,15 @@ def timeouts(values: tuple[int, int, int]) -> str:
     """``ipvsadm -L --timeout``; seconds."""
     tcp_s, tcp_fin_s, udp_s = values
     return f"Timeout (tcp tcpfin udp): {tcp_s} {tcp_fin_s} {udp_s}\n"
+
+
+def daemons(running: Iterable[SyncDaemon]) -> str:
+    """``ipvsadm -L --daemon``, as it prints what the kernel says by netlink."""
+    return "".join(
+        f"{each.role} sync daemon (mcast={each.interface}, syncid={each.sync_id},"
+        f" maxlen={each.max_length}, group={each.group}, port={each.port}, ttl={each.ttl})\n"
+        for each in running
+    )
 
 
 # ---- A service ----
