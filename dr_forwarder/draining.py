@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Collection, Sequence
 
@@ -14,6 +15,8 @@ from .order_book import OrderBook
 from .orders import Member, Order, OrderRow
 from .reconciler import Reconciler
 from .table import Change, Drain, Key
+
+_log = logging.getLogger(__name__)
 
 _LONGEST_WAIT_S = 60.0
 """Somebody may set the clock."""
@@ -86,7 +89,11 @@ class Draining:
             for change, errno in zip(changes, results, strict=True)
             if errno == 0
         ]
-        self._book.weigh({each[0]: each[1].weight for each in weighed if each is not None})
+        try:
+            self._book.weigh({each[0]: each[1].weight for each in weighed if each is not None})
+        except OSError as error:
+            # The change is done; only what an order gives back later is not the newest.
+            _log.error("a weight cannot be kept beside its order: %s", error)
 
     # ---- Time ----
 
