@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from dr_forwarder.config.deviations import DEVIATIONS
 from dr_forwarder.config.directives import DIRECTIVES, DIRECTOR, MARK, REAL, Directive, Level
-from dr_forwarder.config.support import NOT_YET, SCHEDULERS
+from dr_forwarder.config.support import OTHERWISE, SCHEDULERS
 from dr_forwarder.metrics import DURATION, DURATION_LABELS, DURATION_TEXT, FAMILIES, PREFIX
 
 ROOT = Path(__file__).parent.parent
@@ -65,9 +66,9 @@ def _page() -> Iterator[str]:
     yield ""
     yield "In kernel IPVS's order, to the pick: " + ", ".join(f"`{name}`" for name in SCHEDULERS)
     yield ""
-    yield "## Accepted, and not done yet"
+    yield "## Accepted, and done otherwise"
     yield ""
-    yield from _table(("what", "instead"), ((f"`{a}`", b) for a, b in NOT_YET.items()))
+    yield from _table(("what", "instead"), ((f"`{a}`", b) for a, b in OTHERWISE.items()))
     yield "## Verdicts"
     yield ""
     yield "Every frame ends in exactly one of them; `dr-forwarder list --verdicts` counts."
@@ -93,14 +94,18 @@ _REASONS = (PIECES_COUNTED, MISREAD, OUT, LATE, REFUSED, ORDER, MESSAGES)
 
 
 def _directives(*, ours: bool) -> Iterator[str]:
+    titles = ("directive", "level", "default", "what it does")
+    rows = [row for row in DIRECTIVES if row.ours is ours]
+    if ours:
+        return _table(titles, (_directive(row) for row in rows))
     return _table(
-        ("directive", "level", "default", "what it does"),
-        (
-            (f"`{row.name}`", _LEVELS[row.level], _default(row), row.help)
-            for row in DIRECTIVES
-            if row.ours is ours
-        ),
+        (*titles, "otherwise than in ldirectord"),
+        ((*_directive(row), DEVIATIONS.get(row.name, "")) for row in rows),
     )
+
+
+def _directive(row: Directive) -> tuple[str, str, str, str]:
+    return f"`{row.name}`", _LEVELS[row.level], _default(row), row.help
 
 
 _COVERED = (
@@ -162,6 +167,8 @@ def _default(row: Directive) -> str:
             return ""
         case bool():
             return "yes" if row.default else "no"
+        case tuple():
+            return f"`{','.join(row.default)}`"
     return f"`{row.default}`"
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dr_forwarder.config import (
-    NOT_YET,
+    OTHERWISE,
     Address,
     CheckType,
     Config,
@@ -23,6 +23,7 @@ from dr_forwarder.config import (
     names,
     parse_text,
 )
+from dr_forwarder.config.deviations import DEVIATIONS
 from dr_forwarder.config.directives import BY_NAME, DIRECTIVES
 
 DATA = Path(__file__).parent / "data"
@@ -207,6 +208,11 @@ def test_directives_of_a_virtual_service(text: str, path: str, value: object) ->
 def test_every_directive_is_tested_here() -> None:
     texts = "\n".join(row[0] for row in (*GLOBALS, *IN_BLOCK)) + Path(__file__).read_text()
     assert [name for name in BY_NAME if f"{name}=" not in texts] == []
+
+
+def test_only_directives_of_ldirectord_can_be_otherwise_than_there() -> None:
+    assert DEVIATIONS.keys() <= {row.name for row in DIRECTIVES if not row.ours}
+    assert all(text.endswith(".") for text in DEVIATIONS.values())
 
 
 def test_every_directive_has_a_sentence_of_help() -> None:
@@ -590,8 +596,8 @@ def test_ipv6_virtual_services_are_taken() -> None:
     assert config.notices == ()
 
 
-@pytest.mark.parametrize("what", sorted(NOT_YET))
-def test_what_is_not_done_yet_is_told_once(what: str) -> None:
+@pytest.mark.parametrize("what", sorted(OTHERWISE))
+def test_what_is_done_otherwise_is_told_once(what: str) -> None:
     row = BY_NAME[what.partition("=")[0]]
     value = what.partition("=")[2] or {"yes or no": "yes", "number": "3"}.get(row.kind.value, "all")
     line = f"{row.name}={value}\n"
@@ -600,7 +606,7 @@ def test_what_is_not_done_yet_is_told_once(what: str) -> None:
     else:
         text = f"{V}    protocol=udp\n    {line}virtual=10.0.0.2:80\n    protocol=udp\n    {line}"
         where = (3,)
-    (notice,) = [notice for notice in accept(text).notices if notice.reason == NOT_YET[what]]
+    (notice,) = [notice for notice in accept(text).notices if notice.reason == OTHERWISE[what]]
     assert notice.line in where
     assert not notice.strict
 

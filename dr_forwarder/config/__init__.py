@@ -25,10 +25,10 @@ from .model import (
     Virtual,
     endpoint,
 )
-from .support import NOT_YET, SCHEDULERS, refuse_unsupported
+from .support import OTHERWISE, SCHEDULERS, refuse_unsupported
 
 __all__ = [
-    "NOT_YET",
+    "OTHERWISE",
     "SCHEDULERS",
     "Address",
     "Alert",

@@ -1,6 +1,5 @@
-"""Support: what this director does not do yet, told or refused. Nothing else decides that.
-
-Supporting something new means taking its entry away here.
+"""Support: what this director does not do, or does otherwise: told or refused. Nothing else decides
+that. Supporting something new means taking its entry away here.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ _UNDEFINED = (
     " (--marks FILE, as iptables-save or nft list ruleset prints them), or [[mark]] in TOML"
 )
 
-NOT_YET: Final[Mapping[str, str]] = MappingProxyType(
+OTHERWISE: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "cleanstop=no": "cleanstop=no cannot be had: nothing is forwarded while no director runs;"
-        " the connections are kept for the next start",
+        "cleanstop=no": "cleanstop=no: nothing is forwarded while no director runs; table and"
+        " connections stay in the state directory, and the next start goes on with them",
     }
 )
 """A directive, or a directive and its value, and what happens to it instead."""
 
 
 def refuse_unsupported(config: Config, *, rules_later: bool = False) -> Config:
-    """Add a notice for every kind of thing not done yet; raise for what cannot be left out."""
+    """Add a notice for every kind of thing done otherwise; raise for what cannot be left out."""
     defined = {mark.mark for mark in config.marks}
     notices = list(config.notices)
     for virtual in config.virtuals:
@@ -52,8 +51,8 @@ def refuse_unsupported(config: Config, *, rules_later: bool = False) -> Config:
         )
     first: dict[str, int] = {}
     for what, line in sorted(_used(config), key=lambda use: use[1]):
-        if what in NOT_YET:
-            first.setdefault(NOT_YET[what], line)
+        if what in OTHERWISE:
+            first.setdefault(OTHERWISE[what], line)
     notices += (Notice(reason, line) for reason, line in first.items())
     return replace(config, notices=tuple(sorted(notices, key=lambda notice: notice.line)))
 
@@ -79,7 +78,7 @@ def _refuse_flags(virtual: Virtual) -> str:
 
 
 def _used(config: Config) -> Iterator[tuple[str, int]]:
-    """Give everything that is in use and may be an entry of NOT_YET, with its line."""
+    """Give everything that is in use and may be an entry of OTHERWISE, with its line."""
     yield from config.lines
     for virtual in config.virtuals:
         yield from virtual.lines

@@ -78,6 +78,11 @@ def test_a_server_dies_and_returns_in_the_tutorials_second_configuration(
         director.config.write_text("nonsense\n")
         wait_until(lambda: "Not reloaded" in director.log, "the broken file was reported")
         assert director.weights() == {".62": 3, ".63": 1}
+        # ldirectord would be blind from here on, and quiescent no more.
+        own_lab.stop_web("vm3")
+        weights({".62": 3, ".63": 0}, "vm3 is quiescent after a failed reload too")
+        own_lab.start_web("vm3")
+        weights({".62": 3, ".63": 1}, "vm3 is back")
 
     monitored = (tmp_path / "monitor").read_text()
     assert "negotiate http tcp 10.10.10.62 80 1 gate /test.html foo [up] HTTP 200 OK" in monitored
