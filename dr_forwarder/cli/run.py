@@ -65,7 +65,7 @@ def _listen(text: str | None) -> Listen | None:
     "--listen",
     metavar="ADDR:PORT",
     callback=lambda _context, _option, text: _listen(text),
-    help="Serve metrics there; :9700 is the loopback's.",
+    help="Serve the page and metrics there; :9700 is the loopback's.",
 )
 @click.option("--standby", is_flag=True, help="Leave the VIPs to another director for now.")
 @click.option("--skip-unsupported", is_flag=True, help="Leave masq and ipip servers out.")

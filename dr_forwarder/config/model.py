@@ -254,9 +254,11 @@ class Settings:
     workers: int = 1
     state_dir: Path | None = None
     listen: Listen | None = None
+    """Where metrics and the page are served; None: nowhere."""
+    listen_names: tuple[str, ...] = ()
+    """Names that the page may be asked by, beside addresses and the host's own."""
     flight_recorder_dir: Path | None = None
     """Where the last dropped frames are written when a server goes down; None: nowhere."""
-    """Where metrics are served; None: nowhere."""
     connections: int = 1_048_576
     """Room in the connection table; 64 bytes and an index word each, touched only when used."""
     timeout_tcp_s: int = 900

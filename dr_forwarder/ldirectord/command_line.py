@@ -31,7 +31,7 @@ Exit status: 0 done, or running; 1 not done, no such configuration, or a stale p
 Environment:
   DR_FORWARDER_INTERFACE   where clients and real servers are; default: the one they are all on
   DR_FORWARDER_MARKS       file of the firewall rules that set marks
-  DR_FORWARDER_LISTEN      where metrics are served: ADDRESS:PORT, or :PORT on the loopback
+  DR_FORWARDER_LISTEN      where page and metrics are: ADDRESS:PORT, or :PORT on the loopback
   DR_FORWARDER_STATE_DIR   for run-time files; each director on a host needs its own
   DR_LDIRECTORD_PID_DIR    for ldirectord.NAME.pid; default /var/run
 """

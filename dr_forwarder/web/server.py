@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from .. import metrics
 from ..checks.model import os_reason
@@ -17,6 +18,8 @@ from ..errors import SetupError
 from ..events import Happening, Reloaded
 from ..listen import Listen
 from ..metrics import Metrics
+from .guard import guard, harden
+from .page import Page
 
 _log = logging.getLogger(__name__)
 
@@ -24,11 +27,15 @@ _SHUTDOWN_S: Final = 1.0
 
 
 def application(director: Director, durations: Metrics) -> web.Application:
-    """All routes."""
+    """All routes, behind the guard."""
+
+    @web.middleware
+    async def once_ready(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not director.ready:
+            raise web.HTTPServiceUnavailable(text="The director is starting.\n")
+        return await handler(request)
 
     async def scrape(request: web.Request) -> web.Response:
-        if not director.ready:
-            raise web.HTTPServiceUnavailable(text="the director is starting")
         look = metrics.look(director)
         # Ten thousand servers are a hundred thousand lines: checks must not wait for them.
         body, content_type = await asyncio.to_thread(
@@ -36,7 +43,10 @@ def application(director: Director, durations: Metrics) -> web.Application:
         )
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
-    app = web.Application()
+    names = director.config.settings.listen_names
+    app = web.Application(middlewares=[guard(names), once_ready])
+    app.on_response_prepare.append(harden)
+    app.router.add_routes(Page(director).routes())
     app.router.add_get("/metrics", scrape)
     return app
 
@@ -75,7 +85,7 @@ async def site(director: Director, listen: Listen) -> AsyncIterator[None]:
         raise SetupError(
             f"listen {listen}: {os_reason(error)}; choose another: --listen ADDRESS:PORT"
         ) from error
-    _log.info("Metrics: http://%s/metrics", listen)
+    _log.info("Page and metrics: http://%s/ and /metrics", listen)
     try:
         with _measuring(director, durations):
             yield

@@ -1,0 +1,147 @@
+"""Page: the files of the page, and what its script asks for."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.resources
+import time
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from .. import event_log, flows
+from ..checks import target
+from ..cluster import Checked, Look
+from ..director import Director
+from ..flows import Client
+from ..messages import jsonable
+from ..plan import key_of
+from ..table import Connection
+from . import answers
+from .search import Search
+
+FILES: Final = MappingProxyType(
+    {
+        "": ("page.html", "text/html"),
+        "page.css": ("page.css", "text/css"),
+        "page.js": ("page.js", "text/javascript"),
+        "parts.js": ("parts.js", "text/javascript"),
+        "picture.js": ("picture.js", "text/javascript"),
+    }
+)
+MOST_FOUND: Final = 200
+_KEPT_S: Final = 0.9
+_AT_ONCE: Final = 1024
+"""So many connections are looked at before the checks have their turn."""
+
+
+class Page:
+    """Answers for one director."""
+
+    def __init__(self, director: Director) -> None:
+        self._director = director
+        self._searching = asyncio.Lock()
+        self._last: Look | None = None
+
+    def routes(self) -> list[web.RouteDef]:
+        """All of them."""
+        return [
+            *(web.get(f"/{name}", _file(*what)) for name, what in FILES.items()),
+            web.get("/page/look", self._look),
+            web.get("/page/events", self._events),
+            web.get("/page/connections", self._connections),
+            web.get("/page/explain", self._explain),
+        ]
+
+    async def _look(self, request: web.Request) -> web.Response:
+        said = answers.look(self._recent(), request.query.get("service"))
+        return web.json_response({**said, "standby": self._director.standby})
+
+    def _recent(self) -> Look:
+        """Many who look at the page cost no more than one."""
+        now_s = time.monotonic()
+        if self._last is None or now_s - self._last.at_s > _KEPT_S:
+            director = self._director
+            self._last = Look(now_s, director.services(), director.stats(), _health(director))
+        return self._last
+
+    async def _events(self, request: web.Request) -> web.Response:
+        after = request.query.get("after", "0")
+        if not after.isascii() or not after.isdecimal():
+            raise web.HTTPBadRequest(text="after must be the number of an event")
+        happened = self._director.events.history()
+        return web.json_response(answers.events(happened, event_log.text, after=int(after)))
+
+    async def _connections(self, request: web.Request) -> web.Response:
+        try:
+            search = Search.of(request.query.get("find", ""))
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        found, count = await self._find(search.finds)
+        return web.json_response({"count": count, "connections": jsonable(found)})
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        try:
+            client = Client.of(request.query.get("client", ""))
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        found, _ = await self._find(lambda each: flows.concerns(client, each), most=None)
+        lines = flows.explain(client, self._recent().services, found, reason_of=self._reasons())
+        return web.json_response({"sentences": lines})
+
+    def _reasons(self) -> flows.ReasonOf:
+        health = self._director.health
+        reasons = {
+            (key_of(virtual), real.address): health(virtual, real).reason
+            for virtual in self._director.config.virtuals
+            for real in virtual.real
+            if health(virtual, real).up is False
+        }
+        return lambda key, address: reasons.get((key, address))
+
+    async def _find(
+        self, wanted: Callable[[Connection], bool], *, most: int | None = MOST_FOUND
+    ) -> tuple[list[Connection], int]:
+        """The first of those wanted, and how many there are; one search at a time."""
+        found: list[Connection] = []
+        count = 0
+        async with self._searching:
+            for number, each in enumerate(self._director.each_connection()):
+                if number % _AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                if wanted(each):
+                    count += 1
+                    if most is None or len(found) < most:
+                        found.append(each)
+        return found, count
+
+
+def _health(director: Director) -> tuple[Checked, ...]:
+    """Of every server of the configuration."""
+    said = (
+        (virtual, real, director.health(virtual, real))
+        for virtual in director.config.virtuals
+        for real in virtual.real
+    )
+    return tuple(
+        Checked(
+            virtual.name,
+            target(virtual, real).name,
+            health.up,
+            health.reason,
+            key_of(virtual).protocol,
+        )
+        for virtual, real, health in said
+    )
+
+
+def _file(name: str, kind: str) -> Handler:
+    text = importlib.resources.files(__package__).joinpath(name).read_text()
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text=text, content_type=kind)
+
+    return answer
