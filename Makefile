@@ -41,6 +41,7 @@ fuzz:
 
 docs: dev
 	$(BIN)/python docs/make_reference.py > docs/reference.md
+	$(BIN)/python docs/make_api.py > docs/api.md
 
 # Builds what has changed; fast when nothing has.
 dev: $(VENV)/installed

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from . import messages
+from . import exchange, messages
 from .endpoints import Address
 from .errors import NotRunning, Refused
-from .exchange import Answer, BadAnswerError, exchange, lines
 from .orders import DEADLINE_S, Member, OrderRow
 from .records import Filter, Record, Traced, query
 from .table import (
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _LIMIT_S = 10.0
 _SILENCE_S = 30.0
-"""A trace says something each second."""
+"""What has no end says something more often than that."""
 _SOCKET_NAME = "control"
 
 
@@ -51,13 +51,26 @@ class Client:
         """The JSON at /v1/``what``."""
         return self._ask("GET", what)
 
+    def lines(self, what: str, *, limit_s: float | None = _LIMIT_S) -> Iterator[bytes]:
+        """The lines of JSON at /v1/``what``, as they come; waits for each at most ``limit_s``."""
+        with self._reaching():
+            try:
+                yield from exchange.lines(self._path, f"/v1/{what}", limit_s=limit_s)
+            except exchange.NoStreamError as error:
+                raise _refused(error.answer, what) from error
+
     def services(self) -> tuple[ServiceRow, ...]:
         """The table."""
         return tuple(messages.service_row(raw) for raw in self.get("services"))
 
     def connections(self) -> tuple[Connection, ...]:
-        """The connection table."""
-        return tuple(messages.connection(raw) for raw in self.get("connections"))
+        """The connection table; a large one is better gone through by ``each_connection``."""
+        return tuple(self.each_connection())
+
+    def each_connection(self) -> Iterator[Connection]:
+        """Entry by entry, as they come; what changes meanwhile may or may not be seen."""
+        for line in self.lines("connections"):
+            yield messages.connection(json.loads(line))
 
     def stats(self) -> Stats:
         """The counters."""
@@ -65,23 +78,13 @@ class Client:
 
     def timeouts(self) -> tuple[int, int, int]:
         """Seconds: established TCP, TCP after a FIN, UDP."""
-        tcp_s, tcp_fin_s, udp_s = self.get("timeouts")
-        return tcp_s, tcp_fin_s, udp_s
+        raw = self.get("timeouts")
+        return raw["tcp_s"], raw["tcp_fin_s"], raw["udp_s"]
 
     def trace(self, asked: Filter) -> Iterator[Traced]:
         """Records of decisions as they are made, and each second what is missing; without end."""
-        from urllib.parse import urlencode
-
-        wanted = query(asked)
-        what = "trace" + ("?" + urlencode(wanted) if wanted else "")
-        try:
-            for line in lines(self._path, f"/v1/{what}", limit_s=_SILENCE_S):
-                yield messages.traced(json.loads(line))
-        except BadAnswerError:
-            self._ask("GET", what)  # which says why
-            raise
-        except OSError as error:
-            raise NotRunning(f"no director is running in {self._directory} ({error})") from error
+        for line in self.lines(_with_query("trace", query(asked)), limit_s=_SILENCE_S):
+            yield messages.traced(json.loads(line))
 
     def drops(self) -> tuple[Record, ...]:
         """The last dropped frames of each verdict, by their time."""
@@ -113,6 +116,13 @@ class Client:
         """``ipvsadm --set``: seconds; 0 keeps what is."""
         said = {"tcp_s": tcp_s, "tcp_fin_s": tcp_fin_s, "udp_s": udp_s}
         self._ask("PUT", "timeouts", said)
+
+    def reload(self) -> tuple[str, ...]:
+        """Has it read its configuration file again; gives notices about the file.
+
+        Raises Refused with file, line and reason, and changes nothing, if it cannot be used.
+        """
+        return tuple(self._ask("POST", "reload")["notices"])
 
     # ---- Orders ----
 
@@ -182,20 +192,34 @@ class Client:
 
     def _ask(self, method: str, what: str, said: object = None) -> Any:
         body = None if said is None else json.dumps(said, separators=(",", ":")).encode()
+        with self._reaching():
+            path = f"/v1/{what}"
+            answer = exchange.exchange(self._path, method, path, body, limit_s=_LIMIT_S)
+        if answer.status not in (200, 204):
+            raise _refused(answer, what)
+        return json.loads(answer.body) if answer.body else None
+
+    @contextlib.contextmanager
+    def _reaching(self) -> Iterator[None]:
         try:
-            answer = exchange(self._path, method, f"/v1/{what}", body, limit_s=_LIMIT_S)
+            yield
         except PermissionError as error:
             raise NotRunning(
                 f"{self._path}: permission denied; run as the director's user"
             ) from error
         except OSError as error:
             raise NotRunning(f"no director is running in {self._directory} ({error})") from error
-        if answer.status not in (200, 204):
-            raise _refused(answer, what)
-        return json.loads(answer.body) if answer.body else None
 
 
-def _refused(answer: Answer, what: str) -> NotRunning | Refused:
+def _with_query(what: str, said: Mapping[str, str]) -> str:
+    if not said:
+        return what
+    from urllib.parse import urlencode
+
+    return f"{what}?{urlencode(said)}"
+
+
+def _refused(answer: exchange.Answer, what: str) -> NotRunning | Refused:
     if answer.status == 503:
         return NotRunning("the director is starting")
     try:

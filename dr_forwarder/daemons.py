@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 
 from .endpoints import Address
@@ -12,16 +12,16 @@ from .endpoints import Address
 class SyncDaemon:
     """A synchronisation daemon as ``ipvsadm --start-daemon`` describes it; 0 and None: default."""
 
-    role: str
+    role: str = field(metadata={"choices": ("master", "backup")})
     """``master``, who tells of its connections, or ``backup``, who listens."""
     interface: str = "eth0"
-    sync_id: int = 0
+    sync_id: int = field(default=0, metadata={"least": 0, "most": 255})
     """0..255; a backup with 0 listens to all."""
-    max_length: int = 0
+    max_length: int = field(default=0, metadata={"least": 0, "most": 65507})
     """Of a message, bytes."""
     group: Address | None = None
-    port: int = 0
-    ttl: int = 0
+    port: int = field(default=0, metadata={"least": 0, "most": 65535})
+    ttl: int = field(default=0, metadata={"least": 0, "most": 255})
 
     def resolved(self) -> SyncDaemon:
         """With kernel IPVS's defaults: 224.0.0.81:8848, TTL 1, what fits 1500 bytes."""

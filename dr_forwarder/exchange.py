@@ -2,7 +2,8 @@
 
 A command that asks a director and ends must not wait for `http.client`, which brings the mail
 parser along. It asks by HTTP/1.0, so that no server may answer in chunks (RFC 9112 section 6.1):
-a body has the length that Content-Length tells, or goes up to the end (section 6.3).
+a body has the length that Content-Length tells, or goes up to the end (section 6.3). Only a stream
+is asked for by HTTP/1.1, because its last chunk says that it is whole (section 7.1).
 """
 
 from __future__ import annotations
@@ -28,25 +29,39 @@ class Answer:
     body: bytes
 
 
+class NoStreamError(OSError):
+    """Something else was answered than the stream that was asked for."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"{answer.status} {answer.reason}")
+        self.answer = answer
+
+
 def exchange(
     path: str, method: str, target: str, body: bytes | None = None, *, limit_s: float
 ) -> Answer:
     """Asks and waits at most ``limit_s`` for each step; raises OSError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as where:
         _ask(where, path, method, target, body, limit_s)
-        status, reason, length, begun = _head(where)
-        rest = b"".join(_chunks(where, None if length is None else length - len(begun)))
-        return Answer(status, reason, begun + rest)
+        return _whole(where, _head(where))
 
 
 def lines(path: str, target: str, *, limit_s: float | None) -> Iterator[bytes]:
-    """The lines of an answer as they come, until it ends; raises OSError."""
+    """The lines of a stream as they come, until it ends.
+
+    Raises NoStreamError when another answer comes, TimeoutError when nothing comes for
+    ``limit_s``, OSError when it is cut off.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as where:
-        _ask(where, path, "GET", target, None, limit_s)
-        status, reason, length, pending = _head(where)
-        if status != 200:
-            raise BadAnswerError(f"{status} {reason}")
-        for chunk in _chunks(where, None if length is None else length - len(pending)):
+        _ask(where, path, "GET", target, None, limit_s, version="1.1")
+        answer = _head(where)
+        if answer.status != 200 or not answer.chunked:
+            raise NoStreamError(_whole(where, answer))
+        pending = b""
+        for chunk in _unchunked(where, answer.begun):
+            if b"\n" not in chunk:
+                pending += chunk
+                continue
             *whole, pending = (pending + chunk).split(b"\n")
             yield from whole
 
@@ -58,17 +73,29 @@ def _ask(
     target: str,
     body: bytes | None,
     limit_s: float | None,
+    *,
+    version: str = "1.0",
 ) -> None:
     where.settimeout(limit_s)
     where.connect(path)
-    head = f"{method} {target} HTTP/1.0\r\nHost: localhost\r\n"
+    head = f"{method} {target} HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n"
     if body is not None:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     where.sendall(f"{head}\r\n".encode() + (body or b""))
 
 
-def _head(where: socket.socket) -> tuple[int, str, int | None, bytes]:
-    """Status, reason, length of the body if it is told, and what has come of it already."""
+@dataclass(frozen=True, slots=True)
+class _Head:
+    status: int
+    reason: str
+    length: int | None
+    """Of the body, if it is told."""
+    chunked: bool
+    begun: bytes
+    """What has come of the body already."""
+
+
+def _head(where: socket.socket) -> _Head:
     received = b""
     while b"\r\n\r\n" not in received:
         chunk = where.recv(_READ_BYTES)
@@ -76,20 +103,20 @@ def _head(where: socket.socket) -> tuple[int, str, int | None, bytes]:
         if not chunk or len(received) > _MOST_HEADER_BYTES + _READ_BYTES:
             raise BadAnswerError("no HTTP answer")
     head, body = received.split(b"\r\n\r\n", 1)
-    first, *fields = head.decode("latin-1").split("\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
     version, _, rest = first.partition(" ")
     status, _, reason = rest.partition(" ")
     if not version.startswith("HTTP/1.") or not status.isdigit():
         raise BadAnswerError("no HTTP answer")
-    return int(status), reason, _length(fields), body
+    fields = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
+    length = fields.get("content-length", "")
+    chunked = fields.get("transfer-encoding") == "chunked"
+    return _Head(int(status), reason, int(length) if length.isdigit() else None, chunked, body)
 
 
-def _length(fields: list[str]) -> int | None:
-    for field in fields:
-        name, _, value = field.partition(":")
-        if name.lower() == "content-length" and value.strip().isdigit():
-            return int(value)
-    return None
+def _whole(where: socket.socket, head: _Head) -> Answer:
+    left = None if head.length is None else head.length - len(head.begun)
+    return Answer(head.status, head.reason, head.begun + b"".join(_chunks(where, left)))
 
 
 def _chunks(where: socket.socket, left: int | None) -> Iterator[bytes]:
@@ -103,3 +130,28 @@ def _chunks(where: socket.socket, left: int | None) -> Iterator[bytes]:
         yield chunk
         if left is not None:
             left -= len(chunk)
+
+
+def _unchunked(where: socket.socket, begun: bytes) -> Iterator[bytes]:
+    """The contents of a chunked body; raises BadAnswerError when its last chunk does not come."""
+    pending = begun
+    while True:
+        size, end, rest = pending.partition(b"\r\n")
+        length = _size(size) if end else 0
+        if not end or len(rest) < length + 2:
+            chunk = where.recv(_READ_BYTES)
+            if not chunk:
+                raise BadAnswerError("half an answer")
+            pending += chunk
+            continue
+        if length == 0:
+            return
+        yield rest[:length]
+        pending = rest[length + 2 :]
+
+
+def _size(text: bytes) -> int:
+    try:
+        return int(text.partition(b";")[0], 16)
+    except ValueError:
+        raise BadAnswerError("no HTTP answer") from None

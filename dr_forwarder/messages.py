@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from os import PathLike
 
 from .endpoints import Address
@@ -33,9 +33,12 @@ if TYPE_CHECKING:
 
 
 def jsonable(value: object) -> Any:
-    """Frozen data as JSON's types: addresses and MAC addresses as text."""
+    """Frozen data as JSON's types: addresses and MAC addresses as text.
+
+    A field that does not count in comparisons is no part of the value, and left out.
+    """
     match value:
-        case IPv4Address() | IPv6Address():
+        case IPv4Address() | IPv6Address() | IPv4Network() | IPv6Network():
             return str(value)
         case bytes():
             return value.hex(":")
@@ -53,6 +56,7 @@ def jsonable(value: object) -> Any:
             return {
                 field.name: jsonable(getattr(value, field.name))
                 for field in dataclasses.fields(value)
+                if field.compare
             }
     return value
 

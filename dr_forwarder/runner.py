@@ -72,7 +72,7 @@ class Runner:
                     async with (
                         maintaining(self._director),
                         reloading(self._director, self._files, self._reload),
-                        serving(self._director, self._directory),
+                        serving(self._director, self._directory, reload=self.reload),
                         listening(self._director),
                     ):
                         return await self._director.run()
@@ -105,10 +105,15 @@ class Runner:
         task.add_done_callback(self._reloads.discard)
 
     async def _reload(self) -> None:
+        with contextlib.suppress(ConfigError, SetupError):
+            await self.reload()
+
+    async def reload(self) -> Config:
+        """Reads the configuration again; raises ConfigError or SetupError, and tells of it."""
         async with self._one_at_a_time:
             if not self._director.ready:
                 _log.error("Not reloaded: the director is still starting")
-                return
+                raise SetupError("the director is still starting")
             readiness.reloading()
             try:
                 config = await asyncio.to_thread(self._read)
@@ -117,9 +122,10 @@ class Runner:
             except (ConfigError, SetupError) as error:
                 path = self._director.config.path
                 self._director.events.emit(ReloadFailed(path, str(error)))
-                return
+                raise
             self._use_log(log)
             report(config)
+            return config
 
 
 def report(config: Config) -> None:

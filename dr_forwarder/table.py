@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from .daemons import SyncDaemon
@@ -39,11 +39,11 @@ HOST_MASK = IPv4Address("255.255.255.255")
 class Key:
     """What names a virtual service."""
 
-    protocol: str
+    protocol: str = field(metadata={"choices": ("tcp", "udp", "sctp", "fwm")})
     """``tcp``, ``udp``, ``sctp``, or ``fwm`` for a firewall mark."""
     address: Address
     """Of a firewall mark: the mark as an address, 0.0.0.7 or ::7; kernel IPVS lists it so."""
-    port: int
+    port: int = field(default=0, metadata={"least": 0, "most": 65535})
 
     @property
     def name(self) -> str:

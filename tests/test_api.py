@@ -24,7 +24,7 @@ from ordering import Orders
 from dr_forwarder import exchange
 from dr_forwarder.api import serving
 from dr_forwarder.client import Client
-from dr_forwarder.config.model import Check, Config, Real, Virtual
+from dr_forwarder.config.model import Check, Config, ConfigError, Real, Virtual
 from dr_forwarder.draining import Draining
 from dr_forwarder.errors import NotRunning, Refused
 from dr_forwarder.health import Health
@@ -149,8 +149,12 @@ Answer = TypeVar("Answer")
 def while_serving(directory: Path, ask: Callable[[], Answer], director: object = None) -> Answer:
     """What ``ask`` returns, called in a thread of its own."""
 
+    async def reload() -> Config:
+        raise ConfigError("unknown directive", file="test.cf", line=7)
+
     async def scenario() -> Answer:
-        async with serving(director or FakeDirector(), directory):  # type: ignore[arg-type]
+        served = director or FakeDirector()
+        async with serving(served, directory, reload=reload):  # type: ignore[arg-type]
             return await asyncio.to_thread(ask)
 
     return asyncio.run(scenario())
@@ -374,6 +378,23 @@ def test_a_wrong_server_is_told_its_field(
 ) -> None:
     said = {"changes": [{"operation": "add_server", "service": SERVICE, "server": server}]}
     assert refusal(tmp_path, client, said).field == f"changes[0].server.{field}"
+
+
+def test_a_file_that_cannot_be_used_is_told_with_its_line(tmp_path: Path, client: Client) -> None:
+    def ask() -> Refused:
+        with pytest.raises(Refused, match=r"^test.cf:7: error: unknown directive$") as raised:
+            client.reload()
+        return raised.value
+
+    assert while_serving(tmp_path, ask).status == 422
+
+
+def test_a_configuration_is_told_without_its_secrets(tmp_path: Path, client: Client) -> None:
+    check = replace(WEB.check, login="me", password="pass", secret="secret")
+    director = FakeDirector(config=replace(CONFIG, virtuals=(replace(WEB, check=check),)))
+    (virtual,) = while_serving(tmp_path, lambda: client.get("config"), director)["virtuals"]
+    assert virtual["check"]["login"] == "me"
+    assert virtual["check"]["password"] == virtual["check"]["secret"] == "********"
 
 
 def test_what_is_no_json_is_refused(tmp_path: Path) -> None:

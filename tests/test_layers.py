@@ -149,12 +149,13 @@ def test_every_scheduler_has_a_file_of_its_name() -> None:
 # ---- Python ----
 
 PURE = (
+    *("api/bodies.py", "api/schema.py"),
     *("cluster.py", "flows.py", "web/answers.py", "web/search.py"),
     *("config/*.py", "health.py", "plan.py", "stats.py", "table.py", "ipvsadm/*.py"),
     *("neighbours.py", "arp.py", "nd.py", "resolution.py", "vlan.py"),
     *("attendants/alerts.py", "attendants/maintenance.py"),
     *("events.py", "telling.py", "watch.py", "ldirectord/phrases.py"),
-    *("endpoints.py", "daemons.py", "flags.py", "listen.py", "messages.py", "api/validation.py"),
+    *("endpoints.py", "daemons.py", "flags.py", "listen.py", "messages.py", "api/reading.py"),
     *("importing/*.py", "ldirectord/terms.py"),
     *("orders.py", "records.py", "record_text.py", "explanation/ladder.py"),
 )

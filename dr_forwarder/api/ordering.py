@@ -2,69 +2,98 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from aiohttp import web
-
 from ..checks import target
-from ..director import Director
+from ..errors import SetupError
 from ..health import Health
 from ..messages import jsonable
 from ..orders import OrderRow
 from ..plan import key_of
-from .validation import Asked
+from ..table import Drain
+from . import examples
+from .bodies import AskedOrder, ServerHealth, ServerOfService, StandingOrder
+from .calls import Call, Served
+from .reading import Invalid
 
 
-def health(director: Director) -> list[dict[str, Any]]:
+async def health(served: Served) -> tuple[ServerHealth, ...]:
     """What is known of every server of the file, and of every other that an order is about."""
-    orders = {row.order.member: row for row in director.draining.rows()}
+    director = served.director
+    orders = {row.order.member: _standing(row) for row in director.draining.rows()}
     known = [
-        {
-            "virtual": virtual.name,
-            "server": target(virtual, real).name,
+        ServerHealth(
+            virtual.name,
+            target(virtual, real).name,
             **jsonable(director.health(virtual, real)),
-            "order": _order(orders.get((key_of(virtual), real.address))),
-        }
+            order=orders.get((key_of(virtual), real.address)),
+        )
         for virtual in director.config.virtuals
         for real in virtual.real
     ]
     of_file = {(key_of(v), real.address) for v in director.config.virtuals for real in v.real}
-    return known + [
-        {
-            "virtual": service.name,
-            "server": str(server),
-            **jsonable(Health(reason="not checked here")),
-            "order": _order(row),
-        }
-        for (service, server), row in orders.items()
+    unchecked = jsonable(Health(reason="not checked here"))
+    others = (
+        ServerHealth(service.name, str(server), **unchecked, order=order)
+        for (service, server), order in orders.items()
         if (service, server) not in of_file
-    ]
+    )
+    return (*known, *others)
 
 
-def _order(row: OrderRow | None) -> dict[str, Any] | None:
-    return None if row is None else {**jsonable(row), "text": row.text}
+def _standing(row: OrderRow) -> StandingOrder:
+    return StandingOrder(row.order, row.state, row.active, row.inactive, row.left_s, row.text)
 
 
-def obey(director: Director, asked: Asked) -> web.Response:
+async def orders(served: Served) -> tuple[StandingOrder, ...]:
+    """As they are now."""
+    return tuple(_standing(row) for row in served.director.draining.rows())
+
+
+async def obey(served: Served, asked: AskedOrder) -> tuple[ServerOfService, ...]:
     """Does what was asked for, and tells of which servers."""
-    members = director.draining.members(asked.service, asked.server)
+    draining, service = served.director.draining, asked.service
+    left_s = asked.read()
+    members = draining.members(service, asked.server)
     if not members:
         server = f"server {asked.server}"
-        service = asked.service
         error = f"no service has a {server}" if service is None else f"{service} has no {server}"
-        return web.json_response({"error": error, "field": "server"}, status=404)
+        raise Invalid("server", error, status=404)
     try:
         if asked.order == "enable":
-            director.draining.enable(members)
+            draining.enable(members)
         else:
-            deadline_s = 0 if asked.order == "disable" else asked.deadline_s
-            director.draining.drain(members, deadline_s=deadline_s, then=asked.then)
+            draining.drain(members, deadline_s=left_s, then=Drain(asked.then))
     except OSError as error:
-        said = f"the order cannot be kept: {error.strerror}"
-        return web.json_response({"error": said}, status=500)
-    return web.json_response([{"service": jsonable(key), "server": str(a)} for key, a in members])
+        raise SetupError(f"the order cannot be kept: {error.strerror}") from error
+    return tuple(ServerOfService(*each) for each in members)
 
 
-def orders(director: Director) -> list[dict[str, Any] | None]:
-    """Every order that stands, as it is now."""
-    return [_order(row) for row in director.draining.rows()]
+HEALTH = Call(
+    "GET",
+    "/health",
+    "What the checks say of each real server, and whether an operator has taken it out",
+    tuple[ServerHealth, ...],
+    health,
+    examples.HEALTH,
+)
+ORDERING = (
+    Call(
+        "POST",
+        "/orders",
+        "Take a server out gently or at once, or back; answers of which services",
+        tuple[ServerOfService, ...],
+        obey,
+        examples.ORDER,
+        body=AskedOrder,
+        details="It holds until `enable`, whatever checks, files and restarts say. 404 if no"
+        " service has the server, 409 if the order cannot be written down.",
+    ),
+    Call(
+        "GET",
+        "/orders",
+        "Every order that stands",
+        tuple[StandingOrder, ...],
+        orders,
+        examples.STANDING,
+    ),
+)
+"""In the order of the documentation."""

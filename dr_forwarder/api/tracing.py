@@ -10,7 +10,7 @@ from ..director import Director, epoch_ns
 from ..errors import DataplaneError
 from ..records import Filter, Traced
 from ..tracing import Trace
-from .validation import Invalid
+from .reading import Invalid
 
 USUAL_PER_S = 1000
 MOST_PER_S = 5000

@@ -61,7 +61,7 @@ def command(
         print(proc.text(proc_file, Far(client)), end="")
         return
     if as_json:
-        print(json.dumps(client.get(what), indent=2))
+        _print_json(client, what)
         return
     name_of = listing.numeric if numeric else listing.named(SystemNames())
     match what:
@@ -84,6 +84,15 @@ def command(
                 in_order=not nosort,
             )
     print(text, end="")
+
+
+def _print_json(client: Client, what: str) -> None:
+    """Connections line by line, for there may be a million."""
+    if what != "connections":
+        print(json.dumps(client.get(what), indent=2))
+        return
+    for line in client.lines(what):
+        print(line.decode())
 
 
 def _what(**asked: bool) -> str:

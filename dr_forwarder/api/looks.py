@@ -1,0 +1,160 @@
+"""Looks: the calls that read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+
+from ..border import VERDICTS
+from ..config import Config, Virtual
+from ..daemons import SyncDaemon
+from ..records import Record, Traced
+from ..table import Connection, ServiceRow, Stats
+from . import examples
+from .bodies import AskedTrace, Standby, Timeouts
+from .calls import Call, Served
+from .tracing import traced, watch
+
+_HIDDEN = "********"
+
+
+async def services(served: Served) -> tuple[ServiceRow, ...]:
+    """Of the core, as it is now."""
+    return served.director.services()
+
+
+@contextlib.asynccontextmanager
+async def connections(served: Served) -> AsyncIterator[AsyncIterator[Connection]]:
+    """Entry by entry."""
+    yield _each(served.director.connections())
+
+
+async def _each(connections: Iterable[Connection]) -> AsyncIterator[Connection]:
+    for each in connections:
+        yield each
+
+
+@contextlib.asynccontextmanager
+async def trace(served: Served, asked: AskedTrace) -> AsyncIterator[AsyncIterator[Traced]]:
+    """As decisions are made."""
+    with contextlib.closing(watch(served.director, asked.read(VERDICTS))) as opened:
+        yield traced(opened)
+
+
+async def drops(served: Served) -> tuple[Record, ...]:
+    """Of the core, by their time."""
+    return served.director.drops()
+
+
+async def stats(served: Served) -> Stats:
+    """Of the core, consistent."""
+    return served.director.stats()
+
+
+async def timeouts(served: Served) -> Timeouts:
+    """Of the core."""
+    return Timeouts(*served.director.timeouts())
+
+
+async def daemons(served: Served) -> tuple[SyncDaemon, ...]:
+    """That run, the master first."""
+    return tuple(served.director.sync.daemons())
+
+
+async def standby(served: Served) -> Standby:
+    """Of the director."""
+    return Standby(served.director.standby)
+
+
+async def config(served: Served) -> Config:
+    """As it runs, without its secrets."""
+    config = served.director.config
+    return replace(config, virtuals=tuple(_without_secrets(each) for each in config.virtuals))
+
+
+def _without_secrets(virtual: Virtual) -> Virtual:
+    check = virtual.check
+    password = _HIDDEN if check.password else ""
+    secret = _HIDDEN if check.secret else ""
+    return replace(virtual, check=replace(check, password=password, secret=secret))
+
+
+LOOKS = (
+    Call(
+        "GET",
+        "/services",
+        "The table: services with their servers, counters and rates",
+        tuple[ServiceRow, ...],
+        services,
+        examples.SERVICES,
+        details="Servers come the newest first, as in the kernel's list.",
+    ),
+    Call(
+        "GET",
+        "/connections",
+        "The connection table",
+        Connection,
+        connections,
+        examples.CONNECTIONS,
+        lines=True,
+        details="In the table's order. What changes meanwhile may or may not be seen.",
+    ),
+    Call(
+        "GET",
+        "/stats",
+        "What became of the frames, and all counters",
+        Stats,
+        stats,
+        examples.STATS,
+        details="One consistent snapshot: `frames` is the sum of `verdicts`.",
+    ),
+    Call(
+        "GET",
+        "/config",
+        "The configuration that is running",
+        Config,
+        config,
+        examples.CONFIG,
+        details="With every default resolved, passwords and secrets hidden.",
+    ),
+    Call(
+        "GET",
+        "/trace",
+        "Decisions as they are made, frame by frame",
+        Traced,
+        trace,
+        examples.TRACE,
+        parameters=AskedTrace,
+        lines=True,
+        details="Without end. Each second a line says what is missing so far, because there is a"
+        " limit a second or the reader is too slow.",
+    ),
+    Call(
+        "GET",
+        "/drops",
+        "The last frames that were dropped, and why",
+        tuple[Record, ...],
+        drops,
+        examples.DROPS,
+        details="Up to 16 for each verdict, by their time.",
+    ),
+    Call("GET", "/timeouts", "The time-outs", Timeouts, timeouts, examples.TIMEOUTS),
+    Call(
+        "GET",
+        "/daemons",
+        "The synchronisation daemons that run",
+        tuple[SyncDaemon, ...],
+        daemons,
+        examples.DAEMONS,
+    ),
+    Call(
+        "GET",
+        "/standby",
+        "Whether the VIPs are another director's",
+        Standby,
+        standby,
+        examples.STANDBY,
+    ),
+)
+"""In the order of the documentation."""
