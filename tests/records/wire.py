@@ -186,4 +186,4 @@ def is_fragment(frame: bytes) -> bool:
     """Whether the packet is one part of a larger one."""
     if frame[12:14] == IPV4:
         return bool(int.from_bytes(frame[20:22], "big") & 0x3FFF)
-    return frame[12:14] == IPV6 and frame[20] == FRAGMENT_HEADER
+    return frame[12:14] == IPV6 and frame[20:21] == bytes([FRAGMENT_HEADER])
