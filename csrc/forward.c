@@ -359,7 +359,7 @@ static enum dr_verdict forward_icmp(struct director *director, struct dr_frame *
         return solicitation(director, frame, packet);
     if (!table_has_vip(&director->table, packet->flow.address))
         return DR_NOT_A_VIP;
-    if (kind != ICMP_ECHO)
+    if (kind != ICMP_ECHO || !icmp_is_intact(frame->data, packet))
         return DR_ICMP_OTHER;
     icmp_answer_echo(frame->data, packet, director->identity.mac);
     frame->send = 1;

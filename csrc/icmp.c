@@ -60,11 +60,16 @@ static uint16_t message_checksum(const uint8_t *frame, const struct packet *pack
     return checksum_end(checksum_add(0, message, length));
 }
 
+bool icmp_is_intact(const uint8_t *frame, const struct packet *packet)
+{
+    return message_checksum(frame, packet) == 0;
+}
+
 bool icmp_concerns(const uint8_t *frame, const struct packet *packet, struct flow *flow)
 {
     const uint8_t *quote = frame + packet->transport + MESSAGE_HEADER;
 
-    if (message_checksum(frame, packet) != 0)
+    if (!icmp_is_intact(frame, packet))
         return false;
     return packet_parse_quoted(quote, packet_payload(packet) - MESSAGE_HEADER, packet->version,
                                flow);
@@ -79,15 +84,6 @@ static void swap(uint8_t *a, uint8_t *b, size_t length)
     memcpy(kept, a, length);
     memcpy(a, b, length);
     memcpy(b, kept, length);
-}
-
-/* A checksum of zero is 0xffff over nothing but zeros, and 0 over anything else. */
-static uint16_t zero_of(const uint8_t *message, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        if (message[i] != 0 && i != 2 && i != 3)
-            return 0;
-    return 0xffff;
 }
 
 void icmp_answer_echo(uint8_t *frame, const struct packet *packet, const uint8_t mac[MAC])
@@ -107,13 +103,9 @@ void icmp_answer_echo(uint8_t *frame, const struct packet *packet, const uint8_t
         swap(ip + 8, ip + 24, ADDRESS);
         ip[7] = HOP_LIMIT;
     }
-    /* RFC 1624: only the type has changed, 8 to 0 or 128 to 129, and the sum by as much. */
-    uint32_t sum = read16(message + 2) + (packet->version == 4 ? 0x0800u : 0xfeffu);
     message[0] = packet->version == 4 ? ECHO_REPLY : ECHO_REPLY6;
-    sum = (sum & 0xffff) + (sum >> 16);
-    if (sum == 0xffff) /* one of the two zeros: all of the message says which */
-        sum = zero_of(message, packet_payload(packet));
-    write16(message + 2, (uint16_t)sum);
+    write16(message + 2, 0);
+    write16(message + 2, message_checksum(frame, packet));
 }
 
 /* ---- Errors of our own ---- */

@@ -16,6 +16,9 @@ enum icmp_error { ICMP_PORT_UNREACHABLE, ICMP_TOO_BIG, ICMP_TIME_EXCEEDED };
 
 enum icmp_kind icmp_kind(const uint8_t *frame, const struct packet *packet);
 
+/* Whether the message's checksum is right. */
+bool icmp_is_intact(const uint8_t *frame, const struct packet *packet);
+
 /* The flow of the connection that an error is about. False: none can be read out of it. */
 bool icmp_concerns(const uint8_t *frame, const struct packet *packet, struct flow *flow);
 

@@ -27,3 +27,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="replay those too that need what the core does not have yet",
     )
+    group.addoption(
+        "--stories",
+        metavar="FROM:TO",
+        default=(0, 5),
+        type=lambda text: tuple(map(int, text.split(":"))),
+        help="seeds of the stories that a kernel in user mode is told too (default: 0:5)",
+    )

@@ -609,6 +609,9 @@ FRAMES: tuple[Case, ...] = (
         "echo_answered",
         answered=True,
     ),
+    _case(
+        "a ping with a wrong checksum", _ether() / _ip() / ICMP(id=1, chksum=7) / b"x", "icmp_other"
+    ),
     _case("a ping of somebody else", _ether() / _ip(dst="10.9.0.99") / ICMP(), "not_a_vip"),
     _case("a fragment of a ping", _ether() / _ip(flags="MF") / ICMP() / bytes(16), "icmp_other"),
     _case("an answer to a ping", _ether() / _ip() / ICMP(type=0), "icmp_other"),
@@ -655,6 +658,11 @@ FRAMES: tuple[Case, ...] = (
         _ether() / _ip6() / _padded(IPv6ExtHdrDestOpt, 4) / ICMPv6EchoRequest(data=b"pong"),
         "echo_answered",
         answered=True,
+    ),
+    _case(
+        "an IPv6 ping with a wrong checksum",
+        _ether() / _ip6() / ICMPv6EchoRequest(cksum=7),
+        "icmp_other",
     ),
     _case(
         "IPv6, too big",

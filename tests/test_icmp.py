@@ -115,12 +115,8 @@ def test_padding_behind_a_ping_is_no_part_of_it(director: Director) -> None:
     assert answer_to(director, question, "echo_answered") == answer + b"padding"
 
 
-def test_a_wrong_sum_stays_wrong(director: Director) -> None:
-    question = bytes(ping() / ICMP(id=1, chksum=0x1234))
-    answer = Ether(answer_to(director, question, "echo_answered"))
-    sent = answer[ICMP].chksum
-    del answer[ICMP].chksum
-    assert Ether(bytes(answer))[ICMP].chksum != sent
+def test_a_ping_with_a_wrong_checksum_is_not_answered(director: Director) -> None:
+    silence_on(director, bytes(ping() / ICMP(id=1, chksum=0x1234)), "icmp_other")
 
 
 @settings(max_examples=100, deadline=None)

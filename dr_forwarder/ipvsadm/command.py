@@ -75,6 +75,8 @@ def _restore(given: str, ipvs: Ipvs, names: Names) -> Outcome:
         status = outcome.status
         out += outcome.out
         error += outcome.error
+        if isinstance(each, Command) and each.verb is Verb.LIST and status:
+            break  # ipvsadm ends at a service that it cannot list
     return Outcome(status, out, error)
 
 
@@ -139,8 +141,7 @@ def _outcome(verb: Verb, number: int) -> Outcome:
 
 def _change(command: Command, ipvs: Ipvs) -> Outcome:
     if command.engine:
-        # As a kernel answers that has no such module.
-        return _outcome(Verb.ADD_SERVICE, errno.ENOENT)
+        return _outcome(command.verb, _without_engine(command, ipvs))
     if command.method != "gate":
         return Outcome(
             REFUSED,
@@ -149,6 +150,14 @@ def _change(command: Command, ipvs: Ipvs) -> Outcome:
         )
     change = Change(OPERATIONS[command.verb], command.service, command.server)
     return _outcome(command.verb, ipvs.apply([change])[0])
+
+
+def _without_engine(command: Command, ipvs: Ipvs) -> int:
+    """What a kernel answers that has no such persistence engine: it looks at the service first."""
+    exists = bool(_rows(ipvs.services(), command.service))
+    if command.verb is Verb.ADD_SERVICE:
+        return errno.EEXIST if exists else errno.ENOENT
+    return errno.ENOENT if exists else errno.ESRCH
 
 
 def _drive_daemon(command: Command, ipvs: Ipvs) -> Outcome:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,12 +104,20 @@ def _stack_resets(case: Case) -> bool:
 
 
 def _stack_refuses(case: Case) -> bool:
-    refusals = ("client gets icmp 3/3 ", "client gets icmp 3/2 ", "client gets icmp6 1/4 ")
+    refusals = (
+        *("client gets icmp 3/3 ", "client gets icmp 3/2 "),
+        *("client gets icmp6 1/4 ", "client gets icmp6 4/1 "),
+    )
     return case.expected.startswith(refusals) and case.got.verdict in {*_NOBODY, "other_protocol"}
 
 
 def _host_answers(case: Case) -> bool:
     return case.expected.endswith((f"arp-reply {DIRECTOR_ADDRESS}", f"from {DIRECTOR_ADDRESS}"))
+
+
+def _stack_echoes(case: Case) -> bool:
+    echoes = ("client gets icmp 0/", "client gets icmp6 129/")
+    return case.expected.startswith(echoes) and case.got.verdict == "not_a_vip"
 
 
 def _is_unreachable(case: Case) -> bool:
@@ -144,8 +152,13 @@ OUTCOMES = (
     ),
     OutcomeRule(
         "Where there is no service at all, the kernel's own stack answered port or protocol "
-        "unreachable; the director drops the frame.",
+        "unreachable (IPv6: unknown next header); the director drops the frame.",
         _stack_refuses,
+    ),
+    OutcomeRule(
+        "An address is a VIP, and answers echo, as long as it has a service; it is no address of "
+        "the host besides.",
+        _stack_echoes,
     ),
     OutcomeRule(
         "Its own address is the host's business, not the director's: ARP for it and packets to it "
@@ -185,6 +198,10 @@ OUTCOMES = (
 # ---- Datagrams in fragments ----
 
 
+def _texts(frames: Iterable[bytes]) -> list[str]:
+    return [outcome_of((frame,), "").text for frame in frames]
+
+
 def _is_the_same_datagram(pieces: Pieces) -> bool:
     theirs = joined(pieces.theirs)
     return theirs is not None and theirs == joined(pieces.emitted)
@@ -198,8 +215,7 @@ def _never_was_whole(pieces: Pieces) -> bool:
 def _asks_not_to_be_cut(pieces: Pieces) -> bool:
     return (
         all(frame[12:14] == IPV4 and frame[20] & 0x40 for frame in pieces.sent)
-        and [outcome_of((frame,), "").text[:20] for frame in pieces.theirs]
-        == ["client gets icmp 3/4"]
+        and [text[:20] for text in _texts(pieces.theirs)] == ["client gets icmp 3/4"]
         and (
             joined(pieces.emitted) is not None
             or pieces.ours[0].text.startswith("client gets icmp 3/4 ")
@@ -217,6 +233,19 @@ def _are_too_big(pieces: Pieces) -> bool:
         and said[0] == said[1]
         and said[0][0].startswith("client gets icmp6 2/0 ")
     )
+
+
+def _is_refused_alike(pieces: Pieces) -> bool:
+    """Both say the same, once."""
+    theirs, ours = _texts(pieces.theirs), _texts(pieces.emitted)
+    return len(theirs) == 1 and theirs == ours and theirs[0].startswith("client gets icmp")
+
+
+def _stack_resets_all(pieces: Pieces) -> bool:
+    """What the kernel did besides is what the director did."""
+    others = [text for text in _texts(pieces.theirs) if not text.startswith("client gets tcp R")]
+    nobodies = any(outcome.verdict in _NOBODY for outcome in pieces.ours)
+    return nobodies and others == _texts(pieces.emitted)
 
 
 def _is_too_long_a_piece(pieces: Pieces) -> bool:
@@ -246,6 +275,13 @@ DATAGRAMS = (
         "fragmentation needed. Passed on as they are, pieces that fit are cut by nobody; of one "
         "that does not fit, the sender hears at once.",
         _asks_not_to_be_cut,
+    ),
+    PiecesRule(
+        "An ICMP error quotes the fragment that it is about; the kernel's, what it put together.",
+        _is_refused_alike,
+    ),
+    PiecesRule(
+        "The VIP is kept away from the host's kernel, so nobody answers RST.", _stack_resets_all
     ),
     PiecesRule(
         "Packet too big quotes the fragment it is about; the kernel's, what it put together.",
@@ -278,6 +314,16 @@ def _without_padding(frame: bytes) -> bytes:
     return frame[: ip_end(frame)]
 
 
+def _without_echoed_options(frame: bytes) -> bytes:
+    """An ICMP packet made here, without IP options."""
+    end = ETHERNET + ip_header(frame)
+    if not _is_made_here(frame) or frame[12:14] != IPV4 or end <= ETHERNET + 20:
+        return frame
+    length = struct.pack("!H", int.from_bytes(frame[16:18], "big") - (end - ETHERNET - 20))
+    head = b"\x45" + frame[15:16] + length + frame[18 : ETHERNET + 20]
+    return _resummed(frame[:ETHERNET] + head + frame[end:])
+
+
 def _without_stamps(frame: bytes) -> bytes:
     """The values of record-route (7) and timestamp (68) options blanked."""
     if frame[12:14] != IPV4 or place(frame) == "cl":
@@ -290,6 +336,15 @@ def _without_stamps(frame: bytes) -> bytes:
             out[at + 2 : at + length] = bytes(length - 2)
         at += length
     return _resummed(bytes(out))
+
+
+def _quoting_no_stamps(frame: bytes) -> bytes:
+    """An ICMP error made here: what it quotes, without the values of such options."""
+    quote = ETHERNET + 20 + 8
+    if not _is_made_here(frame) or frame[12:14] != IPV4 or len(frame) < quote + 20:
+        return frame
+    inner = _without_stamps(bytes(12) + IPV4 + frame[quote:])[ETHERNET:]
+    return frame[:36] + bytes(2) + frame[38:quote] + inner
 
 
 def _is_made_here(frame: bytes) -> bool:
@@ -309,6 +364,13 @@ FRAMES = (
     FrameRule(
         "IP options stay as they come: who asks for a trace of hops gets none of the director.",
         _without_stamps,
+    ),
+    FrameRule(
+        "An ICMP error has no IP options; the kernel's has those of the packet it is about.",
+        _without_echoed_options,
+    ),
+    FrameRule(
+        "Nor does what such an error quotes: it is the packet as it came.", _quoting_no_stamps
     ),
     FrameRule(
         "Ethernet padding stays: the frame leaves as long as it came.",
