@@ -108,10 +108,10 @@ void core_can_trace(struct core *core)
         abort();
 }
 
-/* Somebody watches one frame in so many. */
-void core_watch(struct core *core, uint32_t every)
+/* Somebody watches one frame in so many, at most so many a second; 0: all. The clock stands. */
+void core_watch(struct core *core, uint32_t every, uint32_t per_s)
 {
-    const struct dr_trace_filter filter = {.every = every};
+    const struct dr_trace_filter filter = {.every = every, .per_s = per_s};
     struct dr_trace *watcher;
 
     if (trace_open(&core->director, &watcher, &filter, 4096) < 0)

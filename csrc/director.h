@@ -33,9 +33,10 @@ struct director {
     struct fragments *fragments;
     struct packet first_fragment; /* whose held companions are to be sent now */
     bool has_first_fragment;
-    struct trace *trace;                         /* NULL: nothing is ever recorded */
-    uint32_t tracing;                            /* how many want records */
-    bool is_recording;                           /* the present frame's decision */
+    struct trace *trace;  /* NULL: nothing is ever recorded */
+    uint32_t tracing;     /* how many want records */
+    uint32_t trace_quiet; /* so many frames on, nobody who watches wants to look at */
+    bool is_recording;    /* the present frame's decision */
     uint8_t answer[ANSWER_HEADROOM + ICMP_ROOM]; /* a frame of our own; sent before the next */
 };
 

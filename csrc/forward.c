@@ -478,7 +478,7 @@ static enum dr_verdict decide_traced(struct director *director, struct dr_frame 
 {
     struct sight sight = sight_of(look);
     const struct dr_frame came = *frame;
-    bool is_recorded = director->tracing && trace_begin(director, frame, sight, now_ns);
+    bool is_recorded = trace_is_awake(director) && trace_begin(director, frame, sight, now_ns);
     enum dr_verdict verdict = decide(director, frame, look, now_ns);
 
     if (is_recorded)

@@ -27,6 +27,7 @@ struct dr_trace {
 
 struct trace {
     struct dr_trace *watchers[DR_TRACES];
+    uint32_t slept;          /* what director->trace_quiet began with */
     uint32_t wanted;         /* a bit for each watcher who may want the present record */
     struct dr_record *asked; /* where the present one is to go too */
     struct dr_record record;
@@ -66,6 +67,18 @@ void trace_free(struct trace *trace)
     free(trace);
 }
 
+/* Whoever watches has let frames pass since the last look. */
+static void wake(struct director *director)
+{
+    struct trace *trace = director->trace;
+    uint32_t passed = trace->slept - director->trace_quiet;
+
+    for (int i = 0; i < DR_TRACES; i++)
+        if (trace->watchers[i])
+            trace->watchers[i]->passed_over += passed;
+    trace->slept = director->trace_quiet = 0;
+}
+
 int trace_open(struct director *director, struct dr_trace **out,
                const struct dr_trace_filter *filter, uint32_t room)
 {
@@ -83,6 +96,7 @@ int trace_open(struct director *director, struct dr_trace **out,
         free(watcher);
         return result;
     }
+    wake(director);
     watcher->filter = *filter;
     *place = *out = watcher;
     director->tracing++;
@@ -91,6 +105,7 @@ int trace_open(struct director *director, struct dr_trace **out,
 
 void trace_close(struct director *director, struct dr_trace *watcher)
 {
+    wake(director);
     for (int i = 0; i < DR_TRACES; i++) {
         if (director->trace->watchers[i] != watcher)
             continue;
@@ -117,6 +132,7 @@ size_t trace_read_drops(const struct trace *trace, enum dr_verdict verdict,
 
 void trace_next_into(struct director *director, struct dr_record *record)
 {
+    wake(director);
     director->trace->asked = record;
     director->tracing++;
 }
@@ -133,10 +149,15 @@ static bool is_within(const uint8_t address[ADDRESS], const uint8_t network[ADDR
     return bits == 0 || (address[bytes] ^ network[bytes]) >> (8 - bits) == 0;
 }
 
+static bool is_for_all(const struct dr_trace_filter *filter)
+{
+    return filter->client_prefix == 0 && !filter->has_address && filter->protocol == 0;
+}
+
 /* A frame without ports may be part of any of that address's services. */
 static bool passes(const struct dr_trace_filter *filter, struct sight sight)
 {
-    if (filter->client_prefix == 0 && !filter->has_address && filter->protocol == 0)
+    if (is_for_all(filter))
         return true;
     if (sight.parsed < DR_PARSED_ADDRESSES)
         return false;
@@ -191,6 +212,23 @@ static uint32_t who_wants(struct trace *trace, struct sight sight, uint64_t now_
         if (trace->watchers[i] && wants(trace->watchers[i], sight, now_ns))
             wanted |= 1u << i;
     return wanted;
+}
+
+/* So many frames on, nobody wants: where one in many is asked for, and every frame counts. */
+static uint32_t quiet_frames(const struct trace *trace)
+{
+    uint32_t quiet = UINT32_MAX;
+
+    for (uint32_t i = 0; i < DR_TRACES; i++) {
+        const struct dr_trace *watcher = trace->watchers[i];
+        if (!watcher)
+            continue;
+        if (!is_for_all(&watcher->filter) || watcher->passed_over + 1 >= watcher->filter.every)
+            return 0;
+        uint32_t left = watcher->filter.every - 1 - watcher->passed_over;
+        quiet = left < quiet ? left : quiet;
+    }
+    return quiet == UINT32_MAX ? 0 : quiet;
 }
 
 /* ---- What a record says ---- */
@@ -288,7 +326,10 @@ bool trace_begin(struct director *director, const struct dr_frame *frame, struct
 {
     struct trace *trace = director->trace;
 
+    if (trace->slept)
+        wake(director);
     trace->wanted = who_wants(trace, sight, now_ns);
+    director->trace_quiet = trace->slept = quiet_frames(trace);
     if (!trace->wanted && !trace->asked)
         return false;
     director->is_recording = true;

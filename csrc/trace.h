@@ -23,7 +23,18 @@ struct sight {
 
 /* ---- Around a decision, by `forward` ---- */
 
-/* To be called while director->tracing. True when somebody wants a record of this frame: then
+/* False while nobody watches, or whoever does lets this frame pass: one in many is asked for. */
+static inline bool trace_is_awake(struct director *director)
+{
+    if (!director->tracing)
+        return false;
+    if (director->trace_quiet == 0)
+        return true;
+    director->trace_quiet--;
+    return false;
+}
+
+/* To be called when that is true. True when somebody wants a record of this frame: then
  * trace_end() is to be called. */
 bool trace_begin(struct director *director, const struct dr_frame *frame, struct sight sight,
                  uint64_t now_ns);
