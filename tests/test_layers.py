@@ -53,8 +53,11 @@ C_LAYERS: dict[str, set[str]] = {
     "schedule": PLAIN | {"director.h", "schedulers/schedulers.h", "states.h", "trace.h"},
     "sync": PLAIN | MEMORY | {"director.h", "schedule.h", "states.h", "sync_message.h"},
     "sync_backup": {"changes.h", "director.h", "foreign.h", "states.h", "sync_message.h"},
+    "answer": {"announce.h", "director.h", "reset.h"},
+    "deliver": PLAIN | {"answer.h", "director.h", "trace.h"},
+    "fate": {"deliver.h", "director.h", "fragments.h"},
     "forward": PLAIN
-    | {"announce.h", "director.h", "fragments.h", "icmp.h", "reset.h", "schedule.h"}
+    | {"announce.h", "answer.h", "deliver.h", "director.h", "fate.h", "icmp.h", "schedule.h"}
     | {"sync.h", "trace.h"},
     "listing": PLAIN | {"director.h"},
     "mend": PLAIN | {"connections.h"},
