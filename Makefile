@@ -24,7 +24,7 @@ format: dev
 	$(BIN)/clang-format -i $(C_FILES)
 
 bench: dev
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench --short
 	$(BIN)/python -m pytest -q bench
 
 # The Python tests of the core once more, with the extension itself under the sanitizers.

@@ -1,4 +1,4 @@
-"""Programs: compiles the benchmark's C files, with the flags the core is built with."""
+"""Programs: compiles the core for the benchmark of its own, with the flags it is built with."""
 
 from __future__ import annotations
 
@@ -8,25 +8,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 _CSRC = ROOT / "csrc"
-_FLAGS = ("-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", f"-I{_CSRC}")
-_SOURCES = {
-    "generate": (),
-    "probe": (),
-    "baselines": (_CSRC / "io_ring.c",),
-}
-
-
-def compile_programs(into: Path) -> None:
-    """Put every program of the benchmark into a directory."""
-    for name, sources in _SOURCES.items():
-        _compile(into / name, (f"{name}.c", *sources))
+_BENCH = _CSRC / "bench"
+_FLAGS = ("-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
+_INCLUDE = (f"-I{_CSRC}", f"-I{_BENCH}")
 
 
 def compile_core(into: Path) -> Path:
     """Make the shared library of the core without its I/O ends and loop; where it lies."""
     library = into / "core.so"
     shell = {"engine.c", "io_ring.c", "io_memory.c", "tracing.c", "replay.c"}
-    sources = [path for path in sorted(_CSRC.rglob("*.c")) if path.name not in shell]
+    files = [path for path in sorted(_CSRC.rglob("*.c")) if path.parent != _BENCH]
+    sources = [path for path in files if path.name not in shell]
     _compile(library, ("core.c", *sources), "-fPIC", "-shared")
     return library
 
@@ -34,5 +26,5 @@ def compile_core(into: Path) -> Path:
 def _compile(out: Path, sources: tuple[str | Path, ...], *flags: str) -> None:
     compiler = os.environ.get("CC", "cc")
     directory = Path(__file__).parent
-    argv = [compiler, *_FLAGS, *flags, "-o", out.absolute(), *sources]
+    argv = [compiler, *_FLAGS, *_INCLUDE, *flags, "-o", out.absolute(), *sources]
     subprocess.run(argv, cwd=directory, check=True)

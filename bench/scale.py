@@ -23,8 +23,10 @@ from tempfile import TemporaryDirectory
 from pyroute2 import IPRoute
 
 from bench.programs import ROOT
-from bench.testbed import BenchError
 from dr_forwarder import plan
+from dr_forwarder.bench.errors import BenchError
+from dr_forwarder.bench.model import Findings
+from dr_forwarder.bench.session import Session
 from dr_forwarder.client import Client
 from dr_forwarder.config import load
 from dr_forwarder.dataplane import Engine
@@ -96,6 +98,14 @@ def text(start: StartUp, checks: Checks) -> Iterator[str]:
 
 def _bar(value: float, bar: float) -> str:
     return f"bar {bar:g} s: {'met' if value < bar else 'MISSED'}"
+
+
+def section(session: Session) -> Findings:
+    """As a part of the whole benchmark."""
+    session.tell("ten thousand servers; two thousand that are checked")
+    with TemporaryDirectory() as directory:
+        seconds = QUICK_S if session.plan.is_short else FULL_S
+        return Findings(notes=tuple(text(*measure(Path(directory), seconds=seconds))))
 
 
 def configuration(servers: int) -> str:

@@ -1,4 +1,4 @@
-"""Describes dr_forwarder._dataplane to cffi; setup.py builds it."""
+"""Describes dr_forwarder._dataplane, and _bench, to cffi; setup.py builds them."""
 
 import os
 from pathlib import Path
@@ -21,16 +21,32 @@ if SANITIZE:
     flags += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-O1"]
     links += [f"-fsanitize={SANITIZE}"]
 
-ffibuilder = FFI()
-for header in ("dr.h", "dr_trace.h"):
-    ffibuilder.cdef(declarations(CSRC / header))
-ffibuilder.set_source(
-    "dr_forwarder._dataplane",
-    '#include "dr_trace.h"',
-    sources=sorted(str(path) for path in CSRC.rglob("*.c")),
-    depends=sorted(str(path) for path in CSRC.rglob("*.h")),
-    include_dirs=[str(CSRC)],
-    extra_compile_args=flags,
-    extra_link_args=links,
-    py_limited_api=True,
+HEADERS = sorted(str(path) for path in CSRC.rglob("*.h"))
+BENCH = CSRC / "bench"
+CORE = sorted(str(path) for path in CSRC.rglob("*.c") if path.parent != BENCH)
+
+
+def extension(name: str, headers: tuple[Path, ...], sources: list[str]) -> FFI:
+    """One module; the last of its headers includes the others."""
+    builder = FFI()
+    for header in headers:
+        builder.cdef(declarations(header))
+    builder.set_source(
+        f"dr_forwarder.{name}",
+        f'#include "{headers[-1].name}"',
+        sources=sources,
+        depends=HEADERS,
+        include_dirs=[str(CSRC), str(BENCH)],
+        extra_compile_args=flags,
+        extra_link_args=links,
+        py_limited_api=True,
+    )
+    return builder
+
+
+ffibuilder = extension("_dataplane", (CSRC / "dr.h", CSRC / "dr_trace.h"), CORE)
+bench = extension(
+    "_bench",
+    (BENCH / "bench.h",),
+    [*sorted(str(path) for path in BENCH.glob("*.c")), str(CSRC / "io_ring.c")],
 )

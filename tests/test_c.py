@@ -43,6 +43,11 @@ def sanitizes(compiler: str, flags: tuple[str, ...], folder: Path) -> bool:
     return built.returncode == 0 and subprocess.run([program], check=False).returncode == 0
 
 
+def is_core(path: Path) -> bool:
+    """Not what cffi generates, nor the benchmark's."""
+    return not path.stem.startswith("_") and path.parent.name != "bench"
+
+
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     """Compiles a test program; the core only once for each kind of sanitizer."""
@@ -59,8 +64,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
         folder = tmp_path_factory.mktemp("core")
         if not sanitizes(compiler, flags, folder):
             pytest.skip(f"{compiler} cannot {' '.join(flags)}")
-        # What cffi generates is no part of the core.
-        sources = [path for path in (ROOT / "csrc").rglob("*.c") if not path.stem.startswith("_")]
+        sources = [path for path in (ROOT / "csrc").rglob("*.c") if is_core(path)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(
                 pool.map(lambda path: compiled(path, flags, folder / f"{path.stem}.o"), sources)

@@ -77,6 +77,10 @@ C_LAYERS: dict[str, set[str]] = {
     "flows": PLAIN | MEMORY | {"dr_trace.h"},
     "survey": PLAIN | MEMORY | {"capture.h", "dr_trace.h", "packet.h"},
     "replay": PLAIN | MEMORY | {"capture.h", "dr_trace.h", "explain.h", "flows.h", "pcapng.h"},
+    "bench": PLAIN
+    | MEMORY
+    | SYSTEM
+    | {"io.h", "linux/filter.h", "packet.h", "sys/uio.h", "time.h"},
     "tracing": {"dr_trace.h", "engine.h", "explain.h", "pcapng.h", "trace.h"},
 }
 
@@ -110,6 +114,7 @@ def test_every_layer_has_its_files() -> None:
 def test_only_the_ends_and_the_engine_know_the_system() -> None:
     outside = SYSTEM | {"pthread.h", "time.h"}
     assert {name for name, allowed in C_LAYERS.items() if allowed & outside} == {
+        "bench",
         "engine",
         "io_memory",
         "io_ring",
@@ -156,6 +161,7 @@ PURE = (
     *("cluster.py", "flows.py", "web/answers.py", "web/search.py"),
     *("config/*.py", "health.py", "plan.py", "stats.py", "table.py", "ipvsadm/*.py"),
     *("neighbours.py", "arp.py", "nd.py", "resolution.py", "vlan.py"),
+    *(f"bench/{name}.py" for name in ("judge", "model", "report", "runs")),
     *("attendants/alerts.py", "attendants/maintenance.py"),
     *("events.py", "telling.py", "watch.py", "ldirectord/phrases.py"),
     *("endpoints.py", "daemons.py", "flags.py", "listen.py", "messages.py", "api/reading.py"),

@@ -26,6 +26,7 @@ _COMMANDS = {
     "enable": ("drain:enable", "Take a real server back."),
     "takeover": ("takeover", "Have a director that stands by take the VIPs."),
     "standby": ("takeover:standby", "Have a director leave the VIPs to another one."),
+    "bench": ("bench", "Measure the director on this host, beside what else the host has."),
     "lab": ("lab", "The one-machine network to try, learn and test with."),
 }
 

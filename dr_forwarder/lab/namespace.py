@@ -59,8 +59,12 @@ class Namespace:
         It is ended and reaped when the namespace closes. It gets a process group of its own
         unless told otherwise: Ctrl-C on the terminal is for the lab, which then ends it.
         """
-        child = self.run(_popen, argv, {"process_group": 0} | options)
-        self._children = [c for c in self._children if c.poll() is None]
+        return self.run(self._popen, argv, {"process_group": 0} | options)
+
+    def _popen(self, argv: Sequence[str], options: dict[str, Any]) -> subprocess.Popen[str]:
+        """In the worker's thread: an interruption of the caller's must not lose a child."""
+        child = subprocess.Popen(argv, text=True, **options)
+        self._children[:] = [c for c in self._children if c.poll() is None]
         self._children.append(child)
         return child
 
@@ -76,10 +80,10 @@ class Namespace:
             ) from error
 
     def close(self) -> None:
-        """End the children, then the thread; the kernel frees the namespace with its last user."""
+        """End the thread, then the children; the kernel frees the namespace with its last user."""
+        self._worker.shutdown()
         _end(self._children)
         os.close(self.fd)
-        self._worker.shutdown()
 
     def __enter__(self) -> Namespace:
         return self
@@ -111,10 +115,6 @@ def _enter(path: Path | None) -> int:
         os.close(fd)
         raise
     return fd
-
-
-def _popen(argv: Sequence[str], options: dict[str, Any]) -> subprocess.Popen[str]:
-    return subprocess.Popen(argv, text=True, **options)
 
 
 def _end(children: list[subprocess.Popen[str]]) -> None:

@@ -1,0 +1,124 @@
+"""Report: what was found as text, and as values for JSON. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .machine import Machine
+from .model import SUBJECT, Comparison, Findings, Spread, Table, spread
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All of one run."""
+
+    machine: Machine
+    stolen: float
+    """Share of all CPUs' time that the hypervisor gave to others."""
+    sections: Mapping[str, tuple[str, Findings]]
+    """Of each section's name its sentence and what it found."""
+    missing: Mapping[str, str]
+    """Forwarders that this host has not, and why."""
+
+
+def text(report: Report) -> str:
+    """For people to read; it is Markdown too."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def values(report: Report) -> dict[str, Any]:
+    """Everything, each single value included."""
+    return asdict(report) | {
+        "ratios": {
+            comparison.title: {
+                name: asdict(ratio)
+                for name in comparison.values
+                if name != SUBJECT and (ratio := comparison.ratio(name))
+            }
+            for _, findings in report.sections.values()
+            for comparison in findings.comparisons
+            if SUBJECT in comparison.values
+        }
+    }
+
+
+def _lines(report: Report) -> Iterator[str]:
+    machine = report.machine
+    yield f"{machine.processor}, {machine.cpus} CPUs, Linux {machine.kernel}, {machine.date};"
+    yield f"stolen by the hypervisor: {report.stolen:.1%}. Three figures: least - median - most."
+    for name, (sentence, findings) in report.sections.items():
+        yield ""
+        yield f"## {name}: {sentence}"
+        for comparison in findings.comparisons:
+            yield ""
+            yield from _comparison(comparison)
+        for table in findings.tables:
+            yield ""
+            yield from _table(table)
+        yield from ("", *findings.notes) if findings.notes else ()
+    for name, why in report.missing.items():
+        yield ""
+        yield f"without {name}: {why}"
+
+
+def _comparison(comparison: Comparison) -> Iterator[str]:
+    of_all = SUBJECT in comparison.values
+    head = (f"{comparison.title}, {comparison.unit}", "median", "least", "most")
+    rows, refused = [], []
+    for name, found in comparison.values.items():
+        numbers = comparison.numbers(name)
+        if numbers:
+            all_ = spread(numbers)
+            figures = tuple(f"{number:,.0f}" for number in (all_.median, all_.least, all_.greatest))
+        else:
+            figures = ("-", "-", "-")
+        rows.append((name, *figures, *(_ratio(comparison, name) if of_all else ())))
+        reasons = [value.refused for value in found if value.refused]
+        if reasons:
+            refused.append(f"{name}: {len(reasons)} of {len(found)} refused, {reasons[-1]}")
+    yield from _table(Table("", head + (("director is", "bar") if of_all else ()), tuple(rows)))
+    yield from ("", *refused) if refused else ()
+
+
+def _ratio(comparison: Comparison, name: str) -> tuple[str, str]:
+    if name == SUBJECT:
+        return "", ""
+    ratio = comparison.ratio(name)
+    if ratio is None:
+        return "-", ""
+    return _three(ratio), _bar(comparison.bars.get(name), ratio)
+
+
+def _bar(bar: float | None, ratio: Spread) -> str:
+    if bar is None:
+        return ""
+    return f"{bar:.2f} {'met' if ratio.median >= bar else 'MISSED'}"
+
+
+def _three(values_: Spread) -> str:
+    return f"{values_.least:.2f} - {values_.median:.2f} - {values_.greatest:.2f} x"
+
+
+def _table(table: Table) -> Iterator[str]:
+    if table.title:
+        yield table.title
+        yield ""
+    widths = [max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True)]
+    yield _row(table.columns, widths)
+    yield (
+        "|"
+        + "|".join("-" * (width + 1) + (":" if i else "-") for i, width in enumerate(widths))
+        + "|"
+    )
+    for row in table.rows:
+        yield _row(row, widths)
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = (
+        f"{cell:<{width}}" if i == 0 else f"{cell:>{width}}"
+        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "| " + " | ".join((first, *others)) + " |"

@@ -1,0 +1,158 @@
+"""Testbed: two namespaces and a veth pair, a generator on one end and a forwarder on the other.
+
+Each of the two gets a CPU of its own. It is gone when its ``with`` block ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from types import TracebackType
+
+from pyroute2 import IPRoute
+
+from ..lab.links import statistics
+from ..lab.namespace import Namespace
+from .cpu import Watch
+from .errors import BenchError, Unavailable
+from .forwarders import FORWARDERS
+from .generator import Generator
+from .runs import Load, Run, Sent
+from .site import LIMIT_S, Running, Site, say
+from .worker import MAC
+
+_SENDER, _RECEIVER = "bench0", "bench1"
+_SETTLE_S, _SETTLE_LIMIT_S = 0.05, 1.0
+_SEND_S = 30.0
+"""The longest load: a forwarder lives for twice as long."""
+_CROWD = 2
+_SPIN = f"import time\nuntil = time.monotonic() + {LIMIT_S}\nwhile time.monotonic() < until: pass"
+
+
+class Testbed:
+    """The two ends, and what can be done on them; a context manager."""
+
+    __test__ = False  # for pytest, to which the name looks like a test's
+
+    def __init__(self) -> None:
+        cpus = sorted(os.sched_getaffinity(0))
+        if len(cpus) < 2:
+            raise BenchError("the benchmark needs two CPUs: one to send, one to forward")
+        self.generator_cpu, self.forwarder_cpu = cpus[:2]
+        with ExitStack() as stack:
+            self._outside = stack.enter_context(Namespace("generator"))
+            self._inside = stack.enter_context(Namespace("forwarder"))
+            self._outside.run(_add_cable, self._inside.fd)
+            self._inside.run(_bring_up, _RECEIVER)
+            self.unsteered = self.steer(on=True)
+            self._generator = stack.enter_context(
+                Generator(self._outside, _SENDER, self.generator_cpu)
+            )
+            self._open = stack.pop_all()
+
+    def available(self) -> tuple[list[str], dict[str, str]]:
+        """Forwarders that start here; and of the others the reason why not."""
+        there, missing = [], {}
+        for name in FORWARDERS:
+            try:
+                with self.forwarder(name):
+                    there.append(name)
+            except Unavailable as error:
+                missing[name] = str(error)
+        return there, missing
+
+    @contextmanager
+    def forwarder(self, name: str, *, connections: int = 1_048_576) -> Iterator[Running]:
+        """Run one of `FORWARDERS`."""
+        site = Site(self._inside, _RECEIVER, self.forwarder_cpu, connections)
+        with FORWARDERS[name][1](site) as running:
+            yield running
+
+    def steer(self, *, on: bool) -> str:
+        """Whether the receiving part of the work is the forwarder's CPU's (see `steer`).
+
+        Empty, or why that cannot be had here.
+        """
+        mask = 1 << self.forwarder_cpu if on else 0
+        argv = [sys.executable, "-m", "dr_forwarder.bench.steer", _RECEIVER, f"{mask:x}"]
+        try:
+            say(self._inside, *argv)
+        except subprocess.CalledProcessError as error:
+            return str(error.stdout).strip() or f"status {error.returncode}"
+        return ""
+
+    @contextmanager
+    def crowd(self) -> Iterator[None]:
+        """Others on the forwarder's CPU, so that frames always wait for it."""
+        others = [self._inside.popen([sys.executable, "-c", _SPIN]) for _ in range(_CROWD)]
+        try:
+            for other in others:
+                os.sched_setaffinity(other.pid, {self.forwarder_cpu})
+            yield
+        finally:
+            for other in others:
+                other.kill()
+                other.wait()
+
+    def send(self, load: Load) -> Sent:
+        """Send it, whether somebody forwards or not."""
+        if load.seconds > _SEND_S:
+            raise BenchError(f"no load is longer than {_SEND_S:g} s")
+        return self._generator.send(replace(load, to=MAC))
+
+    def program(self, argv: Sequence[str]) -> str:
+        """Run a program where the generator is; what it printed."""
+        return say(self._outside, *argv)
+
+    def run(self, running: Running, load: Load) -> Run:
+        """Send to a forwarder, and see what it does with it."""
+        watch = Watch(self.forwarder_cpu, running.tasks)
+        before = self._returned()
+        sent = self.send(load)
+        during = self._returned() - before
+        usage = watch.stop()
+        return Run(sent, self._settled() - before, during / sent.seconds, usage)
+
+    def close(self) -> None:
+        """End what runs, and the namespaces."""
+        self._open.close()
+
+    def __enter__(self) -> Testbed:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _settled(self) -> int:
+        """Frames that came back, once there are no more of them: what waited when it stopped."""
+        until_s = time.monotonic() + _SETTLE_LIMIT_S
+        last = -1
+        while (now := self._returned()) != last and time.monotonic() < until_s:
+            last = now
+            time.sleep(_SETTLE_S)
+        return now
+
+    def _returned(self) -> int:
+        return statistics(self._outside, _SENDER)["rx_packets"]
+
+
+def _add_cable(other_end: int) -> None:
+    peer = {"ifname": _RECEIVER, "net_ns_fd": other_end}
+    with IPRoute() as netlink:
+        netlink.link("add", ifname=_SENDER, kind="veth", peer=peer)
+    _bring_up(_SENDER)
+
+
+def _bring_up(interface: str) -> None:
+    with IPRoute() as netlink:
+        netlink.link("set", index=netlink.link_lookup(ifname=interface)[0], state="up")
