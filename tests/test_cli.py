@@ -19,7 +19,7 @@ from test_api import CONNECTIONS, SERVICES, STATS, while_serving
 
 import dr_forwarder
 from dr_forwarder import state_dir
-from dr_forwarder.cli import bench, check, drain, lab, main, replay, run, takeover
+from dr_forwarder.cli import bench, check, drain, import_, lab, main, replay, run, takeover, trace
 from dr_forwarder.cli import list as list_
 from dr_forwarder.ipvsadm import connections, listing
 
