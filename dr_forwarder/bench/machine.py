@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from .model import Machine
+
 _STEAL = 8  # proc_stat(5): the eighth figure of the line "cpu"
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What figures depend on besides the program."""
-
-    processor: str
-    cpus: int
-    kernel: str
-    date: str
 
 
 def describe() -> Machine:

@@ -86,6 +86,16 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """What figures depend on besides the program."""
+
+    processor: str
+    cpus: int
+    kernel: str
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
 class Findings:
     """What one section found; all parts may be empty."""
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .machine import Machine
-from .model import SUBJECT, Comparison, Findings, Spread, Table, spread
+from .model import SUBJECT, Comparison, Findings, Machine, Spread, Table, spread
 
 
 @dataclass(frozen=True, slots=True)
