@@ -5,8 +5,9 @@ The data connection goes to the real server too, whatever address it names.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from typing import Final
+from typing import Any, Final
 
 import aioftp
 
@@ -26,7 +27,7 @@ async def check(target: Target) -> str:
     wanted = check.request.removeprefix("/")
     if check.receive and not wanted:
         raise CheckError("receive needs a request: the file to look for it in")
-    client = aioftp.Client(encoding="utf-8")
+    client = _Client(encoding="utf-8")
     try:
         await client.connect(str(target.address), target.port)
         await client.login(check.login or "anonymous", check.password)
@@ -47,6 +48,27 @@ async def check(target: Target) -> str:
         raise CheckError(f"no FTP answer: {error}") from error
     finally:
         client.close()
+
+
+class _Client(aioftp.Client):
+    """Connects to the real server alone, and leaves nothing open, whatever goes wrong."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._opened: list[asyncio.StreamWriter] = []
+
+    async def _open_connection(
+        self, host: str, port: int
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        # The library would follow the answer to PASV anywhere.
+        reader, writer = await super()._open_connection(self.server_host, port)
+        self._opened.append(writer)
+        return reader, writer
+
+    def close(self) -> None:
+        super().close()
+        for writer in self._opened:
+            writer.transport.abort()
 
 
 async def _fetch(client: aioftp.Client, target: Target, wanted: str) -> str:

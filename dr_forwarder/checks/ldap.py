@@ -36,7 +36,16 @@ async def check(target: Target) -> str:
         await _say(server, _BIND, "bindRequest", bind)
         _require_success(await _hear(server, _BIND, (_BIND_RESPONSE,)), "bind")
         search = search_operation(
-            name, "(objectClass=*)", BASE, DEREF_NEVER, ["1.1"], 0, 0, True, None
+            search_base=name,
+            search_filter="(objectClass=*)",
+            search_scope=BASE,
+            dereference_aliases=DEREF_NEVER,
+            attributes=["1.1"],
+            size_limit=0,
+            time_limit=0,
+            types_only=True,
+            auto_escape=False,
+            auto_encode=False,
         )
         await _say(server, _SEARCH, "searchRequest", search)
         names = await _found(server)
