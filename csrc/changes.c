@@ -112,6 +112,7 @@ static void free_forgotten(struct table *table, uint32_t now_s)
         if (service->use == SLOT_REMOVED && service->trash == NO_SLOT)
             service->use = SLOT_FREE;
     }
+    table->service_hint = 0;
 }
 
 /* Goes on where the last one was found, so that filling a large table takes no long search. */
@@ -131,9 +132,10 @@ static struct server *free_server(struct table *table)
 
 static struct service *free_service(struct table *table)
 {
-    for (uint32_t slot = 0; slot < table->service_room; slot++) {
+    for (uint32_t slot = table->service_hint; slot < table->service_room; slot++) {
         if (table->services[slot].use != SLOT_FREE)
             continue;
+        table->service_hint = slot + 1;
         if (table->service_top <= slot)
             table->service_top = slot + 1;
         return &table->services[slot];
@@ -150,7 +152,7 @@ static uint32_t seconds(uint64_t now_ns)
 
 static struct service *removed_service(const struct table *table, const struct dr_service *config)
 {
-    for (uint32_t slot = 0; slot < table->service_room; slot++) {
+    for (uint32_t slot = 0; slot < table->service_top; slot++) {
         struct service *service = &table->services[slot];
         if (service->use == SLOT_REMOVED &&
             service_is(service, config->protocol, config->address, config->port))
@@ -193,7 +195,7 @@ static int add_service(struct table *table, const struct dr_service *config, uin
         return -ENOMEM;
     service->use = SLOT_LISTED;
     scheduler_of(config->scheduler)->start(table, service);
-    table_reindex(table);
+    table_index(table, service);
     return 0;
 }
 
@@ -347,7 +349,7 @@ static int set_mac(struct table *table, const struct dr_change *change)
 {
     const uint8_t *address = change->server.address;
 
-    for (uint32_t slot = 0; slot < table->server_room; slot++) {
+    for (uint32_t slot = 0; slot < table->server_top; slot++) {
         struct server *server = &table->servers[slot];
         if (server->use == SLOT_FREE || memcmp(server->config.address, address, ADDRESS) != 0)
             continue;

@@ -55,6 +55,19 @@ static bool has_service(const struct table *table, const uint8_t address[ADDRESS
     }
 }
 
+void table_index(struct table *table, const struct service *service)
+{
+    const struct dr_service *config = &service->config;
+    uint32_t slot = (uint32_t)(service - table->services);
+
+    table->any_port += config->port == 0 && config->protocol != PROTOCOL_ANY;
+    table->ftp += config->port == FTP;
+    index_put(table->by_endpoint, table->index_mask,
+              hash_endpoint(config->protocol, config->address, config->port), slot);
+    if (config->protocol != PROTOCOL_ANY && !has_service(table, config->address))
+        index_put(table->by_address, table->index_mask, hash_address(config->address), slot);
+}
+
 void table_reindex(struct table *table)
 {
     size_t bytes = (table->index_mask + 1) * sizeof(*table->by_endpoint);
@@ -63,18 +76,9 @@ void table_reindex(struct table *table)
     memset(table->by_address, 0xff, bytes);
     table->any_port = 0;
     table->ftp = 0;
-    for (uint32_t slot = 0; slot < table->service_room; slot++) {
-        const struct service *service = &table->services[slot];
-        if (service->use != SLOT_LISTED)
-            continue;
-        const struct dr_service *config = &service->config;
-        table->any_port += config->port == 0 && config->protocol != PROTOCOL_ANY;
-        table->ftp += config->port == FTP;
-        index_put(table->by_endpoint, table->index_mask,
-                  hash_endpoint(config->protocol, config->address, config->port), slot);
-        if (config->protocol != PROTOCOL_ANY && !has_service(table, config->address))
-            index_put(table->by_address, table->index_mask, hash_address(config->address), slot);
-    }
+    for (uint32_t slot = 0; slot < table->service_room; slot++)
+        if (table->services[slot].use == SLOT_LISTED)
+            table_index(table, &table->services[slot]);
 }
 
 /* The services of an adopted region have their schedulers' cursors, but no memory yet. */

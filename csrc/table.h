@@ -85,7 +85,8 @@ struct table {
     struct totals *totals;
     uint32_t service_room;
     uint32_t server_room;
-    uint32_t service_top; /* slots from here on were never used */
+    uint32_t service_hint; /* no slot below is free */
+    uint32_t service_top;  /* slots from here on were never used */
     uint32_t server_top;
     struct rates_pass pass;
     void **memory;         /* of each service's scheduler; derived, so not in the region */
@@ -107,7 +108,10 @@ void table_close(struct table *table);
 
 int table_set_marks(struct table *table, const struct dr_mark *marks, size_t count);
 
-/* After a service was added or deleted. */
+/* After a service was added. */
+void table_index(struct table *table, const struct service *service);
+
+/* After one was deleted. */
 void table_reindex(struct table *table);
 
 struct service *table_find_service(const struct table *table, uint8_t protocol,

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from . import border
+from . import border, room
 from ._dataplane import ffi, lib
 from .border import VERDICTS
 from .capturing import Replayer
@@ -47,8 +47,8 @@ _TRACE_ROOM = 4096
 class Limits:
     """Room of the tables, fixed for the life of a state file."""
 
-    services: int = 1024
-    servers: int = 16384
+    services: int = room.SERVICES
+    servers: int = room.SERVERS
     connections: int = 1_048_576
     fragments: int = 256
     """That may wait for the first of their packet."""

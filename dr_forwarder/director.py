@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pyroute2 import AsyncIPRoute
 
-from . import event_log
+from . import event_log, room
 from .attachment import Attachment, attached, mtu
 from .checks import Result, Target
 from .checks.scheduler import Checker
@@ -120,9 +120,11 @@ class Director:
         self._stopped.set()
 
     def _engine(self, place: Place) -> Engine:
-        room = Limits(connections=self.config.settings.connections)
+        self._room = room.of(self.config)
+        services, servers = self._room
+        limits = Limits(services, servers, self.config.settings.connections)
         state_file = None if self._state_dir is None else self._state_dir / "state"
-        engine = Engine(limits=room, state_file=state_file)
+        engine = Engine(limits=limits, state_file=state_file)
         if engine.adopted:
             _log.info("Took over %d connections", engine.stats().connections)
         self._identify(engine, place, standby=self.config.settings.standby)
@@ -211,6 +213,7 @@ class Director:
         fixed = (place.interface.name, place.identity, config.settings.vlan)
         if fixed != (now.interface.name, now.identity, self.config.settings.vlan):
             raise SetupError("interface, mac and vlan cannot change while running: restart instead")
+        room.refuse_more(config, self._room)
         self.config = config
         self.events.phase = Phase.RELOADING
         self._begin(place, needs_of_table(self._reconciler.others(config)))

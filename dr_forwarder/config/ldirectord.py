@@ -141,6 +141,8 @@ def _comment(text: str) -> int:
 
 def _comment_in_block(name: str, text: str, reading: Reading, line: int) -> int:
     """Find where a comment begins: at any # outside quotes."""
+    if "#" not in text:
+        return len(text)
     # Later quotes may belong to the value's own text, or to the comment.
     opened = (1, 3) if name.startswith("real") else (1,)
     for found in re.finditer("#", text):
