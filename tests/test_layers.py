@@ -165,7 +165,7 @@ PURE = (
     *("attendants/alerts.py", "attendants/maintenance.py"),
     *("events.py", "telling.py", "watch.py", "ldirectord/phrases.py"),
     *("endpoints.py", "daemons.py", "flags.py", "listen.py", "messages.py", "api/reading.py"),
-    *("importing/*.py", "ldirectord/terms.py", "room.py"),
+    *("importing/*.py", "ldirectord/terms.py", "room.py", "errors.py"),
     *("orders.py", "records.py", "record_text.py", "explanation/ladder.py"),
 )
 """Where these exist: no socket, no event loop, no clock, no thread, no process."""
