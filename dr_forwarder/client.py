@@ -81,6 +81,18 @@ class Client:
         raw = self.get("timeouts")
         return raw["tcp_s"], raw["tcp_fin_s"], raw["udp_s"]
 
+    def events(self, after: int = 0, *, follow: bool = True) -> Iterator[dict[str, Any]]:
+        """What happens, as `EventLine` in docs/api.md describes it, from the event after this on.
+
+        Without end, but for a client that is a thousand events behind: that is told by a last line
+        with a ``gap``. Not ``follow``: only what has happened already.
+        """
+        what = _with_query("events", {"after": str(after), "follow": "1" if follow else "0"})
+        for line in self.lines(what, limit_s=_SILENCE_S):
+            said = json.loads(line)
+            if said["number"] is not None or said["gap"] is not None:
+                yield said
+
     def trace(self, asked: Filter) -> Iterator[Traced]:
         """Records of decisions as they are made, and each second what is missing; without end."""
         for line in self.lines(_with_query("trace", query(asked)), limit_s=_SILENCE_S):
@@ -220,7 +232,7 @@ def _with_query(what: str, said: Mapping[str, str]) -> str:
 
 
 def _refused(answer: exchange.Answer, what: str) -> NotRunning | Refused:
-    if answer.status == 503:
+    if answer.status == 503 and not answer.body.startswith(b"{"):
         return NotRunning("the director is starting")
     try:
         said = json.loads(answer.body)

@@ -8,6 +8,7 @@ is asked for by HTTP/1.1, because its last chunk says that it is whole (section 
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ def _ask(
     head = f"{method} {target} HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n"
     if body is not None:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    where.sendall(f"{head}\r\n".encode() + (body or b""))
+    with contextlib.suppress(BrokenPipeError):  # who sends us away has said why
+        where.sendall(f"{head}\r\n".encode() + (body or b""))
 
 
 @dataclass(frozen=True, slots=True)

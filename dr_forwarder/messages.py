@@ -38,6 +38,8 @@ def jsonable(value: object) -> Any:
     A field that does not count in comparisons is no part of the value, and left out.
     """
     match value:
+        case Connection():
+            return _connection(value)
         case IPv4Address() | IPv6Address() | IPv4Network() | IPv6Network():
             return str(value)
         case bytes():
@@ -59,6 +61,24 @@ def jsonable(value: object) -> Any:
                 if field.compare
             }
     return value
+
+
+def _connection(of: Connection) -> dict[str, Any]:
+    """Spelt out, because there may be a million."""
+    return {
+        "protocol": of.protocol,
+        "client": str(of.client),
+        "client_port": of.client_port,
+        "address": str(of.address),
+        "port": of.port,
+        "server": str(of.server),
+        "server_port": of.server_port,
+        "state": of.state,
+        "left_s": of.left_s,
+        "template": of.template,
+        "removed": of.removed,
+        "synced": of.synced,
+    }
 
 
 def change(of: Change) -> dict[str, Any]:
@@ -193,5 +213,7 @@ def traced(raw: dict[str, Any]) -> Traced:
 
 def connection(raw: dict[str, Any]) -> Connection:
     """An entry of the connection table."""
-    addresses = {name: ip_address(raw[name]) for name in ("client", "address", "server")}
-    return Connection(**{**raw, **addresses})
+    is_ipv4 = ":" not in raw["address"]
+    for name in ("client", "address", "server"):
+        raw[name] = IPv4Address(raw[name]) if is_ipv4 else IPv6Address(raw[name])
+    return Connection(**raw)

@@ -123,6 +123,9 @@ class FakeDirector:
     def connections(self) -> tuple[Connection, ...]:
         return CONNECTIONS
 
+    def each_connection(self) -> Iterator[Connection]:
+        return iter(CONNECTIONS)
+
     def stats(self) -> Stats:
         return STATS
 

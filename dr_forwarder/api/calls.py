@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,8 @@ from ..errors import SetupError
 
 Reload = Callable[[], Awaitable[Config]]
 """Reads the configuration again and brings it into force; raises ConfigError, SetupError."""
-StreamContext = AbstractAsyncContextManager[AsyncIterator[object]]
+StreamContext = AbstractAsyncContextManager[AsyncIterator[Sequence[object]]]
+"""Gives lines of a stream, some at a time: so many as may be written without others' turn."""
 
 
 async def without_file() -> Config:

@@ -88,6 +88,11 @@ TRACE = Example(
     path="/trace?service=10.10.10.60:80&first=1",
 )
 DROPS = Example([{"after": None, "service": None, "server": None}], more=True)
+EVENTS = Example(
+    [{"number": 1, "phase": "starting", "gap": None}],
+    path="/events?after=0&follow=false",
+    more=True,
+)
 TIMEOUTS = Example({"tcp_s": 900, "tcp_fin_s": 120, "udp_s": 300})
 DAEMONS = Example([])
 STANDBY = Example({"standby": False})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+import itertools
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from ..border import VERDICTS
 from ..config import Config, Virtual
@@ -17,6 +19,12 @@ from .calls import Call, Served
 from .tracing import traced, watch
 
 _HIDDEN = "********"
+_SLICE = 256
+"""Connections that are read and written at once, in a few milliseconds."""
+
+_Line = TypeVar("_Line")
+Lines = AsyncIterator[AsyncIterator[Sequence[_Line]]]
+"""The context of a stream, as a generator."""
 
 
 async def services(served: Served) -> tuple[ServiceRow, ...]:
@@ -25,21 +33,22 @@ async def services(served: Served) -> tuple[ServiceRow, ...]:
 
 
 @contextlib.asynccontextmanager
-async def connections(served: Served) -> AsyncIterator[AsyncIterator[Connection]]:
-    """Entry by entry."""
-    yield _each(served.director.connections())
+async def connections(served: Served) -> Lines[Connection]:
+    """Slice by slice, so that a million of them hold up nobody."""
+    yield _slices(served.director.each_connection())
 
 
-async def _each(connections: Iterable[Connection]) -> AsyncIterator[Connection]:
-    for each in connections:
-        yield each
+async def _slices(connections: Iterable[Connection]) -> AsyncIterator[Sequence[Connection]]:
+    left = iter(connections)
+    while some := tuple(itertools.islice(left, _SLICE)):
+        yield some
 
 
 @contextlib.asynccontextmanager
-async def trace(served: Served, asked: AskedTrace) -> AsyncIterator[AsyncIterator[Traced]]:
+async def trace(served: Served, asked: AskedTrace) -> Lines[Traced]:
     """As decisions are made."""
     with contextlib.closing(watch(served.director, asked.read(VERDICTS))) as opened:
-        yield traced(opened)
+        yield ((each,) async for each in traced(opened))
 
 
 async def drops(served: Served) -> tuple[Record, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 from . import examples, openapi
 from .calls import Call, Served
 from .changing import CHANGING
+from .happenings import EVENTS
 from .looks import LOOKS
 from .ordering import HEALTH, ORDERING
 
@@ -19,6 +20,7 @@ async def _openapi(_: Served) -> dict[str, Any]:
 CALLS = (
     *LOOKS,
     HEALTH,
+    EVENTS,
     *CHANGING,
     *ORDERING,
     Call("GET", "/openapi.json", "This description", object, _openapi, examples.OPENAPI),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,23 @@ from ..errors import SetupError
 from ..messages import jsonable
 from .bodies import Error
 from .calls import Call, Reload, Served, StreamContext, without_file
+from .door import USUAL, Door, Limits
 from .openapi import LINES, PREFIX
 from .reading import Invalid, read, read_text
 from .routes import CALLS
 
 SOCKET_NAME = "control"
-_LONGEST_BODY_BYTES = 32 << 20
+_ENDING_S = 1.0
+"""For answers under way, when the director ends."""
 
 
-def application(served: Served) -> web.Application:
+def application(served: Served, door: Door) -> web.Application:
     """The calls, under /v1."""
+
+    @web.middleware
+    async def noted(request: web.Request, handler: Handler) -> web.StreamResponse:
+        door.asked(request.transport)
+        return await handler(request)
 
     @web.middleware
     async def once_ready(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -37,20 +45,22 @@ def application(served: Served) -> web.Application:
         return await handler(request)
 
     app = web.Application(
-        middlewares=[_errors_are_answers, once_ready], client_max_size=_LONGEST_BODY_BYTES
+        middlewares=[noted, _errors_are_answers, once_ready],
+        client_max_size=door.limits.body_bytes,
     )
     for call in CALLS:
-        app.router.add_route(call.method, f"{PREFIX}{call.path}", _handler(call, served))
+        handler = _handler(call, served, body_s=door.limits.body_s)
+        app.router.add_route(call.method, f"{PREFIX}{call.path}", handler)
     return app
 
 
-def _handler(call: Call, served: Served) -> Handler:
+def _handler(call: Call, served: Served, *, body_s: float) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         given: list[Any] = []
         if call.parameters is not None:
             given.append(read_text({**request.query, **request.match_info}, call.parameters))
         if call.body is not None:
-            given.append(read(await _json(request), call.body))
+            given.append(read(await _json(request, body_s), call.body))
         answer = call.do(served, *given)
         if isinstance(answer, AbstractAsyncContextManager):
             return await _stream(request, answer)
@@ -59,10 +69,15 @@ def _handler(call: Call, served: Served) -> Handler:
     return handle
 
 
-async def _json(request: web.Request) -> Any:
+async def _json(request: web.Request, limit_s: float) -> Any:
     try:
-        return json.loads(await request.read())
-    except ValueError as error:
+        async with asyncio.timeout(limit_s):
+            body = await request.read()
+    except TimeoutError as error:
+        raise Invalid("the body", f"did not come within {limit_s:g} s", status=408) from error
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
         raise Invalid("the body", f"is no JSON: {error}") from error
 
 
@@ -73,10 +88,14 @@ async def _stream(request: web.Request, context: StreamContext) -> web.StreamRes
         with contextlib.suppress(ConnectionResetError):
             await response.prepare(request)
             async for each in lines:
-                said = json.dumps(jsonable(each), separators=(",", ":"))
-                await response.write(said.encode() + b"\n")
+                await response.write(b"".join(_line(one) for one in each))
+                await asyncio.sleep(0)  # others' turn, also when nothing had to be waited for
             await response.write_eof()
     return response
+
+
+def _line(of: object) -> bytes:
+    return json.dumps(jsonable(of), separators=(",", ":")).encode() + b"\n"
 
 
 @web.middleware
@@ -97,26 +116,46 @@ def _error(status: int, error: Error) -> web.Response:
 
 @contextlib.asynccontextmanager
 async def serving(
-    director: Director, state_dir: Path, *, reload: Reload = without_file
+    director: Director,
+    state_dir: Path,
+    *,
+    reload: Reload = without_file,
+    limits: Limits = USUAL,
 ) -> AsyncIterator[None]:
-    """Answers on the socket as long as the context lasts."""
-    served = Served(director, reload)
+    """Answers on the socket as long as the context lasts; raises SetupError."""
     path = state_dir / SOCKET_NAME
     path.unlink(missing_ok=True)
-    runner = web.AppRunner(application(served), access_log=None)
+    door = Door(limits)
+    runner = web.AppRunner(
+        application(Served(director, reload), door),
+        access_log=None,
+        keepalive_timeout=limits.idle_s,
+        shutdown_timeout=_ENDING_S,
+    )
     await runner.setup()
+    assert runner.server is not None
+    try:
+        listening = await _listening(path, door.before(runner.server), limits.clients)
+        try:
+            yield
+        finally:
+            listening.close()
+            path.unlink(missing_ok=True)
+    finally:
+        await runner.cleanup()
+
+
+async def _listening(
+    path: Path, protocol: Callable[[], asyncio.Protocol], backlog: int
+) -> asyncio.Server:
     before = os.umask(0o177)
     try:
-        await web.UnixSite(runner, str(path)).start()
+        return await asyncio.get_running_loop().create_unix_server(
+            protocol, str(path), backlog=backlog
+        )
     except OSError as error:
-        await runner.cleanup()
         raise SetupError(
             f"control socket {path}: {error}; choose another: --state-dir DIR"
         ) from error
     finally:
         os.umask(before)
-    try:
-        yield
-    finally:
-        await runner.cleanup()
-        path.unlink(missing_ok=True)

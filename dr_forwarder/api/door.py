@@ -1,0 +1,128 @@
+"""Door: who may come in, how many, and how long anybody may keep others waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
+_LOOKS = 3
+"""At a client that does not read, before it is sent away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may take of what others need too."""
+
+    clients: int = 128
+    """At a time."""
+    body_bytes: int = 32 << 20
+    head_s: float = 10.0
+    """For the first request's head to come."""
+    body_s: float = 30.0
+    """For a request's body to come."""
+    idle_s: float = 60.0
+    """Between two requests."""
+    stalled_s: float = 15.0
+    """With an answer that is not read on."""
+
+
+USUAL = Limits()
+Server = Callable[[], asyncio.Protocol]
+"""Makes the protocol of a connection."""
+
+
+def peer_uid(connected: socket.socket) -> int:
+    """Who opened the other end of a Unix socket."""
+    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(raw)[1])
+
+
+@dataclass(slots=True)
+class _Visit:
+    transport: asyncio.Transport
+    asked: bool = False
+    """A whole head has come."""
+    unread_bytes: int = 0
+    looks: int = 0
+    """In a row, at which nothing had been read since the one before."""
+
+
+@dataclass(slots=True)
+class Door:
+    """Stands before a server's protocol."""
+
+    limits: Limits = USUAL
+    _visits: dict[asyncio.BaseTransport, _Visit] = field(default_factory=dict)
+
+    def before(self, server: Server) -> Server:
+        """What asyncio is to make of each connection, that the server would be made of."""
+        return lambda: _Entering(self, server)
+
+    def asked(self, transport: asyncio.BaseTransport | None) -> None:
+        """A request's head has come."""
+        if transport is not None and transport in self._visits:
+            self._visits[transport].asked = True
+
+    def admit(self, transport: asyncio.Transport, server: Server) -> None:
+        """Lets a connection in to the server, or sends it away with the reason."""
+        self._forget_those_who_left()
+        if peer_uid(transport.get_extra_info("socket")) not in (os.geteuid(), 0):
+            _send_away(transport, "403 Forbidden", "only the director's user and root may ask")
+            return
+        if len(self._visits) >= self.limits.clients:
+            _send_away(transport, "503 Service Unavailable", "there are too many clients")
+            return
+        visit = self._visits[transport] = _Visit(transport)
+        protocol = server()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.limits.head_s, self._expect_head, visit)
+        loop.call_later(self.limits.stalled_s / _LOOKS, self._look_after, visit)
+
+    def _forget_those_who_left(self) -> None:
+        self._visits = {t: visit for t, visit in self._visits.items() if not t.is_closing()}
+
+    def _expect_head(self, visit: _Visit) -> None:
+        if not visit.asked:
+            visit.transport.abort()
+
+    def _look_after(self, visit: _Visit) -> None:
+        """Whoever has let the same bytes lie at every look does not read any more."""
+        if visit.transport.is_closing() and not visit.transport.get_write_buffer_size():
+            return
+        unread = visit.transport.get_write_buffer_size()
+        visit.looks = visit.looks + 1 if unread and unread == visit.unread_bytes else 0
+        visit.unread_bytes = unread
+        if visit.looks >= _LOOKS:
+            visit.transport.abort()
+            return
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.limits.stalled_s / _LOOKS, self._look_after, visit)
+
+
+class _Entering(asyncio.Protocol):
+    """A connection that has not been looked at yet."""
+
+    def __init__(self, door: Door, server: Server) -> None:
+        self._door = door
+        self._server = server
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._door.admit(transport, self._server)
+
+
+def _send_away(transport: asyncio.Transport, status: str, reason: str) -> None:
+    body = json.dumps({"error": reason, "field": None})
+    transport.write(
+        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        f"Connection: close\r\n\r\n{body}".encode()
+    )
+    transport.close()
