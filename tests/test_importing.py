@@ -7,9 +7,12 @@ import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 from test_config_ldirectord import DATA, resolver, service_ports
 
 from dr_forwarder.cli.import_ import command
@@ -422,13 +425,17 @@ def test_what_would_not_load_is_not_written() -> None:
 
 # ---- The command ----
 
+PIPED = "-A -t 10.0.0.1:80 -s rr\n"
+AS_PROGRAM: Any = {"help_option_names": ["-h", "--help"]}
+"""What the program around the command says; click remembers what it was told first."""
+
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
     def call(text: str, *options: str) -> tuple[int, str, str]:
         path = tmp_path / "file"
         path.write_text(text)
-        done = CliRunner().invoke(command, [str(path), *options])
+        done = CliRunner().invoke(command, [str(path), *options], **AS_PROGRAM)
         if isinstance(done.exception, ConfigError):
             return 2, done.stdout, str(done.exception)
         return done.exit_code, done.stdout, done.stderr
@@ -448,6 +455,13 @@ def test_the_command_writes_toml_and_tells_of_the_lines(
     assert run(keepalived(), "--output", str(out))[1] == ""
     assert out.read_text() == toml
     assert load(out).virtuals[0].name == "10.0.0.1:80"
+
+
+def test_a_table_may_come_from_a_pipe() -> None:
+    done = CliRunner().invoke(command, ["-", "--strict"], input=PIPED, **AS_PROGRAM)
+    assert done.exit_code == 0
+    assert 'address = "10.0.0.1:80"' in done.stdout
+    assert done.stderr.startswith("-:1: same: -A -t 10.0.0.1:80 -s rr\n")
 
 
 def test_strict_is_for_scripts(run: Callable[..., tuple[int, str, str]]) -> None:
@@ -471,3 +485,28 @@ def test_a_file_of_no_kind_is_refused_unless_it_is_named(
     assert status == 2
     assert "say what it is: --from" in told
     assert run("# nothing\n", "--from", "ipvsadm")[0] == 0
+
+
+# ---- Any text ----
+
+_PIECES = (
+    *("virtual_server", "virtual_server_group", "real_server", "sorry_server", "group", "fwmark"),
+    *("HTTP_GET", "url", "path", "TCP_CHECK", "MISC_CHECK", "weight", "retry", "lb_kind", "DR"),
+    *("global_defs", "lvs_timeouts", "tcp", "lvs_sync_daemon", "id", "persistence_timeout"),
+    *("10.0.0.1", "::1", "10.0.0.1-9", "80", "0", "-1", "99999", "2.5", "x", '"', "{", "}", "\n"),
+    *("-A", "-a", "-E", "-t", "-f", "-r", "-g", "-m", "-w", "-p", "-x", "-y", "10.0.0.1:80", "#"),
+    *("virtual=10.0.0.1:80\n", "    real=10.0.0.2 gate\n", "--set", "$A=1", "$A", "@b", "!", "'"),
+)
+
+
+@pytest.mark.parametrize("kind", [kind.value for kind in Kind])
+@given(st.one_of(st.text(), st.lists(st.sampled_from(_PIECES)).map(" ".join)))
+def test_any_text_is_converted_or_refused(kind: str, text: str) -> None:
+    last, numbers = text.count("\n") + 1, set[int]()
+    try:
+        made = imported(text, kind)
+        loaded(made)
+        numbers = {line.number for line in made.lines}
+    except ConfigError as error:
+        numbers = {error.line or 1}
+    assert numbers <= {*range(1, last + 1)}

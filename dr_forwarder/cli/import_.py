@@ -18,7 +18,7 @@ from ..ipvsadm.names import SystemNames
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @click.option(
     "--from",
     "kind",
@@ -40,7 +40,7 @@ def command(
     """Write FILE as native TOML: a keepalived.conf, what ipvsadm-save printed, or an ldirectord.cf.
 
     The TOML goes to stdout or --output. What becomes of each line goes to stderr: the same,
-    differs (and how), or not for direct routing, which is left out.
+    differs (and how), or not for direct routing, which is left out. FILE may be - for stdin.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -69,7 +69,8 @@ def command(
 
 def _read(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8", "surrogateescape")
+        raw = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        return raw.decode("utf-8", "surrogateescape")
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=str(path)) from error
 
