@@ -1,9 +1,10 @@
-/* core.c -- the core without sockets, a million times: for test_core.py, which times the calls.
+/* core.c -- the core without sockets: loops for core.py, which has them timed.
  *
- * Flows are visited at random, as clients come. Each operation writes its flow into the same
- * 60 bytes, so the frame is in the cache: a frame that comes from a ring costs a miss or two more.
- * Functions return how many operations went as they should. */
+ * What is timed works on ROUND frames that core_prepare() made before, and that lie one behind the
+ * other as in a ring. Flows come at random where they are to be found, as clients do, and in a row
+ * where they are new. Loops return how many operations went as they should. */
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "changes.h"
 #include "forward.h"
@@ -12,7 +13,14 @@
 #include "state.h"
 #include "trace.h"
 
-enum { BATCH = 64 }; /* as the engine's; operations are a multiple of it */
+enum {
+    ROUND = 65536, /* operations of a loop; core.py knows it too */
+    BATCH = 64,    /* as the engine's */
+    AHEAD = 4,
+    SLOT = 64,    /* bytes a frame */
+    CHUNK = 4096, /* frames prepared at a time while the table is filled */
+    HUGE_PAGE = 2 * 1024 * 1024,
+};
 
 static const uint64_t ever_ns = UINT64_C(3600000000000); /* no time-out is longer */
 
@@ -21,9 +29,11 @@ static const uint8_t mac[6] = {0, 0, 0x5e, 0, 1, 60};
 struct core {
     struct director director;
     void *region;
+    struct service *service;
     uint64_t now_ns;
     uint32_t random;
-    uint8_t frame[FRAME];
+    uint8_t (*frames)[SLOT];
+    struct flow *flows;
 };
 
 /* xorshift32 (Marsaglia 2003), and Lemire's way to a number below a bound. */
@@ -35,9 +45,11 @@ static uint32_t random_below(struct core *core, uint32_t bound)
     return (uint32_t)((uint64_t)core->random * bound >> 32);
 }
 
-static void set_address(uint8_t address[ADDRESS], uint8_t network, uint8_t host)
+/* 10.10.0.0 and on. */
+static void set_address(uint8_t address[ADDRESS], uint16_t host)
 {
-    const uint8_t mapped[ADDRESS] = {[10] = 0xff, [11] = 0xff, 10, 10, network, host};
+    const uint8_t mapped[ADDRESS] = {[10] = 0xff, [11] = 0xff,          10,
+                                     10,          (uint8_t)(host >> 8), (uint8_t)host};
 
     memcpy(address, mapped, ADDRESS);
 }
@@ -56,30 +68,43 @@ static void add_servers(struct core *core, const char *scheduler, uint32_t serve
         .mac = {2, 0, 0, 0, 0, 11},
     };
 
-    set_address(it.service.address, 10, 60);
+    set_address(it.service.address, 10 << 8 | 60);
     it.service.scheduler = (uint8_t)scheduler_find(scheduler);
     change(core, &it);
+    it.operation = DR_ADD_SERVER;
     for (uint32_t i = 0; i < servers; i++) {
         it.server = (struct dr_server){.port = 80, .weight = 1 + i % 5};
-        set_address(it.server.address, 11, (uint8_t)(i + 1));
-        it.operation = DR_ADD_SERVER;
-        change(core, &it);
-        it.operation = DR_SET_MAC;
+        set_address(it.server.address, (uint16_t)(11 * 256 + i));
         change(core, &it);
     }
+    core->service = table_find_service(&core->director.table, PROTOCOL_TCP, it.service.address, 80);
 }
 
-/* All pages of the region are touched here: that they are new is not what is measured. */
-struct core *core_new(uint32_t connections, const char *scheduler, uint32_t servers)
+/* All pages are touched here: that they are new is not what is measured. */
+static void *memory_of(size_t bytes, bool huge)
+{
+    void *memory = NULL;
+
+    if (posix_memalign(&memory, HUGE_PAGE, bytes))
+        abort();
+    if (huge)
+        madvise(memory, bytes, MADV_HUGEPAGE); /* where it is not allowed, it is not to be had */
+    memset(memory, 0, bytes);
+    return memory;
+}
+
+struct core *core_new(uint32_t connections, const char *scheduler, uint32_t servers, int huge)
 {
     const struct dr_limits limits = {
-        .services = 16, .servers = 256, .connections = connections, .seed = 0x5eed, .clock = 1};
+        .services = 16, .servers = 16384, .connections = connections, .seed = 0x5eed, .clock = 1};
     struct core *core = calloc(1, sizeof(*core));
     size_t size = state_size(&limits);
 
-    if (!core || posix_memalign(&core->region, 4096, size))
+    if (!core)
         abort();
-    memset(core->region, 0, size);
+    core->region = memory_of(size, huge);
+    core->frames = memory_of((ROUND + AHEAD) * sizeof(*core->frames), true);
+    core->flows = memory_of(ROUND * sizeof(*core->flows), true);
     core->now_ns = ever_ns;
     state_map(&core->director, core->region, size, &limits, core->now_ns);
     if (table_open(&core->director.table) < 0)
@@ -87,7 +112,6 @@ struct core *core_new(uint32_t connections, const char *scheduler, uint32_t serv
     memcpy(core->director.identity.mac, mac, sizeof(mac));
     core->director.identity.mtu = 1500;
     core->random = 2463534242;
-    frame_init(core->frame, mac);
     add_servers(core, scheduler, servers);
     return core;
 }
@@ -97,6 +121,8 @@ void core_free(struct core *core)
     table_close(&core->director.table);
     trace_free(core->director.trace);
     free(core->region);
+    free(core->frames);
+    free(core->flows);
     free(core);
 }
 
@@ -118,92 +144,157 @@ void core_watch(struct core *core, uint32_t every, uint32_t per_s)
         abort();
 }
 
-static enum dr_verdict decide(struct core *core, uint32_t flow, uint8_t tcp_flags)
-{
-    struct dr_frame frame = {.data = core->frame, .length = FRAME, .captured = FRAME};
-    static const uint8_t client[6] = {2, 0, 0, 0, 0, 9};
+/* ---- Before it is timed ---- */
 
-    memcpy(core->frame, mac, sizeof(mac));
-    memcpy(core->frame + 6, client, sizeof(client));
-    frame_set_flow(core->frame, flow, tcp_flags);
-    return forward(&core->director, &frame, core->now_ns);
+static void prepare(struct core *core, uint32_t at, uint32_t flow, uint8_t tcp_flags)
+{
+    struct packet packet;
+
+    frame_init(core->frames[at], mac);
+    frame_set_flow(core->frames[at], flow, tcp_flags);
+    if (packet_parse(core->frames[at], FRAME, &packet) != PACKET_TRANSPORT)
+        abort();
+    core->flows[at] = packet.flow;
+}
+
+/* Flows `first` and on, in a row. */
+void core_prepare_new(struct core *core, uint32_t first)
+{
+    for (uint32_t i = 0; i < ROUND; i++)
+        prepare(core, i, first + i, FRAME_SYN);
+}
+
+/* Any of the `flows` from `first` on, in mid-stream. */
+void core_prepare(struct core *core, uint32_t first, uint32_t flows)
+{
+    for (uint32_t i = 0; i < ROUND; i++)
+        prepare(core, i, first + random_below(core, flows), FRAME_ACK);
 }
 
 /* ---- What is timed ---- */
 
-uint32_t core_parse(struct core *core, uint32_t operations)
+uint32_t core_parse(struct core *core)
 {
     struct packet packet;
     uint32_t fine = 0;
 
-    for (uint32_t i = 0; i < operations; i++) {
-        frame_set_flow(core->frame, random_below(core, 65536), FRAME_ACK);
-        fine += packet_parse(core->frame, FRAME, &packet) == PACKET_TRANSPORT;
+    for (uint32_t i = 0; i < ROUND; i++)
+        fine += packet_parse(core->frames[i], FRAME, &packet) == PACKET_TRANSPORT;
+    return fine;
+}
+
+/* Returns how many were there. */
+uint32_t core_find(struct core *core)
+{
+    const struct connections *connections = &core->director.connections;
+    uint32_t hashes[BATCH];
+    uint32_t found = 0;
+
+    for (uint32_t at = 0; at < ROUND; at += BATCH) {
+        const struct flow *flows = core->flows + at;
+        for (uint32_t i = 0; i < BATCH; i++) {
+            hashes[i] = connections_hash(connections, &flows[i]);
+            connections_fetch_bucket(connections, hashes[i]);
+        }
+        for (uint32_t i = 0; i < BATCH; i++)
+            connections_fetch_entry(connections, hashes[i]);
+        for (uint32_t i = 0; i < BATCH; i++)
+            connections_fetch_next(connections, &flows[i], hashes[i]);
+        for (uint32_t i = 0; i < BATCH; i++)
+            found += connections_find_hashed(connections, &flows[i], hashes[i]) != NULL;
     }
-    return fine;
+    return found;
 }
 
-/* New connections: flow 0 and on. */
-uint32_t core_insert(struct core *core, uint32_t operations)
+/* As the loop decides: it looks at all of a batch, and has the memory fetched that decisions will
+ * need, before it makes them. Returns how many were forwarded. */
+static uint32_t decide(struct core *core, uint32_t operations)
 {
-    uint32_t fine = 0;
-
-    for (uint32_t i = 0; i < operations; i++)
-        fine += decide(core, i, FRAME_SYN) == DR_FORWARDED;
-    return fine;
-}
-
-/* The same in batches, as the loop takes them: it looks at all of a batch, and has the memory
- * fetched that the decisions will need, before it decides. */
-uint32_t core_hit_in_batches(struct core *core, uint32_t operations, uint32_t flows)
-{
-    static uint8_t bytes[BATCH][FRAME];
+    struct director *director = &core->director;
     struct dr_frame frames[BATCH];
     struct look looks[BATCH];
-    uint32_t fine = 0;
+    uint32_t forwarded = 0;
 
-    for (uint32_t done = 0; done < operations; done += BATCH) {
+    for (uint32_t at = 0; at < operations; at += BATCH) {
         for (uint32_t i = 0; i < BATCH; i++) {
-            frame_init(bytes[i], mac);
-            frame_set_flow(bytes[i], random_below(core, flows), FRAME_ACK);
-            frames[i] = (struct dr_frame){.data = bytes[i], .length = FRAME, .captured = FRAME};
-            forward_look(&core->director, &frames[i], &looks[i]);
+            frames[i] =
+                (struct dr_frame){.data = core->frames[at + i], .length = FRAME, .captured = FRAME};
+            __builtin_prefetch(core->frames[at + i + AHEAD]); /* as an I/O end does */
+            forward_look(director, &frames[i], &looks[i]);
         }
-        forward_fetch(&core->director, looks, BATCH);
+        forward_fetch(director, looks, BATCH);
         for (uint32_t i = 0; i < BATCH; i++)
-            fine += forward_decide(&core->director, &frames[i], &looks[i], core->now_ns) ==
-                    DR_FORWARDED;
+            forwarded +=
+                forward_decide(director, &frames[i], &looks[i], core->now_ns) == DR_FORWARDED;
     }
-    return fine;
+    return forwarded;
 }
 
-/* Frames of connections that are there: of flows 0 to `flows`. */
-uint32_t core_hit(struct core *core, uint32_t operations, uint32_t flows)
+uint32_t core_decide(struct core *core)
 {
-    uint32_t fine = 0;
+    return decide(core, ROUND);
+}
+
+/* One after the other, as replay and tests decide. */
+uint32_t core_decide_singly(struct core *core)
+{
+    uint32_t forwarded = 0;
+
+    for (uint32_t i = 0; i < ROUND; i++) {
+        struct dr_frame frame = {.data = core->frames[i], .length = FRAME, .captured = FRAME};
+        forwarded += forward(&core->director, &frame, core->now_ns) == DR_FORWARDED;
+    }
+    return forwarded;
+}
+
+/* Only which server it would be; returns how often there was one. */
+uint32_t core_pick(struct core *core, uint32_t operations)
+{
+    const struct scheduler *scheduler = scheduler_of(core->service->config.scheduler);
+    uint32_t picked = 0;
 
     for (uint32_t i = 0; i < operations; i++)
-        fine += decide(core, random_below(core, flows), FRAME_ACK) == DR_FORWARDED;
-    return fine;
+        picked += scheduler->pick(&core->director.table, core->service, &core->flows[i % ROUND],
+                                  1000) != NULL;
+    return picked;
 }
 
-/* Frames in mid-stream of connections that are not there. */
-uint32_t core_miss(struct core *core, uint32_t operations, uint32_t flows)
-{
-    uint32_t fine = 0;
-
-    for (uint32_t i = 0; i < operations; i++)
-        fine += decide(core, flows + random_below(core, flows), FRAME_ACK) == DR_NO_CONNECTION;
-    return fine;
-}
-
-/* Ends everything there is. */
-uint32_t core_expire(struct core *core)
+/* Ends so many, all of which are over; returns how many it were. */
+uint32_t core_expire(struct core *core, uint32_t connections)
 {
     struct director *director = &core->director;
     uint32_t before = director->connections.book->count;
 
-    core->now_ns += ever_ns;
-    connections_expire(&director->connections, &director->table, tick_of(core->now_ns), UINT32_MAX);
+    connections_expire(&director->connections, &director->table, tick_of(core->now_ns),
+                       connections);
     return before - director->connections.book->count;
+}
+
+/* ---- Beside it ---- */
+
+/* Connections of flows 0 and on. */
+uint32_t core_fill(struct core *core, uint32_t connections)
+{
+    uint32_t made = 0;
+
+    for (uint32_t flow = 0; flow < connections; flow += CHUNK) {
+        uint32_t count = connections - flow < CHUNK ? connections - flow : CHUNK;
+        for (uint32_t i = 0; i < CHUNK; i++)
+            prepare(core, i, flow + i % count, FRAME_SYN);
+        made += decide(core, CHUNK) - (CHUNK - count);
+    }
+    return made;
+}
+
+void core_let_pass(struct core *core)
+{
+    core->now_ns += ever_ns;
+}
+
+uint64_t core_bytes(const struct core *core)
+{
+    const struct dr_limits limits = {
+        .services = 16, .servers = 16384, .connections = core->director.connections.room - 1};
+
+    return state_size(&limits);
 }

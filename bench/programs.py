@@ -19,7 +19,8 @@ def compile_core(into: Path) -> Path:
     shell = {"engine.c", "io_ring.c", "io_memory.c", "tracing.c", "replay.c"}
     files = [path for path in sorted(_CSRC.rglob("*.c")) if path.parent != _BENCH]
     sources = [path for path in files if path.name not in shell]
-    _compile(library, ("core.c", *sources), "-fPIC", "-shared")
+    # Functions of the core call each other directly, as they do in the extension.
+    _compile(library, ("core.c", *sources), "-fPIC", "-shared", "-Wl,-Bsymbolic")
     return library
 
 

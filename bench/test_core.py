@@ -1,107 +1,106 @@
-"""The core alone: nanoseconds an operation. Each round is a million operations inside C."""
+"""The core alone, on CPU time: parse, find, decide, begin and end connections."""
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.programs import compile_core
+from bench.core import ROUND, Core, core
 
-MILLION = 1_000_000  # a multiple of 64
-ROUNDS = 5
+ROUNDS = 15
+MILLION = 1_000_000
+SIZES = {"1k": 1_000, "100k": 100_000, "1M": MILLION, "10M": 10 * MILLION}
 
-Core = ctypes.c_void_p
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    loaded = ctypes.CDLL(str(compile_core(tmp_path_factory.mktemp("core"))))
-    loaded.core_new.restype = Core
-    loaded.core_new.argtypes = (ctypes.c_uint32, ctypes.c_char_p, ctypes.c_uint32)
-    loaded.core_free.argtypes = (Core,)
-    loaded.core_parse.argtypes = (Core, ctypes.c_uint32)
-    loaded.core_insert.argtypes = (Core, ctypes.c_uint32)
-    loaded.core_hit.argtypes = (Core, ctypes.c_uint32, ctypes.c_uint32)
-    loaded.core_hit_in_batches.argtypes = (Core, ctypes.c_uint32, ctypes.c_uint32)
-    loaded.core_miss.argtypes = (Core, ctypes.c_uint32, ctypes.c_uint32)
-    loaded.core_expire.argtypes = (Core,)
-    return loaded
+pytestmark = pytest.mark.benchmark(timer=time.thread_time)
 
 
-@contextmanager
-def core(library: ctypes.CDLL, *, scheduler: str = "wrr", servers: int = 3) -> Iterator[Core]:
-    made = Core(library.core_new(MILLION, scheduler.encode(), servers))
-    try:
-        yield made
-    finally:
-        library.core_free(made)
+@pytest.fixture(scope="module", params=SIZES, ids=str)
+def filled(request: pytest.FixtureRequest) -> Iterator[tuple[Core, int]]:
+    """A core with so many connections, and their number; room for a million at least."""
+    connections = SIZES[request.param]
+    with core(connections=max(connections, MILLION)) as made:
+        assert made.fill(connections) == connections
+        yield made, connections
 
 
-@contextmanager
-def filled(library: ctypes.CDLL, flows: int) -> Iterator[Core]:
-    with core(library) as made:
-        assert library.core_insert(made, flows) == flows
-        yield made
+def measure(
+    benchmark: BenchmarkFixture, target: Callable[[], int], prepare: Callable[[], object]
+) -> int:
+    """Time so many rounds, each prepared outside of the time; the last one's result."""
+
+    def setup() -> None:
+        prepare()
+
+    result: int = benchmark.pedantic(target, setup=setup, rounds=ROUNDS, warmup_rounds=1)
+    return result
 
 
-def test_parse(benchmark: BenchmarkFixture, library: ctypes.CDLL) -> None:
-    with core(library) as made:
-        fine = benchmark.pedantic(library.core_parse, (made, MILLION), rounds=ROUNDS)
-    assert fine == MILLION
+@pytest.mark.benchmark(group="1 parse")
+def test_parse(benchmark: BenchmarkFixture) -> None:
+    with core() as made:
+        fine = measure(benchmark, made.parse, lambda: made.prepare(0, 1000))
+    assert fine == ROUND
 
 
-@pytest.mark.parametrize("flows", [1_000, 100_000, MILLION])
-def test_frame_of_a_connection(
-    benchmark: BenchmarkFixture, library: ctypes.CDLL, flows: int
-) -> None:
-    with filled(library, flows) as made:
-        fine = benchmark.pedantic(library.core_hit, (made, MILLION, flows), rounds=ROUNDS)
-    assert fine == MILLION
+@pytest.mark.benchmark(group="2 find a connection")
+def test_find_one_that_is_there(benchmark: BenchmarkFixture, filled: tuple[Core, int]) -> None:
+    made, flows = filled
+    assert measure(benchmark, made.find, lambda: made.prepare(0, flows)) == ROUND
 
 
-@pytest.mark.parametrize("flows", [1_000, 100_000, MILLION])
-def test_frame_of_a_connection_in_batches(
-    benchmark: BenchmarkFixture, library: ctypes.CDLL, flows: int
-) -> None:
-    """As the loop takes them, 64 at a time."""
-    with filled(library, flows) as made:
-        arguments = (made, MILLION, flows)
-        fine = benchmark.pedantic(library.core_hit_in_batches, arguments, rounds=ROUNDS)
-    assert fine == MILLION
+@pytest.mark.benchmark(group="2 find a connection")
+def test_find_one_that_is_not(benchmark: BenchmarkFixture, filled: tuple[Core, int]) -> None:
+    made, flows = filled
+    assert measure(benchmark, made.find, lambda: made.prepare(flows, flows)) == 0
 
 
-def test_frame_of_no_connection(benchmark: BenchmarkFixture, library: ctypes.CDLL) -> None:
-    flows = 100_000
-    with filled(library, flows) as made:
-        fine = benchmark.pedantic(library.core_miss, (made, MILLION, flows), rounds=ROUNDS)
-    assert fine == MILLION
+@pytest.mark.benchmark(group="3 whole decision on a frame of a connection")
+def test_decide(benchmark: BenchmarkFixture, filled: tuple[Core, int]) -> None:
+    """As the loop does, in batches of 64."""
+    made, flows = filled
+    assert measure(benchmark, made.decide, lambda: made.prepare(0, flows)) == ROUND
 
 
+@pytest.mark.benchmark(group="3 whole decision on a frame of a connection")
+def test_decide_singly(benchmark: BenchmarkFixture, filled: tuple[Core, int]) -> None:
+    made, flows = filled
+    assert measure(benchmark, made.decide_singly, lambda: made.prepare(0, flows)) == ROUND
+
+
+@pytest.mark.benchmark(group="3 whole decision on a frame of a connection")
+@pytest.mark.parametrize("flows", [1_000, MILLION], ids=["1k", "1M"])
+def test_decide_with_small_pages(benchmark: BenchmarkFixture, flows: int) -> None:
+    with core(huge=False) as made:
+        assert made.fill(flows) == flows
+        assert measure(benchmark, made.decide, lambda: made.prepare(0, flows)) == ROUND
+
+
+@pytest.mark.benchmark(group="4 whole decision on a frame of no connection")
+def test_decide_on_a_stray_frame(benchmark: BenchmarkFixture, filled: tuple[Core, int]) -> None:
+    made, flows = filled
+    assert measure(benchmark, made.decide, lambda: made.prepare(flows, flows)) == 0
+
+
+@pytest.mark.benchmark(group="5 whole decision on a new connection")
 @pytest.mark.parametrize("servers", [2, 100])
 @pytest.mark.parametrize("scheduler", ["rr", "wrr", "wlc"])
-def test_new_connection(
-    benchmark: BenchmarkFixture, library: ctypes.CDLL, scheduler: str, servers: int
-) -> None:
-    with core(library, scheduler=scheduler, servers=servers) as made:
-
-        def empty() -> tuple[tuple[Core, int], dict[str, object]]:
-            library.core_expire(made)
-            return (made, MILLION), {}
-
-        fine = benchmark.pedantic(library.core_insert, setup=empty, rounds=ROUNDS)
-    assert fine == MILLION
+def test_begin(benchmark: BenchmarkFixture, scheduler: str, servers: int) -> None:
+    """Until there are a million."""
+    flows = iter(range(0, MILLION, ROUND))
+    with core(connections=2 * MILLION, scheduler=scheduler, servers=servers) as made:
+        begun = measure(benchmark, made.decide, lambda: made.prepare_new(next(flows)))
+    assert begun == ROUND
 
 
-def test_expiry(benchmark: BenchmarkFixture, library: ctypes.CDLL) -> None:
-    with core(library) as made:
-
-        def fill() -> tuple[tuple[Core], dict[str, object]]:
-            library.core_insert(made, MILLION)
-            return (made,), {}
-
-        fine = benchmark.pedantic(library.core_expire, setup=fill, rounds=ROUNDS)
-    assert fine == MILLION
+@pytest.mark.benchmark(group="6 end of a connection")
+@pytest.mark.parametrize("flows", [MILLION, 10 * MILLION], ids=["1M", "10M"])
+def test_end(benchmark: BenchmarkFixture, flows: int) -> None:
+    """Many of very many that are over at the same time."""
+    with core(connections=2 * flows) as made:
+        assert made.fill((ROUNDS + 1) * ROUND) == (ROUNDS + 1) * ROUND
+        made.let_pass()
+        ended = measure(benchmark, lambda: made.expire(ROUND), lambda: None)
+    assert ended == ROUND

@@ -8,17 +8,13 @@ with I/O is many times as much, so the share of that is less than what is printe
 from __future__ import annotations
 
 import argparse
-import ctypes
 import statistics
-import tempfile
 import time
-from pathlib import Path
+from contextlib import ExitStack
 
-from bench.programs import compile_core
+from bench.core import ROUND, Core, core
 
-_OPERATIONS = 1024 * 64
 _FLOWS = 1000
-Core = ctypes.c_void_p
 
 _WAYS: dict[str, tuple[int, int] | None] = {
     "off": None,
@@ -30,45 +26,34 @@ _WAYS: dict[str, tuple[int, int] | None] = {
 """For whoever watches: one frame in so many, records a second at most."""
 
 
-def _library(directory: Path) -> ctypes.CDLL:
-    loaded = ctypes.CDLL(str(compile_core(directory)))
-    loaded.core_new.restype = Core
-    loaded.core_new.argtypes = (ctypes.c_uint32, ctypes.c_char_p, ctypes.c_uint32)
-    loaded.core_can_trace.argtypes = (Core,)
-    loaded.core_watch.argtypes = (Core, ctypes.c_uint32, ctypes.c_uint32)
-    loaded.core_insert.argtypes = (Core, ctypes.c_uint32)
-    loaded.core_hit_in_batches.argtypes = (Core, ctypes.c_uint32, ctypes.c_uint32)
-    return loaded
-
-
-def _core(library: ctypes.CDLL, watched: tuple[int, int] | None, *, recorder: bool) -> Core:
-    core = Core(library.core_new(_FLOWS * 2, b"wrr", 3))
+def _made(stack: ExitStack, watched: tuple[int, int] | None, *, recorder: bool) -> Core:
+    made = stack.enter_context(core(connections=_FLOWS * 2))
     if recorder:
-        library.core_can_trace(core)
+        made.can_trace()
     if watched is not None:
-        library.core_watch(core, *watched)
-    assert library.core_insert(core, _FLOWS) == _FLOWS
-    return core
+        made.watch(*watched)
+    assert made.fill(_FLOWS) == _FLOWS
+    return made
 
 
-def _nanoseconds(library: ctypes.CDLL, core: Core) -> float:
+def _nanoseconds(made: Core) -> float:
+    made.prepare(0, _FLOWS)
     began_s = time.perf_counter()
-    assert library.core_hit_in_batches(core, _OPERATIONS, _FLOWS) == _OPERATIONS
-    return (time.perf_counter() - began_s) / _OPERATIONS * 1e9
+    assert made.decide() == ROUND
+    return (time.perf_counter() - began_s) / ROUND * 1e9
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=300)
     rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as name:
-        library = _library(Path(name))
-        cores = {"without the flight recorder": _core(library, None, recorder=False)}
-        cores |= {way: _core(library, watched, recorder=True) for way, watched in _WAYS.items()}
+    with ExitStack() as stack:
+        cores = {"without the flight recorder": _made(stack, None, recorder=False)}
+        cores |= {way: _made(stack, watched, recorder=True) for way, watched in _WAYS.items()}
         taken: dict[str, list[float]] = {way: [] for way in cores}
         for _ in range(rounds):
-            for way, core in cores.items():
-                taken[way].append(_nanoseconds(library, core))
+            for way, made in cores.items():
+                taken[way].append(_nanoseconds(made))
     print(f"{'':<28} {'ns/frame':>8} {'least':>6}  to 'off': quartile - median - quartile")
     for way, ns in taken.items():
         ratios = [a / b for a, b in zip(ns, taken["off"], strict=True)]

@@ -192,15 +192,21 @@ static uint32_t ticks_of_seconds(uint32_t seconds)
     return (uint32_t)(((uint64_t)seconds * 1000000000 + tick_ns - 1) >> TICK_SHIFT) + 1;
 }
 
-void connections_restart(struct connections *connections, struct connection *connection,
-                         uint32_t tick)
+static void restart(struct connections *connections, struct connection *connection,
+                    uint32_t timeout_s, uint32_t tick)
 {
-    uint32_t expires = tick + ticks_of_seconds(connection->timeout_s);
+    uint32_t expires = tick + ticks_of_seconds(timeout_s);
     bool sooner = (int32_t)(expires - connection->expires) < 0;
 
     connection->expires = expires;
     if (sooner)
         relink(connections, connection);
+}
+
+void connections_restart(struct connections *connections, struct connection *connection,
+                         uint32_t tick)
+{
+    restart(connections, connection, connection->timeout_s, tick);
 }
 
 uint32_t connections_idle_s(const struct connection *connection, uint32_t tick)
@@ -330,6 +336,15 @@ void connections_change_side(struct table *table, struct connection *connection,
     connection->flags ^= CONNECTION_INACTIVE;
 }
 
+void connections_set_timeout(struct connections *connections, struct connection *connection,
+                             uint32_t timeout_s, uint32_t tick)
+{
+    timeout_s = bounded_s(timeout_s);
+    if (connection->timeout_s != timeout_s)
+        connection->timeout_s = timeout_s;
+    restart(connections, connection, timeout_s, tick);
+}
+
 void connections_packet(struct connections *connections, struct table *table,
                         struct connection *connection, const struct packet *packet, bool secure,
                         uint32_t tick)
@@ -344,16 +359,9 @@ void connections_packet(struct connections *connections, struct table *table,
             state_is_established(connection->protocol, state))
             connections->entries[connection->control].state = TEMPLATE_ASSURED;
     }
-    connection->timeout_s =
-        bounded_s(state_timeout_s(connection->protocol, state, &connections->book->timeouts));
-    connections_restart(connections, connection, tick);
-}
-
-void connections_set_timeout(struct connections *connections, struct connection *connection,
-                             uint32_t timeout_s, uint32_t tick)
-{
-    connection->timeout_s = bounded_s(timeout_s);
-    connections_restart(connections, connection, tick);
+    connections_set_timeout(
+        connections, connection,
+        state_timeout_s(connection->protocol, state, &connections->book->timeouts), tick);
 }
 
 uint32_t connections_packets(const struct connections *connections,
