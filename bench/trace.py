@@ -38,9 +38,9 @@ def _made(stack: ExitStack, watched: tuple[int, int] | None, *, recorder: bool) 
 
 def _nanoseconds(made: Core) -> float:
     made.prepare(0, _FLOWS)
-    began_s = time.perf_counter()
+    began_s = time.thread_time()
     assert made.decide() == ROUND
-    return (time.perf_counter() - began_s) / ROUND * 1e9
+    return (time.thread_time() - began_s) / ROUND * 1e9
 
 
 def main() -> None:
