@@ -9,6 +9,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .endpoints import split
 from .table import NOTHING, Counters, Key, ServerRow, ServiceRow, Stats
 
 
@@ -17,7 +18,7 @@ class State(enum.Enum):
 
     UP = "up"
     QUIET = "quiet"
-    """Weight 0, or full: what exists goes on, nothing new comes."""
+    """Weight 0, taken out by an operator, or full: nothing new comes."""
     DOWN = "down"
     UNKNOWN = "unknown"
 
@@ -27,32 +28,35 @@ class Line:
     """One real server of one service, in the table or only in the configuration."""
 
     service: Key | None
-    """None for a server that is not in the table."""
+    """None if the table has no such service."""
     virtual: str
     """The service without its protocol: ``10.10.10.60:80``, or a mark's number."""
     server: str
     """``address:port``."""
     state: State
     weight: int | None
+    """None: it is not in the table."""
     active: int = 0
     inactive: int = 0
     rates: Counters = NOTHING
     reason: str = ""
-    protocol: str | None = None
-    """Of the service, where it is known."""
+    ordered: bool = False
+    """An operator has taken it out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What the checks say of a real server of the configuration."""
+    """What the checks, and an operator's orders, say of a real server."""
 
     virtual: str
     server: str
-    """``address:port`` of where the check goes."""
+    """``address:port`` of where the check goes, or the address."""
     up: bool | None
     reason: str
     protocol: str | None = None
     """Of the service; None where that is not told, and a name must do."""
+    order: str = ""
+    """``draining, 3 connections left, reset in 540 s``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class Look:
 
 def lines(look: Look) -> tuple[Line, ...]:
     """Every real server, by service and address; those outside the table too."""
-    known = {(each.protocol, each.virtual, _host(each.server)): each for each in look.health}
+    known = {(each.protocol, each.virtual, host(each.server)): each for each in look.health}
     found: list[Line] = []
     seen: set[tuple[str | None, str, str]] = set()
     for row in look.services:
@@ -75,16 +79,21 @@ def lines(look: Look) -> tuple[Line, ...]:
         for each in row.servers:
             address = str(each.server.address)
             places = [(protocol, key.name, address) for protocol in (key.protocol, None)]
-            health = next((known[place] for place in places if place in known), None)
-            found.append(_line(row, each, health))
+            checked = next((known[place] for place in places if place in known), None)
+            found.append(_line(row, each, checked))
             seen.update(places)
-    found += [_outside(each) for place, each in known.items() if place not in seen]
+    named: dict[str, list[Key]] = {}
+    for row in look.services:
+        named.setdefault(row.service.key.name, []).append(row.service.key)
+    outside = [each for place, each in known.items() if place not in seen]
+    found += [_outside(each, named.get(each.virtual, ())) for each in outside]
     return tuple(sorted(found, key=place))
 
 
 def place(line: Line) -> tuple[object, ...]:
     """By which lines are sorted: service, protocol, server, numbers as numbers."""
-    return _natural(line.virtual), line.protocol or "", _natural(line.server)
+    protocol = "" if line.service is None else line.service.protocol
+    return _natural(line.virtual), protocol, _natural(line.server)
 
 
 def _natural(name: str) -> tuple[tuple[int, str], ...]:
@@ -92,17 +101,8 @@ def _natural(name: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdecimal() else (0, part) for part in parts)
 
 
-def _line(row: ServiceRow, each: ServerRow, health: Checked | None) -> Line:
-    said = "" if health is None else health.reason
-    state, reason = State.UP, said
-    if health is not None and health.up is False:
-        state = State.DOWN
-    elif each.server.weight == 0:
-        state, reason = State.QUIET, f"weight 0{f'; {said}' if said else ''}"
-    elif each.mac is None:
-        state, reason = State.DOWN, "its MAC address is not known: does it answer ARP?"
-    elif each.overloaded:
-        state, reason = State.QUIET, f"full: {each.server.upper} connections"
+def _line(row: ServiceRow, each: ServerRow, checked: Checked | None) -> Line:
+    state, reason = _state(each, checked)
     return Line(
         row.service.key,
         row.service.key.name,
@@ -113,27 +113,48 @@ def _line(row: ServiceRow, each: ServerRow, health: Checked | None) -> Line:
         each.inactive,
         each.rates,
         reason,
-        row.service.key.protocol,
+        ordered=checked is not None and bool(checked.order),
     )
 
 
-def _outside(checked: Checked) -> Line:
+def _state(each: ServerRow, checked: Checked | None) -> tuple[State, str]:
+    """What counts most comes first: an order, then the checks, then the table."""
+    said = "" if checked is None else checked.reason
+    if checked is not None and checked.order:
+        return State.QUIET, checked.order + (f"; {said}" if checked.up is False else "")
+    if checked is not None and checked.up is False:
+        return State.DOWN, said
+    if each.server.weight == 0:
+        return State.QUIET, f"weight 0{f'; {said}' if said else ''}"
+    if each.mac is None:
+        return State.DOWN, "its MAC address is not known: does it answer ARP?"
+    if each.overloaded:
+        return State.QUIET, f"full: {each.server.upper} connections"
+    return State.UP, said
+
+
+def _outside(checked: Checked, keys: Iterable[Key]) -> Line:
     """Configured, checked, and not in the table."""
-    state = State.DOWN if checked.up is False else State.UNKNOWN
+    version = 6 if ":" in host(checked.server) else 4
     return Line(
-        None,
+        next((key for key in keys if _is_of(checked, key, version)), None),
         checked.virtual,
         checked.server,
-        state,
+        State.DOWN if checked.up is False else State.UNKNOWN,
         None,
-        reason=checked.reason,
-        protocol=checked.protocol,
+        reason=f"{checked.order}; {checked.reason}" if checked.order else checked.reason,
+        ordered=bool(checked.order),
     )
 
 
-def _host(server: str) -> str:
+def _is_of(checked: Checked, key: Key, version: int) -> bool:
+    """One mark may be a service of both families."""
+    return checked.protocol in (None, key.protocol) and key.address.version == version
+
+
+def host(server: str) -> str:
     """The address alone: a check may go to another port than the frames do."""
-    return server.rpartition(":")[0].strip("[]")
+    return split(server)[0]
 
 
 def total(rows: Iterable[Line]) -> str:

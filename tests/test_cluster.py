@@ -86,8 +86,32 @@ def test_tcp_and_udp_of_one_address_have_their_own_health() -> None:
         Checked("10.10.10.60:53", "10.10.10.62:53", True, "answers", "udp"),
         Checked("10.10.10.60:53", "10.10.10.62:53", False, "refused", "tcp"),
     )
-    found = {line.protocol: line.reason for line in lines(Look(1.0, both, STATS, health))}
-    assert found == {"tcp": "refused", "udp": "answers"}
+    found = {str(line.service): line.reason for line in lines(Look(1.0, both, STATS, health))}
+    assert found == {"tcp 10.10.10.60:53": "refused", "udp 10.10.10.60:53": "answers"}
+
+
+ORDERS = [
+    pytest.param(True, "draining, 3 connections left, reset in 540 s", id="up"),
+    pytest.param(False, "draining, 3 connections left, reset in 540 s; refused", id="down"),
+]
+
+
+@pytest.mark.parametrize(("up", "reason"), ORDERS)
+def test_an_order_counts_more_than_a_check(up: bool, reason: str) -> None:
+    order = "draining, 3 connections left, reset in 540 s"
+    checked = replace(check("10.10.10.63:80", up, "refused"), order=order)
+    found = lines(look(replace(ROWS[0], server=Server(VM3, 80, 0)), health=(checked,)))
+    assert [(line.state, line.reason, line.ordered) for line in found] == [
+        (State.QUIET, reason, True)
+    ]
+
+
+@pytest.mark.parametrize("server", ["10.10.10.64", "10.10.10.64:80"])
+def test_an_order_about_a_server_outside_the_table_is_shown(server: str) -> None:
+    checked = replace(check(server, None, "not checked here"), order="drained")
+    last = lines(look(health=(checked,)))[-1]
+    assert (last.service, last.state, last.ordered) == (KEY, State.UNKNOWN, True)
+    assert last.reason == "drained; not checked here"
 
 
 def test_servers_are_sorted_by_number() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -17,6 +19,7 @@ from dr_forwarder.config.model import Config, Real, Settings, Virtual
 from dr_forwarder.events import Bus, Started
 from dr_forwarder.health import Health
 from dr_forwarder.metrics import Metrics
+from dr_forwarder.orders import OrderRow
 from dr_forwarder.table import Connection, Key, Server, ServerRow, Service, ServiceRow, Stats
 from dr_forwarder.web.guard import HEADERS
 from dr_forwarder.web.page import FILES, MOST_FOUND
@@ -34,6 +37,28 @@ def connection(port: int) -> Connection:
 
 
 @dataclass
+class FakeDraining:
+    """Remembers what it was told."""
+
+    told: list[tuple[Any, ...]] = field(default_factory=list)
+    refuses: bool = False
+
+    def rows(self) -> tuple[OrderRow, ...]:
+        return ()
+
+    def members(self, service: Key, server: IPv4Address) -> tuple[Any, ...]:
+        return ((service, server),) if server == VM2 else ()
+
+    def drain(self, members: Any, *, deadline_s: float) -> None:
+        if self.refuses:
+            raise OSError(errno.ENOSPC, "no")
+        self.told.append(("drain", members, deadline_s))
+
+    def enable(self, members: Any) -> None:
+        self.told.append(("enable", members))
+
+
+@dataclass
 class Fake:
     """What the page asks of a director."""
 
@@ -44,6 +69,7 @@ class Fake:
     )
     events: Bus = field(default_factory=lambda: Bus(lambda: 1000.0))
     count: int = 3
+    draining: FakeDraining = field(default_factory=FakeDraining)
 
     def services(self) -> tuple[ServiceRow, ...]:
         return (ROW,)
@@ -66,11 +92,18 @@ class Answer:
     json: Any
 
 
-def ask(path: str, *, director: Fake | None = None, method: str = "GET", **headers: str) -> Answer:
+def ask(
+    path: str,
+    *,
+    director: Fake | None = None,
+    method: str = "GET",
+    body: str | None = None,
+    **headers: str,
+) -> Answer:
     async def run() -> Answer:
         app = application(director or Fake(), Metrics())  # type: ignore[arg-type]
         async with TestClient(TestServer(app, host="127.0.0.1")) as client:
-            answer: ClientResponse = await client.request(method, path, headers=headers)
+            answer: ClientResponse = await client.request(method, path, headers=headers, data=body)
             said = await answer.text()
             whole = answer.content_type == "application/json"
             return Answer(
@@ -130,12 +163,101 @@ def test_nothing_can_be_changed(path: str, method: str) -> None:
     assert ask(path, method=method).status == 403
     same = {"Host": "127.0.0.1", "Origin": "http://127.0.0.1"}
     assert ask(path, method=method, **same).status == 405
+    assert ask("/page/orders", method=method, **same).status == 404
 
 
 @pytest.mark.parametrize("path", ["/", *PATHS])
 def test_a_director_that_is_starting_says_so(path: str) -> None:
     answer = ask(path, director=Fake(ready=False))
     assert (answer.status, answer.text) == (503, "The director is starting.\n")
+
+
+# ---- Orders ----
+
+SERVICE = {"protocol": "tcp", "address": "10.10.10.60", "port": 80}
+
+
+def writable() -> Fake:
+    config = Config("a.cf", (WEB,), settings=Settings(listen_writable=True))
+    return Fake(config=config)
+
+
+def order(director: Fake, said: object, **headers: str) -> Answer:
+    body = said if isinstance(said, str) else json.dumps(said)
+    headers = headers or {"Host": "127.0.0.1", "Origin": "http://127.0.0.1"}
+    return ask("/page/orders", director=director, method="POST", body=body, **headers)
+
+
+@pytest.mark.parametrize(
+    ("verb", "done"),
+    [("drain", ("drain", 600)), ("disable", ("drain", 0)), ("enable", ("enable",))],
+)
+def test_the_page_itself_may_give_orders_where_it_was_allowed(
+    verb: str, done: tuple[Any, ...]
+) -> None:
+    director = writable()
+    said = {"order": verb, "service": SERVICE, "server": "10.10.10.62"}
+    assert order(director, said).status == 200
+    assert ask("/page/look", director=director).json["writable"] is True
+    ((name, members, *more),) = director.draining.told
+    assert (name, *more) == done
+    assert members == ((Key("tcp", VIP, 80), VM2),)
+
+
+REFUSED = [
+    pytest.param({"Host": "127.0.0.1", "Origin": "http://evil.example"}, id="another origin"),
+    pytest.param({"Host": "evil.example", "Origin": "http://evil.example"}, id="another name"),
+    pytest.param({"Host": "127.0.0.1", "Origin": "null"}, id="an origin that is kept secret"),
+    pytest.param({"Host": "127.0.0.1"}, id="no origin"),
+    pytest.param({"Host": "127.0.0.1:1", "Origin": "http://127.0.0.1:2"}, id="another port"),
+]
+
+
+@pytest.mark.parametrize("headers", REFUSED)
+def test_an_order_of_anybody_else_is_refused(headers: dict[str, str]) -> None:
+    director = writable()
+    said = {"order": "disable", "service": SERVICE, "server": "10.10.10.62"}
+    assert order(director, said, **headers).status == 403
+    assert director.draining.told == []
+
+
+WRONG = [
+    pytest.param("{", "Expecting", id="no JSON"),
+    pytest.param([], "must be an order (drain, disable, enable)", id="no object"),
+    pytest.param(
+        {"order": "kill", "service": SERVICE, "server": "10.10.10.62"},
+        "must be an order (drain, disable, enable), a service and a server",
+        id="no order",
+    ),
+    pytest.param(
+        {"order": "drain", "service": SERVICE, "server": "10.10.10.99"},
+        "tcp 10.10.10.60:80 has no server 10.10.10.99",
+        id="no server",
+    ),
+    pytest.param(
+        {"order": "drain", "service": SERVICE, "server": "vm2"},
+        "'vm2' does not appear to be an IPv4 or IPv6 address",
+        id="no address",
+    ),
+]
+
+
+@pytest.mark.parametrize(("said", "reason"), WRONG)
+def test_an_order_that_means_nothing_is_told(said: object, reason: str) -> None:
+    director = writable()
+    answer = order(director, said)
+    assert (answer.status, director.draining.told) == (400, [])
+    assert answer.text.startswith(reason)
+
+
+def test_an_order_that_cannot_be_kept_is_told() -> None:
+    director = writable()
+    director.draining.refuses = True
+    answer = order(director, {"order": "drain", "service": SERVICE, "server": "10.10.10.62"})
+    assert (answer.status, answer.text) == (
+        500,
+        "The order cannot be kept: no space left on device",
+    )
 
 
 # ---- What is answered ----

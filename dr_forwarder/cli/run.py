@@ -67,6 +67,9 @@ def _listen(text: str | None) -> Listen | None:
     callback=lambda _context, _option, text: _listen(text),
     help="Serve the page and metrics there; :9700 is the loopback's.",
 )
+@click.option(
+    "--listen-writable", is_flag=True, help="Let the page drain, disable and enable servers."
+)
 @click.option("--standby", is_flag=True, help="Leave the VIPs to another director for now.")
 @click.option("--skip-unsupported", is_flag=True, help="Leave masq and ipip servers out.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every detail.")
@@ -78,6 +81,7 @@ def command(
     state_dir: Path | None,
     marks: Path | None,
     listen: Listen | None,
+    listen_writable: bool,
     standby: bool,
     skip_unsupported: bool,
     verbose: bool,
@@ -98,6 +102,7 @@ def command(
             mac=MacMode(mac) if mac else loaded.settings.mac,
             vlan=vlan or loaded.settings.vlan,
             listen=listen or loaded.settings.listen,
+            listen_writable=listen_writable or loaded.settings.listen_writable,
             standby=standby or loaded.settings.standby,
             state_dir=state_dir or loaded.settings.state_dir,
         )

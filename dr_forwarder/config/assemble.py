@@ -87,6 +87,7 @@ def _settings(director: Section) -> Settings:
         state_dir=None if state_dir is None else Path(state_dir),
         flight_recorder_dir=None if recorder_dir is None else Path(recorder_dir),
         listen=listen.parse(address) if (address := scope.text("listen")) else None,
+        listen_writable=scope.flag("listen_writable"),
         listen_names=scope.words("listen_names"),
         connections=scope.count("connections"),
         timeout_tcp_s=scope.count("timeout_tcp"),

@@ -359,6 +359,13 @@ DIRECTOR: tuple[Directive, ...] = (
         "Serves metrics and the page at ADDRESS:PORT; `:9700` is the loopback's.",
     ),
     Directive(
+        "listen_writable",
+        _D,
+        _FLAG,
+        "Whoever reaches the page may drain, disable and enable servers.",
+        False,
+    ),
+    Directive(
         "listen_names",
         _D,
         _LIST,

@@ -255,6 +255,8 @@ class Settings:
     state_dir: Path | None = None
     listen: Listen | None = None
     """Where metrics and the page are served; None: nowhere."""
+    listen_writable: bool = False
+    """Whether the page may drain, disable and enable servers."""
     listen_names: tuple[str, ...] = ()
     """Names that the page may be asked by, beside addresses and the host's own."""
     flight_recorder_dir: Path | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from ..cluster import Line, Look, State, lines
+from ..cluster import Line, Look, State, host, lines
 from ..events import Happening
 from ..messages import jsonable
 from ..table import Key, ServiceRow
@@ -31,17 +31,11 @@ def look(look: Look, chosen: str | None) -> dict[str, Any]:
 
 def _by_service(look: Look) -> dict[str, list[Line]]:
     """Each service's lines, those outside the table too."""
-    names = {_place(row.service.key): _name(row.service.key) for row in look.services}
-    found: dict[str, list[Line]] = {name: [] for name in names.values()}
+    found: dict[str, list[Line]] = {_name(row.service.key): [] for row in look.services}
     for line in lines(look):
-        place = (line.protocol or "", line.virtual, 6 if line.server.startswith("[") else 4)
-        if place in names:
-            found[names[place]].append(line)
+        if line.service is not None:
+            found[_name(line.service)].append(line)
     return found
-
-
-def _place(key: Key) -> tuple[str, str, int]:
-    return key.protocol, key.name, key.address.version
 
 
 def _name(key: Key) -> str:
@@ -66,7 +60,9 @@ def _whole(key: str, row: ServiceRow, found: list[Line]) -> dict[str, Any]:
     return {
         **_short(key, row, found),
         "service": jsonable(row.service),
-        "servers": [jsonable(line) for line in found if id(line) in kept],
+        "servers": [
+            {**jsonable(line), "address": host(line.server)} for line in found if id(line) in kept
+        ],
         "more": len(found) - len(told),
     }
 

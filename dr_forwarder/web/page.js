@@ -33,6 +33,7 @@ async function look() {
 
 function show() {
   if (!now) return;
+  document.body.classList.toggle("writable", now.writable);
   showFigures();
   showTabs();
   showVerdicts();
@@ -98,13 +99,35 @@ function serverRow() {
   return element("tr", {},
     element("td", {}, element("div", { class: "name" }), element("div")),
     element("td", {}, element("span")),
-    ...COLUMNS.map((name) => element("td", { "data-label": name })));
+    ...COLUMNS.map((name) => element("td", { "data-label": name })),
+    element("td", { class: "orders" }));
 }
 
-function showServers({ servers, more }) {
+/** What may be done with a server as it is now. */
+function ordersFor(row, server, service) {
+  const verbs = server.ordered ? ["enable"] : ["drain", "disable"];
+  keep(row, verbs, (verb) => verb, (verb) => {
+    const button = element("button", { type: "button" }, verb);
+    button.onclick = () => order(verb, service.key, server);
+    return button;
+  }, () => {});
+}
+
+async function order(verb, key, { server, address }) {
+  if (verb === "disable" && !confirm(`End all connections to ${server} now?`)) return;
+  const answer = await fetch("page/orders", {
+    method: "POST", headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ order: verb, service: key, server: address }),
+  }).catch((error) => ({ ok: false, text: () => error.message }));
+  $("#refused").textContent = answer.ok ? "" : `${verb} ${server}: ${await answer.text()}`;
+  await look().catch(complain);
+}
+
+function showServers({ servers, service, more }) {
   keep($("#servers tbody"), servers, (each) => each.server, serverRow,
     (row, each) => {
       const [name, state, ...cells] = row.children;
+      ordersFor(cells.pop(), each, service);
       put(name.children[0], each.server, "name");
       put(name.children[1], each.reason, `why ${each.state}`);
       put(state.children[0], each.state, `badge ${each.state}`);
@@ -133,6 +156,7 @@ function showVerdicts() {
 }
 
 function mood(kind) {
+  if (/^order/.test(kind)) return kind === "order_enabled" ? "good" : "care";
   if (/health_down|conflict|refused|failed|fallback_on/.test(kind)) return "bad";
   if (/quiescent|readded|deleted|purged|soft_failure$/.test(kind)) return "care";
   return /health_up|restored|started|reloaded|fallback_off|over$/.test(kind) ? "good" : "";

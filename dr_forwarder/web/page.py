@@ -14,13 +14,14 @@ from aiohttp.typedefs import Handler
 
 from .. import event_log, flows
 from ..checks import target
+from ..checks.model import os_reason
 from ..cluster import Checked, Look
 from ..director import Director
 from ..flows import Client
 from ..messages import jsonable
 from ..plan import key_of
 from ..table import Connection
-from . import answers
+from . import answers, orders
 from .search import Search
 
 FILES: Final = MappingProxyType(
@@ -43,12 +44,15 @@ class Page:
 
     def __init__(self, director: Director) -> None:
         self._director = director
+        self._writable = director.config.settings.listen_writable
         self._searching = asyncio.Lock()
         self._last: Look | None = None
 
     def routes(self) -> list[web.RouteDef]:
-        """All of them."""
+        """All of them; orders are taken where the configuration lets them be."""
+        ordering = [web.post("/page/orders", self._order)] if self._writable else []
         return [
+            *ordering,
             *(web.get(f"/{name}", _file(*what)) for name, what in FILES.items()),
             web.get("/page/look", self._look),
             web.get("/page/events", self._events),
@@ -58,7 +62,8 @@ class Page:
 
     async def _look(self, request: web.Request) -> web.Response:
         said = answers.look(self._recent(), request.query.get("service"))
-        return web.json_response({**said, "standby": self._director.standby})
+        state = {"standby": self._director.standby, "writable": self._writable}
+        return web.json_response({**said, **state})
 
     def _recent(self) -> Look:
         """Many who look at the page cost no more than one."""
@@ -74,6 +79,18 @@ class Page:
             raise web.HTTPBadRequest(text="after must be the number of an event")
         happened = self._director.events.history()
         return web.json_response(answers.events(happened, event_log.text, after=int(after)))
+
+    async def _order(self, request: web.Request) -> web.Response:
+        try:
+            asked = orders.Asked.of(await request.json())
+            orders.obey(self._director.draining, asked)
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        except OSError as error:
+            reason = f"The order cannot be kept: {os_reason(error)}"
+            raise web.HTTPInternalServerError(text=reason) from error
+        self._last = None
+        return web.json_response({})
 
     async def _connections(self, request: web.Request) -> web.Response:
         try:
@@ -120,22 +137,25 @@ class Page:
 
 
 def _health(director: Director) -> tuple[Checked, ...]:
-    """Of every server of the configuration."""
-    said = (
-        (virtual, real, director.health(virtual, real))
-        for virtual in director.config.virtuals
-        for real in virtual.real
-    )
-    return tuple(
+    """Of every server of the configuration, and of those that an order is about."""
+    orders = {row.order.member: row.text for row in director.draining.rows()}
+    said = [
         Checked(
             virtual.name,
             target(virtual, real).name,
-            health.up,
+            (health := director.health(virtual, real)).up,
             health.reason,
             key_of(virtual).protocol,
+            orders.pop((key_of(virtual), real.address), ""),
         )
-        for virtual, real, health in said
-    )
+        for virtual in director.config.virtuals
+        for real in virtual.real
+    ]
+    others = [
+        Checked(key.name, str(address), None, "not checked here", key.protocol, text)
+        for (key, address), text in orders.items()
+    ]
+    return (*said, *others)
 
 
 def _file(name: str, kind: str) -> Handler:

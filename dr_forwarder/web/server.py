@@ -51,16 +51,21 @@ def application(director: Director, durations: Metrics) -> web.Application:
     return app
 
 
+def _listening(director: Director) -> tuple[object, ...]:
+    settings = director.config.settings
+    return settings.listen, settings.listen_writable, settings.listen_names
+
+
 @contextlib.contextmanager
 def _measuring(director: Director, durations: Metrics) -> Iterator[None]:
     """Hears of every check, and forgets those that a reload takes away."""
-    listen = director.config.settings.listen
+    settings = _listening(director)
 
     def hear(happening: Happening) -> None:
         if isinstance(happening.event, Reloaded):
             durations.forget(director.watch.all)
-            if director.config.settings.listen != listen:
-                _log.warning("listen is %s until the director is started again", listen)
+            if _listening(director) != settings:
+                _log.warning("What listen* says holds from the director's next start on")
 
     ends = (director.watch.listen(durations.observe), director.events.listen(hear))
     try:

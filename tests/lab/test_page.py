@@ -252,6 +252,28 @@ def test_every_text_can_be_read(page: Any) -> None:
     assert len(backgrounds) == 2
 
 
+def test_a_server_is_drained_and_enabled_where_that_is_allowed(
+    own_lab: Lab, site: Site, tmp_path: Path
+) -> None:
+    assert site.open().locator("#servers button").first.is_hidden()
+    options = ("--listen", ":9700", "--listen-writable")
+    with (
+        running(own_lab, tmp_path, CONFIG, *options, servers=2) as it,
+        passage(own_lab, 9700) as url,
+    ):
+        page = Site(own_lab, it, site.browser, url).open()
+        page.on("dialog", lambda dialog: dialog.accept())
+        row = page.locator("#servers tbody tr").first
+        for verb, said in (("drain", "drained"), ("disable", "disabled")):
+            row.get_by_role("button", name=verb).click()
+            until(page, f"document.querySelector('#servers .why').innerText.startsWith('{said}')")
+            assert it.weights() == {".62": 0, ".63": 1}
+            row.get_by_role("button", name="enable").click()
+            wait_until(lambda: it.weights() == {".62": 1, ".63": 1}, "enabled")
+            until(page, "document.querySelector('#servers .badge').innerText === 'up'")
+        site.close(page)
+
+
 def test_a_director_that_is_gone_is_told_and_waited_for(site: Site) -> None:
     page = site.open()
     assert site.director.stop() == 0
