@@ -5,145 +5,7 @@
 #include <string.h>
 
 #include "schedulers/schedulers.h"
-
-/* ---- Thresholds ---- */
-
-static void update_overload_after_release(struct server *server)
-{
-    uint64_t count = (uint64_t)server->active + server->inactive;
-
-    if (server->config.lower != 0)
-        server->overloaded &= !(count < server->config.lower);
-    else if (server->config.upper != 0)
-        server->overloaded &= !(count * 4 < (uint64_t)server->config.upper * 3);
-    else
-        server->overloaded = 0;
-}
-
-void server_taken(struct server *server, bool is_template)
-{
-    server->references++;
-    if (is_template)
-        server->persistent++;
-    else
-        server->inactive++;
-    /* Templates do not count, but the kernel looks at the count when one comes, too. */
-    if (server->config.upper != 0 && server->active + server->inactive >= server->config.upper)
-        server->overloaded = 1;
-}
-
-void server_released(struct server *server, bool is_template, uint32_t now_s)
-{
-    server->references--;
-    server->idle_since_s = now_s;
-    if (is_template)
-        server->persistent--;
-    update_overload_after_release(server);
-}
-
-/* ---- A service's lists ---- */
-
-static uint32_t slot_of(const struct table *table, const struct server *server)
-{
-    return (uint32_t)(server - table->servers);
-}
-
-static void list_push(struct table *table, uint32_t *head, uint32_t slot)
-{
-    struct server *server = &table->servers[slot];
-
-    server->previous = NO_SLOT;
-    server->next = *head;
-    if (*head != NO_SLOT)
-        table->servers[*head].previous = slot;
-    *head = slot;
-}
-
-/* Leaves the server's own links as they were: schedulers ask a deleted server's predecessor. */
-static void list_unlink(struct table *table, uint32_t *head, uint32_t slot)
-{
-    struct server *server = &table->servers[slot];
-
-    if (server->previous != NO_SLOT)
-        table->servers[server->previous].next = server->next;
-    else
-        *head = server->next;
-    if (server->next != NO_SLOT)
-        table->servers[server->next].previous = server->previous;
-}
-
-static struct server *list_find(const struct table *table, uint32_t head,
-                                const struct dr_server *config)
-{
-    for (uint32_t slot = head; slot != NO_SLOT; slot = table->servers[slot].next) {
-        struct server *server = &table->servers[slot];
-        if (server->config.port == config->port &&
-            memcmp(server->config.address, config->address, ADDRESS) == 0)
-            return server;
-    }
-    return NULL;
-}
-
-struct server *server_find(const struct table *table, const struct service *service,
-                           const uint8_t address[ADDRESS], uint16_t port)
-{
-    struct dr_server config = {.port = port};
-
-    memcpy(config.address, address, ADDRESS);
-    return list_find(table, service->head, &config);
-}
-
-static bool is_forgotten(const struct server *server, uint32_t now_s)
-{
-    return server->references == 0 && now_s - server->idle_since_s >= REMOVED_IDLE_S;
-}
-
-static void free_forgotten(struct table *table, uint32_t now_s)
-{
-    for (uint32_t slot = 0; slot < table->server_room; slot++) {
-        struct server *server = &table->servers[slot];
-        if (server->use != SLOT_REMOVED || !is_forgotten(server, now_s))
-            continue;
-        list_unlink(table, &table->services[server->service].trash, slot);
-        server->use = SLOT_FREE;
-    }
-    for (uint32_t slot = 0; slot < table->service_room; slot++) {
-        struct service *service = &table->services[slot];
-        if (service->use == SLOT_REMOVED && service->trash == NO_SLOT)
-            service->use = SLOT_FREE;
-    }
-    table->service_hint = 0;
-}
-
-/* Goes on where the last one was found, so that filling a large table takes no long search. */
-static struct server *free_server(struct table *table)
-{
-    for (uint32_t i = 0; i < table->server_room; i++) {
-        uint32_t slot = table->server_hint;
-        table->server_hint = slot + 1 < table->server_room ? slot + 1 : 0;
-        if (table->servers[slot].use != SLOT_FREE)
-            continue;
-        if (table->server_top <= slot)
-            table->server_top = slot + 1;
-        return &table->servers[slot];
-    }
-    return NULL;
-}
-
-static struct service *free_service(struct table *table)
-{
-    for (uint32_t slot = table->service_hint; slot < table->service_room; slot++) {
-        if (table->services[slot].use != SLOT_FREE)
-            continue;
-        table->service_hint = slot + 1;
-        if (table->service_top <= slot)
-            table->service_top = slot + 1;
-        return &table->services[slot];
-    }
-    return NULL;
-}
-
-/* ---- Changes ---- */
+#include "slots.h"
 
 static uint32_t seconds(uint64_t now_ns)
 {
@@ -173,11 +35,7 @@ static int add_service(struct table *table, const struct dr_service *config, uin
 
     struct service *service = removed_service(table, config);
     if (!service) {
-        service = free_service(table);
-        if (!service) {
-            free_forgotten(table, seconds(now_ns));
-            service = free_service(table);
-        }
+        service = slot_for_service(table, seconds(now_ns));
         if (!service)
             return -ENOSPC;
         service->trash = NO_SLOT;
@@ -224,13 +82,13 @@ static void move_to_trash(struct table *table, struct service *service, struct s
     server->use = SLOT_REMOVED;
     if (server->references == 0)
         server->idle_since_s = now_s;
-    list_push(table, &service->trash, slot);
+    slot_push(table, &service->trash, slot);
 }
 
 static void remove_server(struct table *table, struct service *service, struct server *server,
                           uint32_t now_s)
 {
-    list_unlink(table, &service->head, slot_of(table, server));
+    slot_unlink(table, &service->head, slot_of(table, server));
     service->servers--;
     scheduler_of(service->config.scheduler)->removed(table, service, server);
     move_to_trash(table, service, server, now_s);
@@ -241,7 +99,7 @@ static int delete_service(struct table *table, struct service *service, uint32_t
 {
     while (service->head != NO_SLOT) {
         struct server *server = &table->servers[service->head];
-        list_unlink(table, &service->head, service->head);
+        slot_unlink(table, &service->head, service->head);
         move_to_trash(table, service, server, now_s);
     }
     service->servers = 0;
@@ -265,25 +123,12 @@ static void configure_server(struct server *server, const struct dr_server *conf
 static struct server *take_back(struct table *table, struct service *service,
                                 const struct dr_server *config, uint32_t now_s)
 {
-    struct server *server = list_find(table, service->trash, config);
+    struct server *server = slot_find(table, service->trash, config);
 
     if (!server)
         return NULL;
-    list_unlink(table, &service->trash, slot_of(table, server));
-    if (is_forgotten(server, now_s))
-        memset(server, 0, sizeof(*server));
-    return server;
-}
-
-struct server *server_new(struct table *table, uint32_t now_s)
-{
-    struct server *server = free_server(table);
-
-    if (!server) {
-        free_forgotten(table, now_s);
-        server = free_server(table);
-    }
-    if (server)
+    slot_unlink(table, &service->trash, slot_of(table, server));
+    if (slot_is_forgotten(server, now_s))
         memset(server, 0, sizeof(*server));
     return server;
 }
@@ -307,7 +152,7 @@ static int add_server(struct table *table, struct service *service, const struct
 {
     const struct dr_server *config = &change->server;
 
-    if (list_find(table, service->head, config))
+    if (slot_find(table, service->head, config))
         return -EEXIST;
     uint32_t most = scheduler_of(service->config.scheduler)->most_servers;
     if (most && service->servers >= most)
@@ -317,7 +162,7 @@ static int add_server(struct table *table, struct service *service, const struct
     if (!server && !is_unicast(config->address))
         return -EINVAL;
     if (!server)
-        server = server_new(table, seconds(now_ns));
+        server = slot_for_server(table, seconds(now_ns));
     if (!server)
         return -ENOSPC;
     server->use = SLOT_LISTED;
@@ -330,7 +175,7 @@ static int add_server(struct table *table, struct service *service, const struct
     server->began_s = seconds(now_ns);
     configure_server(server, config);
     estimator_begin(&server->estimator, &server->in, now_ns);
-    list_push(table, &service->head, slot_of(table, server));
+    slot_push(table, &service->head, slot_of(table, server));
     service->servers++;
     scheduler_of(service->config.scheduler)->added(table, service, server);
     return 0;
@@ -397,7 +242,7 @@ static int change_server(struct table *table, struct service *service,
     if (change->operation == DR_ADD_SERVER)
         return add_server(table, service, change, now_ns);
 
-    struct server *server = list_find(table, service->head, config);
+    struct server *server = slot_find(table, service->head, config);
     if (!server)
         return -ENOENT;
     if (change->operation == DR_EDIT_SERVER)

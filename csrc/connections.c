@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "changes.h"
 #include "states.h"
+#include "thresholds.h"
 
 enum {
     WHEEL_HEAD = 0x80000000,

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "changes.h"
+#include "slots.h"
 
 static void copy_mac(const struct table *table, struct server *server)
 {
@@ -30,7 +30,7 @@ static struct server *vacant(struct table *table, uint32_t now_s)
     }
     if (count >= FOREIGN_MOST || count >= table->server_room / FOREIGN_SHARE)
         return NULL;
-    struct server *server = server_new(table, now_s);
+    struct server *server = slot_for_server(table, now_s);
     if (server) {
         server->next = table->foreign;
         table->foreign = (uint32_t)(server - table->servers);

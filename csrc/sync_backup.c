@@ -1,8 +1,8 @@
 /* sync_backup.c -- what is learnt from a message: facts of kernel IPVS's backup daemon. */
 #include "sync_backup.h"
 
-#include "changes.h"
 #include "foreign.h"
+#include "slots.h"
 #include "states.h"
 #include "sync_message.h"
 

@@ -1,8 +1,8 @@
 /* test_sync_backup.c -- what a backup makes of messages, and that any bytes are survived. */
 #include "sync_backup.h"
 
-#include "changes.h"
 #include "invariants.h"
+#include "slots.h"
 #include "sync_message.h"
 #include "world.h"
 

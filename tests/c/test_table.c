@@ -1,6 +1,7 @@
 /* test_table.c -- services and servers come, change, go and come back. */
 #include <errno.h>
 
+#include "thresholds.h"
 #include "world.h"
 
 static const struct dr_server none = {0};
