@@ -19,7 +19,7 @@ from dr_forwarder.bench.machine import describe
 from dr_forwarder.bench.model import Comparison, Findings, Spread, Table, Value, spread
 from dr_forwarder.bench.native import generate
 from dr_forwarder.bench.others import nftables_rules
-from dr_forwarder.bench.report import Report, text, values
+from dr_forwarder.bench.report import Report, foot, head, section, values
 from dr_forwarder.bench.runs import Load, Run, Sent, Ticks, Usage
 from dr_forwarder.bench.testbed import Testbed
 from dr_forwarder.lab import LabUnavailable, acquire_privileges
@@ -99,8 +99,9 @@ def test_there_is_no_ratio_to_what_was_refused() -> None:
 
 def test_the_report_says_bars_refusals_and_what_is_missing() -> None:
     findings = Findings(comparisons=(COST,), tables=(Table("t", ("a", "b"), (("c", "1"),)),))
-    report = Report(describe(), 0.0, {"costs": ("a sentence", findings)}, {"ipvs": "no IPVS"})
-    said = text(report)
+    sections = {"costs": ("a sentence", findings)}
+    report = Report(describe(), 0.0, False, 1.0, sections, {"ipvs": "no IPVS"})
+    said = head(report.machine) + section("costs", *report.sections["costs"]) + foot(report)
     assert "0.50 - 0.70 - 0.90 x | 0.90 MISSED |" in said
     assert "director: 1 of 3 refused, too loud" in said
     assert "without ipvs: no IPVS" in said
@@ -112,6 +113,7 @@ def test_the_report_says_bars_refusals_and_what_is_missing() -> None:
 def test_nftables_rules_share_the_flows_out_by_weight() -> None:
     rules = nftables_rules("eth0", (("02:00:00:00:00:0b", 3), ("02:00:00:00:00:0c", 1)))
     assert "mod 4 map { 0-2 : 02:00:00:00:00:0b, 3 : 02:00:00:00:00:0c }" in rules
+    assert "ether saddr set 00:00:5e:00:01:3c " in rules, "the director's own"
 
 
 # ---- The generator ----

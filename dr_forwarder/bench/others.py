@@ -37,16 +37,23 @@ def reason(error: subprocess.CalledProcessError) -> str:
     return lines[0] if lines else f"{error.cmd[0]} ended with status {error.returncode}"
 
 
-def nftables_rules(interface: str, macs: Sequence[tuple[str, int]]) -> str:
+def nftables_rules(
+    interface: str,
+    macs: Sequence[tuple[str, int]],
+    *,
+    vip: str = str(VIP),
+    port: int = 80,
+    mac: str = MAC.hex(":"),
+) -> str:
     """A table that does what direct routing does, without connections: by a hash of the flow."""
     parts, at = [], 0
-    for mac, weight in macs:
-        parts.append(f"{at}-{at + weight - 1} : {mac}" if weight > 1 else f"{at} : {mac}")
+    for to, weight in macs:
+        parts.append(f"{at}-{at + weight - 1} : {to}" if weight > 1 else f"{at} : {to}")
         at += weight
     return (
         "table netdev dr_forwarder_bench {\n"
         f' chain in {{ type filter hook ingress device "{interface}" priority 0; policy accept;\n'
-        f"  ip daddr {VIP} tcp dport 80 ether saddr set {MAC.hex(':')} ether daddr set"
+        f"  ip daddr {vip} tcp dport {port} ether saddr set {mac} ether daddr set"
         f" jhash ip saddr . tcp sport mod {at} map {{ {', '.join(parts)} }}"
         f' fwd to "{interface}"\n }}\n}}\n'
     )

@@ -16,15 +16,38 @@ class Report:
     machine: Machine
     stolen: float
     """Share of all CPUs' time that the hypervisor gave to others."""
+    real_time: bool
+    """The benchmark went before all other programs."""
+    seconds: float
+    """How long it took."""
     sections: Mapping[str, tuple[str, Findings]]
     """Of each section's name its sentence and what it found."""
     missing: Mapping[str, str]
     """Forwarders that this host has not, and why."""
 
 
-def text(report: Report) -> str:
-    """For people to read; it is Markdown too."""
-    return "\n".join(_lines(report)) + "\n"
+def head(machine: Machine) -> str:
+    """What comes first."""
+    return (
+        f"{machine.processor}, {machine.cpus} CPUs, Linux {machine.kernel}, {machine.date}."
+        " Three figures: least - median - most.\n"
+    )
+
+
+def section(name: str, sentence: str, findings: Findings) -> str:
+    """One section, for people to read; it is Markdown too."""
+    return "\n".join(_section(name, sentence, findings)) + "\n"
+
+
+def foot(report: Report) -> str:
+    """What comes last."""
+    priority = "real-time" if report.real_time else "ordinary"
+    lines = [f"without {name}: {why}" for name, why in report.missing.items()]
+    lines.append(
+        f"{report.seconds:.0f} s at {priority} priority; stolen by the hypervisor:"
+        f" {report.stolen:.1%}"
+    )
+    return "\n" + "\n\n".join(lines) + "\n"
 
 
 def values(report: Report) -> dict[str, Any]:
@@ -43,23 +66,17 @@ def values(report: Report) -> dict[str, Any]:
     }
 
 
-def _lines(report: Report) -> Iterator[str]:
-    machine = report.machine
-    yield f"{machine.processor}, {machine.cpus} CPUs, Linux {machine.kernel}, {machine.date};"
-    yield f"stolen by the hypervisor: {report.stolen:.1%}. Three figures: least - median - most."
-    for name, (sentence, findings) in report.sections.items():
+def _section(name: str, sentence: str, findings: Findings) -> Iterator[str]:
+    yield ""
+    yield f"## {name}: {sentence}"
+    for comparison in findings.comparisons:
         yield ""
-        yield f"## {name}: {sentence}"
-        for comparison in findings.comparisons:
-            yield ""
-            yield from _comparison(comparison)
-        for table in findings.tables:
-            yield ""
-            yield from _table(table)
-        yield from ("", *findings.notes) if findings.notes else ()
-    for name, why in report.missing.items():
+        yield from _comparison(comparison)
+    for table in findings.tables:
         yield ""
-        yield f"without {name}: {why}"
+        yield from _table(table)
+    for note in findings.notes:
+        yield from ("", note)
 
 
 def _comparison(comparison: Comparison) -> Iterator[str]:
@@ -78,7 +95,8 @@ def _comparison(comparison: Comparison) -> Iterator[str]:
         if reasons:
             refused.append(f"{name}: {len(reasons)} of {len(found)} refused, {reasons[-1]}")
     yield from _table(Table("", head + (("director is", "bar") if of_all else ()), tuple(rows)))
-    yield from ("", *refused) if refused else ()
+    for line in refused:
+        yield from ("", line)
 
 
 def _ratio(comparison: Comparison, name: str) -> tuple[str, str]:

@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from ..lab.privilege import acquire_privileges
+from .cpu import before_others
 from .machine import describe, stolen
-from .model import Section
+from .model import Findings, Section
 from .report import Report
 from .session import Plan, Session
 from .testbed import Testbed
 
 
-def run(sections: Sequence[Section[Session]], plan: Plan, tell: Callable[[str], None]) -> Report:
-    """Needs root, or user namespaces, and two CPUs. BenchError, LabError."""
+def run(
+    sections: Sequence[Section[Session]],
+    plan: Plan,
+    tell: Callable[[str], None],
+    show: Callable[[str, str, Findings], None],
+    *,
+    real_time: bool = False,
+) -> Report:
+    """Tells of progress, and shows each section's findings as soon as there are any.
+
+    Needs root, or user namespaces, and two CPUs. BenchError, LabError.
+    """
     acquire_privileges()
     stolen_before, ticks_before = stolen()
-    with Testbed() as testbed:
-        session = Session(testbed, plan, tell)
+    began_s = time.monotonic()
+    with before_others() if real_time else nullcontext(), Testbed() as testbed:
+        session = Session(testbed, plan, tell, real_time=real_time)
         missing = session.available[1]
-        found = {section.name: (section.sentence, section.run(session)) for section in sections}
+        found = {}
+        for section in sections:
+            found[section.name] = section.sentence, section.run(session)
+            show(section.name, *found[section.name])
     stolen_after, ticks_after = stolen()
     return Report(
         machine=describe(),
         stolen=(stolen_after - stolen_before) / max(1, ticks_after - ticks_before),
+        real_time=real_time,
+        seconds=time.monotonic() - began_s,
         sections=found,
         missing=missing,
     )

@@ -5,12 +5,20 @@ What only makes sense with the sources beside it is a row of `bench/__main__.py`
 
 from __future__ import annotations
 
+from .bulk import bulk
+from .costs import costs, tables
+from .latency import loaded, lone
 from .model import Section
-from .rates import costs, rates, sizes
+from .rates import new_connections, rates, sizes
 from .session import Session
 
 SECTIONS: tuple[Section[Session], ...] = (
     Section("rates", "what goes through one CPU that receives, decides and sends", rates),
-    Section("sizes", "the same with longer frames", sizes),
     Section("costs", "CPU time of a frame while frames always wait", costs),
+    Section("latency", "how long a frame takes that comes alone", lone),
+    Section("load", "how long frames take at a tenth, half and nine tenths of the rate", loaded),
+    Section("new", "new connections", new_connections),
+    Section("tables", "what more connections cost", tables),
+    Section("bulk", "an upload by TCP, offloads on, one arm", bulk),
+    Section("sizes", "longer frames", sizes),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from .judge import contention
@@ -14,7 +14,7 @@ from .site import Running
 from .testbed import Testbed
 
 FLOWS = 1000
-_OPENING_RATE = 50_000
+_OPENING_RATE = 100_000
 _TRIES = 3
 
 
@@ -29,17 +29,26 @@ class Plan:
     is_short: bool
 
 
-SHORT = Plan(rounds=3, run_s=0.4, steps=6, is_short=True)
-LONG = Plan(rounds=7, run_s=1.0, steps=8, is_short=False)
+SHORT = Plan(rounds=3, run_s=0.3, steps=8, is_short=True)
+LONG = Plan(rounds=7, run_s=1.0, steps=10, is_short=False)
 
 
 class Session:
     """What a section gets to work with."""
 
-    def __init__(self, testbed: Testbed, plan: Plan, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        testbed: Testbed,
+        plan: Plan,
+        tell: Callable[[str], None],
+        *,
+        real_time: bool = False,
+    ) -> None:
         self.testbed = testbed
         self.plan = plan
         self.tell = tell
+        self.real_time = real_time
+        """It goes before all other programs."""
         self.no_loss: dict[str, float] = {}
         """Frames a second that each forwarded without loss, of those sections that looked."""
 
@@ -73,16 +82,16 @@ class Session:
     ) -> Iterator[Running]:
         """A forwarder that has met the first packets of its flows."""
         with self.testbed.forwarder(name, connections=connections) as running:
-            rate = self.no_loss.get(name, _OPENING_RATE) / 2
+            rate = 0.7 * self.no_loss.get(name, _OPENING_RATE)
             seconds = 1.2 * flows / rate
             self.testbed.send(Load(b"", flows=flows, frames=flows, rate=int(rate), seconds=seconds))
             yield running
 
-    def quiet_run(self, running: Running, load: Load) -> tuple[Run, str]:
+    def quiet_run(self, running: Running, load: Callable[[], Load]) -> tuple[Run, str]:
         """A run that others did not disturb, if that can be had; else the last, and what did."""
         disturbance = ""
         for _ in range(_TRIES):
-            run = self.testbed.run(running, replace(load, first_flow=max(load.flows, FLOWS)))
+            run = self.testbed.run(running, load())
             disturbance = contention(run)
             if not disturbance:
                 break

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ..lab.namespace import Namespace
 
-LIMIT_S = 60
+LIMIT_S = 300
 """No forwarder runs for longer than this, whatever becomes of the benchmark."""
 
 

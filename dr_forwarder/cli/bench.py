@@ -14,9 +14,10 @@ from pathlib import Path
 import click
 
 from ..bench.errors import BenchError
-from ..bench.model import Section
+from ..bench.machine import describe
+from ..bench.model import Findings, Section
 from ..bench.native import generate
-from ..bench.report import text, values
+from ..bench.report import foot, head, section, values
 from ..bench.run import run
 from ..bench.runs import Load
 from ..bench.sections import SECTIONS
@@ -33,8 +34,13 @@ def made(sections: Sequence[Section[Session]]) -> click.Group:
     @click.option(
         "--only",
         multiple=True,
-        type=click.Choice([section.name for section in sections]),
+        type=click.Choice([each.name for each in sections]),
         help="This section; may be given several times.",
+    )
+    @click.option(
+        "--real-time",
+        is_flag=True,
+        help="Go before all other programs, for a host that is not quiet; needs root.",
     )
     @click.option("--rounds", type=click.IntRange(1, 50), help="Of each comparison.")
     @click.option(
@@ -45,6 +51,7 @@ def made(sections: Sequence[Section[Session]]) -> click.Group:
         context: click.Context,
         short: bool,
         only: tuple[str, ...],
+        real_time: bool,
         rounds: int | None,
         json_file: Path | None,
     ) -> None:
@@ -59,14 +66,23 @@ def made(sections: Sequence[Section[Session]]) -> click.Group:
         plan = SHORT if short else LONG
         if rounds:
             plan = type(plan)(rounds, plan.run_s, plan.steps, plan.is_short)
-        chosen = [section for section in sections if not only or section.name in only]
-        report = run(chosen, plan, lambda said: print(said, file=sys.stderr, flush=True))
-        print(text(report), end="")
+        chosen = [each for each in sections if not only or each.name in only]
+        print(head(describe()), end="", flush=True)
+        report = run(chosen, plan, _tell, _show, real_time=real_time)
+        print(foot(report), end="")
         if json_file:
             json_file.write_text(json.dumps(values(report), indent=2) + "\n")
 
     command.add_command(_generate)
     return command
+
+
+def _tell(progress: str) -> None:
+    print(progress, file=sys.stderr, flush=True)
+
+
+def _show(name: str, sentence: str, findings: Findings) -> None:
+    print(section(name, sentence, findings), end="", flush=True)
 
 
 @click.command("generate")

@@ -1,0 +1,114 @@
+"""Latency: from before a frame is sent until the kernel has it back at the sender's socket."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .judge import LOSSLESS
+from .model import SUBJECT, Comparison, Curve, Findings, Table, Value, spread
+from .rates import searched
+from .runs import Load, Run
+from .session import FLOWS, Session, of_rounds
+
+BAR_US = 60.0
+_LONE_RATE = 1000
+_SAMPLES_A_SECOND = 5000
+_SHARES = (10, 50, 90)
+_PERCENTILES = (50, 90, 99)
+
+
+def percentile_us(latencies_ns: Sequence[int], percent: int) -> float:
+    """Of times of which the shortest is first, by the nearest rank."""
+    return latencies_ns[min(len(latencies_ns) - 1, len(latencies_ns) * percent // 100)] / 1000
+
+
+def lone(session: Session) -> Findings:
+    """One frame a millisecond; the forwarder sleeps between two."""
+    names = session.names
+    medians, all_ns = of_rounds(names), {name: list[int]() for name in names}
+    seconds = 2 * session.plan.run_s
+    load = Load(b"", first_flow=FLOWS, rate=_LONE_RATE, seconds=seconds, sample_every=1)
+    for _, name in session.rounds(names, "lone frames"):
+        with session.opened(name) as running:
+            run, disturbance = session.quiet_run(running, lambda: load)
+        refused = disturbance or ("" if run.sent.latencies_ns else "no frame came back")
+        if not refused:
+            all_ns[name] += run.sent.latencies_ns
+        median = None if refused else percentile_us(run.sent.latencies_ns, 50)
+        medians[name].append(Value(median, refused))
+    title = "a lone frame, median of each round"
+    comparison = Comparison(title, "us", medians, less_is_better=True)
+    rows = tuple(
+        (name, *_percentiles(sorted(found)), f"{len(found):,}")
+        for name, found in all_ns.items()
+        if found
+    )
+    columns = ("microseconds", *(f"p{percent}" for percent in _PERCENTILES), "frames")
+    return Findings(
+        comparisons=(comparison,),
+        tables=(Table("a lone frame", columns, rows),),
+        notes=_bar(comparison.numbers(SUBJECT)),
+    )
+
+
+def _bar(medians: Sequence[float]) -> tuple[str, ...]:
+    if not medians:
+        return ()
+    median = spread(medians).median
+    met = "met" if median <= BAR_US else "MISSED"
+    return (f"bar: a median of {BAR_US:g} us or less; {median:.0f} us: {met}",)
+
+
+def _percentiles(latencies_ns: Sequence[int]) -> tuple[str, ...]:
+    return tuple(f"{percentile_us(latencies_ns, percent):,.0f}" for percent in _PERCENTILES)
+
+
+def loaded(session: Session) -> Findings:
+    """At shares of what each forwards without loss; rates that no section found are looked for."""
+    rows, lines, notes = [], {}, []
+    for name in session.names:
+        rate = _rate(session, name)
+        if rate is None:
+            notes.append(f"{name}: no rate without loss, so no share of it")
+            continue
+        points = []
+        for share in _SHARES:
+            session.tell(f"latency: {name} at {share} %")
+            run, disturbance = _at(session, name, int(rate * share / 100))
+            latencies = run.sent.latencies_ns
+            if disturbance or not latencies:
+                notes.append(f"{name} at {share} %: refused, {disturbance or 'nothing came back'}")
+                continue
+            loss = f"{run.lost:.2%}" if run.lost > LOSSLESS else ""
+            row = (name, f"{share} %", f"{rate * share / 100:,.0f}", *_percentiles(latencies), loss)
+            rows.append(row)
+            points.append((rate * share / 100, percentile_us(latencies, 50)))
+        lines[name] = points
+    columns = ("microseconds", "load", "frames/s", *(f"p{p}" for p in _PERCENTILES), "lost")
+    return Findings(
+        tables=(Table("at shares of the forwarder's own rate without loss", columns, tuple(rows)),),
+        curves=(Curve("median latency and load", "frames/s", "us", lines),),
+        notes=tuple(notes),
+    )
+
+
+def _rate(session: Session, name: str) -> float | None:
+    if name not in session.no_loss:
+        session.tell(f"latency: how much {name} forwards")
+        found = searched(session, name)[0].number
+        if found is None:
+            return None
+        session.no_loss[name] = found
+    return session.no_loss[name]
+
+
+def _at(session: Session, name: str, rate: int) -> tuple[Run, str]:
+    load = Load(
+        b"",
+        first_flow=FLOWS,
+        rate=max(1, rate),
+        seconds=2 * session.plan.run_s,
+        sample_every=max(1, rate // _SAMPLES_A_SECOND),
+    )
+    with session.opened(name) as running:
+        return session.quiet_run(running, lambda: load)
