@@ -283,7 +283,7 @@ def traced(directory: Path, *options: str) -> Result:
 def test_the_command_shows_a_line_for_each(tmp_path: Path, director: Director) -> None:
     result = while_served(tmp_path, director, lambda: traced(tmp_path, "--count", "3"))
     assert result.exit_code == 0, result.output
-    first, second, third = result.output.splitlines()
+    first, second, third = result.stdout.splitlines()
     assert "forwarded" in first
     assert "A new connection: rr chose" in first
     assert "Its connection is with" in second
@@ -293,7 +293,7 @@ def test_the_command_shows_a_line_for_each(tmp_path: Path, director: Director) -
 def test_the_command_writes_json_lines(tmp_path: Path, director: Director) -> None:
     options = ("--json", "--first", "--count", "2", "--service", f"{VIP}:80")
     result = while_served(tmp_path, director, lambda: traced(tmp_path, *options))
-    records = [json.loads(line) for line in result.output.splitlines()]
+    records = [json.loads(line) for line in result.stdout.splitlines()]
     assert [record["by"] for record in records] == ["scheduler", "scheduler"]
 
 
@@ -325,7 +325,7 @@ def test_the_command_writes_a_capture_with_reasons(tmp_path: Path, director: Dir
     out = tmp_path / "out.pcapng"
     options = ("--count", "3", "--write", str(out))
     result = while_served(tmp_path, director, lambda: traced(tmp_path, *options))
-    assert result.output == f"3 frames in {out}\n"
+    assert result.output == f"Watching, until Ctrl-C.\n3 frames in {out}\n"
     frames = shown_by_tshark(out, "ip.dst", "frame.comment")
     assert [address for address, _ in frames] == [VIP] * 3
     assert frames[0][1].startswith("forwarded: A new connection")

@@ -45,27 +45,38 @@ def command() -> None:
     help="For its director; the tutorial's file unless given.",
 )
 @click.option("--no-director", is_flag=True, help="Run none: you will.")
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Of its director; a temporary one unless given.",
+)
 @_STATE_FILE
-def up(servers: int, config: Path | None, no_director: bool, state_file: Path) -> None:
+def up(
+    servers: int,
+    config: Path | None,
+    no_director: bool,
+    state_dir: Path | None,
+    state_file: Path,
+) -> None:
     """Bring the lab up with a director, and hold it until Ctrl-C or `lab down`."""
 
     def start_director(network: Lab) -> None:
         if no_director:
             return
-        state_dir = directory / "director"
         text = config.read_text() if config else tutorial(network.topology)
         (directory / "ldirectord.cf").write_text(text)
         network.popen(
             "director",
             [
                 *(sys.executable, "-m", "dr_forwarder", "run", str(directory / "ldirectord.cf")),
-                *("--state-dir", str(state_dir)),
+                *("--state-dir", str(where)),
             ],
         )
-        print(f"Its director: dr-forwarder list -n --state-dir {state_dir}", flush=True)
+        print(f"Its director: dr-forwarder list -n --state-dir {where}", flush=True)
 
     with tempfile.TemporaryDirectory(prefix="dr-forwarder-lab-") as name:
         directory = Path(name)
+        where = state_dir or directory / "director"
         commands.up(
             state_file,
             with_servers(servers),

@@ -94,8 +94,12 @@ class _Told:
         self._losses = Losses()
 
     def records(self, stream: Iterable[Traced]) -> Iterator[Record]:
-        """The records; what is missing is told of on standard error."""
+        """The records; that it watches, and what is missing, is told of on standard error."""
+        watching = False
         for each in stream:
+            if not watching:
+                print("Watching, until Ctrl-C.", file=sys.stderr, flush=True)
+                watching = True
             if each.losses is not None and each.losses != self._losses:
                 self._tell(each.losses)
                 self._losses = each.losses
