@@ -109,6 +109,8 @@ _ICMPV6, _SOLICITATION, _ADVERTISEMENT = 58, 135, 136
 _MOST_VIPS = 300
 """The old filter and the new one must fit into net.core.optmem_max together, which is 20,480 bytes
 before Linux 6.8; beyond this many VIPs the core alone looks."""
+_TO, _FROM = (30, 38), (26, 22)
+"""Where a frame without tags has its addresses, of IPv4 and of IPv6."""
 _NEAR = 128
 """A conditional jump reaches 255 instructions."""
 
@@ -133,7 +135,7 @@ def frame_filter(
     if identity.is_virtual or whole_mac or len(vips) > _MOST_VIPS:
         body.append((_RETURN, 0, 0, _ALL))
     else:
-        body += _to_vips(vips, tags)
+        body += _with_vips(vips, _TO, tags)
     wanted = (1, 0) if longer else (0, 1)
     return ((_LOAD_LENGTH, 0, 0, 0), (_JUMP_GREATER, *wanted, limit), (_RETURN, 0, 0, 0), *body)
 
@@ -169,21 +171,26 @@ def _at_mac(mac: bytes) -> tuple[Instruction, ...]:
     )
 
 
-def _to_vips(vips: Collection[Address], tags: int) -> Iterator[Instruction]:
-    """The destination address is a VIP, and the ethertype that of its family, behind the tags."""
+def _with_vips(vips: Collection[Address], at: tuple[int, int], tags: int) -> Iterator[Instruction]:
+    """An address is a VIP, and the ethertype that of its family, behind the tags.
+
+    It is the one ``at`` these bytes, of IPv4 and of IPv6.
+    """
     four = [int(vip) for vip in vips if isinstance(vip, IPv4Address)]
     six: dict[bytes, list[int]] = {}
     for vip in vips:
         if isinstance(vip, IPv6Address):
             six.setdefault(vip.packed[:12], []).append(int(vip) & 0xFFFFFFFF)
-    in_four = ((_LOAD_WORD, 0, 0, 30 + tags), *_any_of(four), (_RETURN, 0, 0, 0))
+    in_four = ((_LOAD_WORD, 0, 0, at[0] + tags), *_any_of(four), (_RETURN, 0, 0, 0))
     yield from _when((_LOAD_HALF, 12 + tags, _ETHERTYPE_IPV4), in_four)
     yield (_JUMP_EQUAL, 1, 0, _ETHERTYPE_IPV6)
     yield (_RETURN, 0, 0, 0)
     for prefix in sorted(six):
-        inner: tuple[Instruction, ...] = ((_LOAD_WORD, 0, 0, 50 + tags), *_any_of(six[prefix]))
-        for at in (8, 4, 0):
-            inner = _when((_LOAD_WORD, 38 + tags + at, int.from_bytes(prefix[at : at + 4])), inner)
+        last = at[1] + 12 + tags
+        inner: tuple[Instruction, ...] = ((_LOAD_WORD, 0, 0, last), *_any_of(six[prefix]))
+        for part in (8, 4, 0):
+            value = int.from_bytes(prefix[part : part + 4])
+            inner = _when((_LOAD_WORD, at[1] + part + tags, value), inner)
         yield from inner
     yield (_RETURN, 0, 0, 0)
 
@@ -253,3 +260,16 @@ def neighbour_filter(vlan: Vlan = UNTAGGED) -> tuple[Instruction, ...]:
         (_RETURN, 0, 0, _ALL),
         (_RETURN, 0, 0, 0),
     )
+
+
+def answers_filter(
+    mac: bytes, vips: Collection[Address], vlan: Vlan = UNTAGGED
+) -> tuple[Instruction, ...]:
+    """Lets in what comes from a VIP to the interface's own MAC address, in this VLAN.
+
+    Beyond what a filter has room for, it is all that comes to that address.
+    """
+    body: tuple[Instruction, ...] = ((_RETURN, 0, 0, _ALL),)
+    if len(vips) <= _MOST_VIPS:
+        body = tuple(_with_vips(vips, _FROM, vlan.inline_bytes))
+    return (*_in_vlan(vlan), *_at_mac(mac), *body)

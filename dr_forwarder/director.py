@@ -13,11 +13,12 @@ import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from pyroute2 import AsyncIPRoute
 
-from . import event_log, room
+from . import checks, event_log, room
 from .attachment import Attachment, attached, mtu
 from .checks import Result, Target
 from .checks.scheduler import Checker
@@ -46,6 +47,7 @@ from .survey import Place, survey
 from .sync import Synchroniser
 from .table import Applied, Change, Connection, Operation, ServiceRow, Stats
 from .tracing import Trace
+from .vip_path import VipPath
 from .watch import Maintained, Watch
 
 _log = logging.getLogger(__name__)
@@ -169,16 +171,23 @@ class Director:
     async def _workers(
         self, place: Place, attachment: Attachment
     ) -> AsyncIterator[tuple[Prober, Checker]]:
+        vlan = self.config.settings.vlan
         prober = Prober(
             attachment.sockets.arp,
             interface=place.interface,
             kernel_index=place.kernel.index,
-            vlan=self.config.settings.vlan,
+            vlan=vlan,
             identity=place.identity,
             announce_interval_s=self.config.settings.announce_interval_s,
             emit=self._on_neighbour,
         )
-        async with Checker(self._on_result) as checker, asyncio.TaskGroup() as tasks:
+        async with contextlib.AsyncExitStack() as stack:
+            self._vip_path = stack.enter_context(
+                contextlib.closing(VipPath(vlan, self._reconciler.mac))
+            )
+            run = partial(checks.run, path=self._vip_path)
+            checker = await stack.enter_async_context(Checker(self._on_result, run=run))
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
             working = [tasks.create_task(each.run()) for each in (prober, self.draining)]
             try:
                 yield prober, checker
@@ -201,6 +210,8 @@ class Director:
         self._around.take(place, self.config, table)
         self._reconciler.configure(self.config, self._around.place)
         targets = self.watch.follow(self.config)
+        vips = {each.vip for each in targets if each.vip is not None}
+        self._vip_path.update(self._around.place, vips)
         self._unsettled = deque(targets)
         self._checker.update(targets)
         self._note_settled()
@@ -241,6 +252,7 @@ class Director:
         self.events.emit(event)
         if isinstance(event, MacLearned):
             self._reconciler.learn_mac(event.address, event.mac)
+            self._vip_path.learnt()
             self._note_settled()
 
     def _note_settled(self) -> None:
@@ -252,7 +264,7 @@ class Director:
 
     def _is_settled(self, what: Target) -> bool:
         up = self.watch.all[what].up
-        return up is False or (up is True and self._reconciler.knows_mac(what.address))
+        return up is False or (up is True and self._reconciler.mac(what.address) is not None)
 
     # ---- The table ----
 

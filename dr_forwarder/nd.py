@@ -10,6 +10,8 @@ import struct
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
+from .checksum import internet_checksum
+
 _ETHERNET = struct.Struct("!6s6sH")
 _IPV6 = struct.Struct("!IHBB16s16s")
 _MESSAGE = struct.Struct("!BBHI16s")
@@ -109,10 +111,5 @@ def _frame(
 
 def _checksum(source: bytes, destination: bytes, message: bytes) -> int:
     """RFC 8200 section 8.1."""
-    whole = source + destination + struct.pack("!IxxxB", len(message), _ICMPV6) + message
-    if len(whole) % 2:
-        whole += b"\0"
-    total: int = sum(struct.unpack(f"!{len(whole) // 2}H", whole))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    pseudo = source + destination + struct.pack("!IxxxB", len(message), _ICMPV6)
+    return internet_checksum(pseudo + message)

@@ -55,9 +55,9 @@ class Reconciler:
         self._macs = {a: mac for a, mac in self._macs.items() if a in place.sources}
         self._macs |= dict.fromkeys(place.local, place.identity.mac)
 
-    def knows_mac(self, address: Address) -> bool:
-        """Whether frames can be sent to this server."""
-        return address in self._macs
+    def mac(self, address: Address) -> bytes | None:
+        """The server's MAC address, if frames can be sent to it."""
+        return self._macs.get(address)
 
     def learn_mac(self, address: Address, mac: bytes) -> None:
         """A server's MAC address was learnt, or has moved."""

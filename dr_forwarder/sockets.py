@@ -19,10 +19,10 @@ from .vlan import Vlan
 
 _log = logging.getLogger(__name__)
 
-_SOL_PACKET = 263
+SOL_PACKET = 263
 _SO_ATTACH_FILTER = 26
 _PACKET_ADD_MEMBERSHIP = 1
-_PACKET_IGNORE_OUTGOING = 23
+PACKET_IGNORE_OUTGOING = 23
 _PACKET_MR_MULTICAST, _PACKET_MR_UNICAST = 0, 3
 _ETH_P_ALL = 0x0003
 _INSTRUCTION = struct.Struct("HBBI")
@@ -78,13 +78,13 @@ def receive_mac(where: socket.socket, interface: Interface, mac: bytes) -> None:
     """Makes the interface let frames for this MAC address, or group, in."""
     kind = _PACKET_MR_MULTICAST if mac[0] & 1 else _PACKET_MR_UNICAST
     request = struct.pack("iHH8s", interface.index, kind, len(mac), mac)
-    where.setsockopt(_SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
+    where.setsockopt(SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
 
 
 def listen_to_neighbours(where: socket.socket, interface: Interface, vlan: Vlan) -> None:
     """Makes this the socket that hears, and sends, ARP and neighbour discovery."""
     where.setblocking(False)
-    where.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+    where.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
     attach_filter(where, neighbour_filter(vlan))
     where.bind((interface.name, _ETH_P_ALL))
 

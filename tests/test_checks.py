@@ -141,6 +141,31 @@ def test_the_connects_of_a_combined_udp_check_pass() -> None:
     assert asyncio.run(run(udp, kind=CheckType.CONNECT)).passed
 
 
+BY_VIP = [
+    pytest.param(WEB, True, id="http"),
+    pytest.param(web(service="https"), True, id="https"),
+    pytest.param(web(service="smtp"), False, id="smtp"),
+    pytest.param(web(service="smtp", type=CheckType.CONNECT), True, id="smtp, connect"),
+    pytest.param(web(service="smtp", type=CheckType.COMBINED), True, id="smtp, connects between"),
+    pytest.param(web(type=CheckType.PING), False, id="ping"),
+    pytest.param(replace(WEB, protocol="udp"), False, id="udp"),
+    pytest.param(replace(WEB, protocol="fwm", address=None, fwmark=1), False, id="a mark"),
+]
+
+
+@pytest.mark.parametrize(("virtual", "by_vip"), BY_VIP)
+def test_checks_that_can_go_through_the_vip_when_they_shall(virtual: Virtual, by_vip: bool) -> None:
+    asked = replace(virtual, check=replace(virtual.check, through_vip=True))
+    assert target(asked, REAL).vip == (WEB.address if by_vip else None)
+    assert target(virtual, REAL).vip is None
+
+
+def test_a_check_through_the_vip_needs_a_director() -> None:
+    result = asyncio.run(run(replace(http_target(80), vip=WEB.address)))
+    told = "check_through_vip works in a running director only"
+    assert (result.passed, result.reason) == (False, told)
+
+
 def test_a_bug_in_a_check_is_a_failure_and_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -179,6 +179,7 @@ IN_BLOCK = [
     ("ca_file=/etc/ours.pem", "check.ca_file", "/etc/ours.pem"),
     ("sni=www.example.com", "check.sni", "www.example.com"),
     ("dnstype=aaaa", "check.dns_type", "AAAA"),
+    ("check_through_vip=yes", "check.through_vip", True),
     ("slow_start=30", "slow_start_s", 30),
     ("quiescent=yes", "quiescent", True),
     ("", "quiescent", False),

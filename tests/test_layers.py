@@ -168,6 +168,7 @@ PURE = (
     *("events.py", "telling.py", "watch.py", "ldirectord/phrases.py"),
     *("endpoints.py", "daemons.py", "flags.py", "listen.py", "messages.py", "api/reading.py"),
     *("importing/*.py", "ldirectord/terms.py", "room.py", "errors.py"),
+    *("checksum.py", "vip_path/conversation.py", "vip_path/segments.py"),
     *("orders.py", "records.py", "record_text.py", "explanation/ladder.py"),
 )
 """Where these exist: no socket, no event loop, no clock, no thread, no process."""

@@ -59,6 +59,14 @@ TOLD = [
     pytest.param(("service=radius",), "needs login, passwd and secret", id="radius"),
     pytest.param(("service=pop", "verify_cert=yes"), "which is not TLS", id="no TLS"),
     pytest.param(("service=https", "ca_file=/x"), "without verify_cert=yes", id="not verified"),
+    pytest.param(
+        ("service=smtp", "check_through_vip=yes"),
+        "check_through_vip does nothing here: service=smtp is not http: use checktype=connect",
+        id="no way through the VIP",
+    ),
+    pytest.param(
+        ("checktype=ping", "check_through_vip=yes"), "checktype=ping does not connect", id="ping"
+    ),
 ]
 
 

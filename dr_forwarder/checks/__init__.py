@@ -7,10 +7,12 @@ import importlib
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from dr_forwarder.checks import connect, external, ping
-from dr_forwarder.checks.model import CheckError, Family, Result, Target, os_reason, target
+from dr_forwarder.checks.model import CheckError, Family, Result, Target, VipPath, os_reason, target
+from dr_forwarder.config import vip_checks
 from dr_forwarder.config.model import CheckType
 
 __all__ = ["Result", "Target", "run", "target"]
@@ -25,14 +27,18 @@ async def run(
     *,
     kind: CheckType | None = None,
     limit_s: float | None = None,
+    path: VipPath | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Result:
     """Check once. Whatever the server does, there is a Result within the check's time limit.
 
     `kind` is the turn of a combined check; `limit_s` replaces the configured limit.
+    A check through the VIP needs the `path`.
     """
     family = _family(target, kind or target.check.type)
     limit_s = _limit_s(target, family) if limit_s is None else limit_s
+    if target.vip is not None:
+        family = _through_vip(family, target, path)
     began_s = clock()
     try:
         async with asyncio.timeout(limit_s):
@@ -43,7 +49,9 @@ async def run(
         passed = False
         # ETIMEDOUT is a TimeoutError too, but the system's own, and says so.
         ours = isinstance(error, TimeoutError) and not error.errno
-        reason = f"no answer within {limit_s:g} s" if ours else os_reason(error)
+        # A check that waits for something in particular lets its end say for what.
+        what = str(error.__cause__ or "") or "no answer"
+        reason = f"{what} within {limit_s:g} s" if ours else os_reason(error)
     except Exception as error:
         # A bug in one check must not end the others: this is their supervisor.
         _log.exception("check of %s failed unexpectedly", target.name)
@@ -59,6 +67,21 @@ def _family(target: Target, kind: CheckType) -> Family:
     if kind in (CheckType.NEGOTIATE, CheckType.COMBINED):
         return _service(target.check.service)
     return _KINDS[kind]
+
+
+def _through_vip(family: Family, target: Target, path: VipPath | None) -> Family:
+    """The check of the same kind that goes to the VIP; one that has none stays as it is."""
+    from dr_forwarder.checks import http, through_vip
+
+    if family is not connect.check and target.check.service not in vip_checks.SERVICES:
+        return family
+    if path is None:
+        return _no_path
+    return partial(through_vip.check if family is connect.check else http.check, path=path)
+
+
+async def _no_path(target: Target) -> str:
+    raise CheckError("check_through_vip works in a running director only")
 
 
 def _service(service: str) -> Family:

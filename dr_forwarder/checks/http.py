@@ -16,8 +16,8 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from dr_forwarder.checks import receive, tls
-from dr_forwarder.checks.model import CheckError, Target, os_reason
+from dr_forwarder.checks import receive, through_vip, tls
+from dr_forwarder.checks.model import CheckError, Target, VipPath, os_reason
 from dr_forwarder.config.model import endpoint
 
 _BODY_BYTES: Final = 1024 * 1024
@@ -28,13 +28,16 @@ _SAFE: Final = "%/:?#[]@!$&'()*+,;=~"
 _HOST_NAME: Final = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*", re.ASCII)
 
 
-async def check(target: Target) -> str:
-    """Passes when the final status is 2xx and `receive`, if any, is found in the body."""
+async def check(target: Target, path: VipPath | None = None) -> str:
+    """Passes when the final status is 2xx and `receive`, if any, is found in the body.
+
+    With `path`, every connection goes to the VIP at the real server.
+    """
     if target.check.receive and target.check.http_method == "HEAD":
         raise CheckError("httpmethod=HEAD brings no body to look for receive in")
     page = _page(target)
     ours = None if _is_proxy(target) else _names(target, page)
-    async with _session(target) as session:
+    async with _session(target, path) as session:
         for _ in range(_REDIRECTS + 1):
             try:
                 found = await _get(session, target, page)
@@ -64,7 +67,7 @@ def _page(target: Target) -> URL:
         if whole.startswith(f"{service}://"):
             url = URL(whole, encoded=True)
             return url if url.explicit_port else url.with_port(target.port)
-        place = endpoint(target.address, target.port)
+        place = endpoint(target.destination, target.port)
         return URL(f"{service}://{place}{request}", encoded=True)
     except ValueError as error:
         raise CheckError(f"request is not a URL: {error}") from error
@@ -80,13 +83,19 @@ def _page_behind(whole: str) -> URL:
 def _names(target: Target, page: URL) -> frozenset[str | None]:
     """The names a redirect may use for this very server."""
     virtual_host = target.check.virtual_host or ""
-    return frozenset({page.host, str(target.address), _without_port(virtual_host).lower()})
+    return frozenset({page.host, str(target.destination), _without_port(virtual_host).lower()})
 
 
-def _session(target: Target) -> aiohttp.ClientSession:
+def _session(target: Target, path: VipPath | None) -> aiohttp.ClientSession:
     """New for every check (20 us): nothing of one check can linger into the next."""
+    verify = tls.context(target.check)
+    connector: aiohttp.BaseConnector
+    if path is None:
+        connector = aiohttp.TCPConnector(force_close=True, limit=0, ssl=verify)
+    else:
+        connector = through_vip.Connector(target, path, verify)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True, limit=0, ssl=tls.context(target.check)),
+        connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         skip_auto_headers=["Accept-Encoding"],
@@ -114,7 +123,7 @@ def _request(
     name = target.check.sni or _without_port(host)
     return session.request(
         method,
-        page.with_host(str(target.address)),
+        page.with_host(str(target.destination)),
         # Without a virtualhost the bare address: ldirectord never writes the port.
         headers={"Host": host or page.host_subcomponent or ""},
         allow_redirects=False,

@@ -5,11 +5,14 @@ Two real servers with equal targets are one check, whatever virtual services the
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
+from dr_forwarder.config import vip_checks
 from dr_forwarder.config.directives import CHECK_PORTS
 from dr_forwarder.config.model import Address, Check, CheckType, Real, Virtual, bracketed, endpoint
 
@@ -23,12 +26,19 @@ class Target:
     """Where the check goes; 0 where the configuration names no port."""
     protocol: str
     check: Check
+    vip: Address | None = None
+    """The address that the check goes to at the real server's MAC address, instead of its own."""
     arguments: tuple[str, ...] = ()
     """What an external check is told; it says the virtual service too, so each has its own."""
 
     def __hash__(self) -> int:
         # Enough to tell nearly all apart: a look-up must not hash a whole Check each time.
         return hash((int(self.address), self.port, self.check.request, self.arguments))
+
+    @property
+    def destination(self) -> Address:
+        """Where the check's packets go."""
+        return self.vip or self.address
 
     @property
     def name(self) -> str:
@@ -48,6 +58,16 @@ class Result:
 
 class CheckError(Exception):
     """The server did not do what the check asks for; the text is the reason."""
+
+
+class VipPath(Protocol):
+    """The clients' way to a VIP, for checks."""
+
+    async def mac(self, server: Address) -> bytes:
+        """The real server's MAC address, once it is known."""
+
+    async def connect(self, server: Address, vip: Address, port: int) -> asyncio.Transport:
+        """A connection to the VIP at this real server; raises OSError."""
 
 
 Family = Callable[[Target], Awaitable[str]]
@@ -71,6 +91,7 @@ def target(virtual: Virtual, real: Real) -> Target:
         port=port,
         protocol=virtual.protocol,
         check=own,
+        vip=virtual.address if check.through_vip and not vip_checks.obstacle(virtual) else None,
         arguments=_arguments(virtual, real) if external else (),
     )
 

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from dr_forwarder.checks.model import CheckError, Target
+from dr_forwarder.checksum import internet_checksum
 from dr_forwarder.config.model import Address
 
 _DATA_BYTES: Final = 64
@@ -89,7 +90,7 @@ async def _echo(
 def _request(icmp: _Icmp, identifier: int, sequence: int, data: bytes) -> bytes:
     blank = _HEADER.pack(icmp.request, 0, 0, identifier, sequence) + data
     # ICMPv6 sums over addresses that only the kernel knows; it does so (RFC 3542 section 3.1).
-    checksum = _checksum(blank) if icmp.family == socket.AF_INET else 0
+    checksum = internet_checksum(blank) if icmp.family == socket.AF_INET else 0
     return _HEADER.pack(icmp.request, 0, checksum, identifier, sequence) + data
 
 
@@ -107,11 +108,3 @@ def _is_reply(message: bytes, wanted: bytes) -> bool:
 
 def _is_from(source: tuple[str, int], address: Address) -> bool:
     return ip_address(source[0]) == address
-
-
-def _checksum(message: bytes) -> int:
-    """RFC 1071; the message has an even length."""
-    total: int = sum(word for (word,) in struct.iter_unpack("!H", message))
-    total = (total & 0xFFFF) + (total >> 16)
-    total += total >> 16
-    return ~total & 0xFFFF

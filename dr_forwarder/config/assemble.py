@@ -200,6 +200,7 @@ def _check(scope: Scope, port: int, reading: Reading) -> Check:
         ca_file=scope.text("ca_file"),
         sni=scope.text("sni"),
         dns_type=scope.text("dnstype"),
+        through_vip=scope.flag("check_through_vip"),
     )
 
 

@@ -277,6 +277,13 @@ DIRECTIVES: tuple[Directive, ...] = (
         "The record type of DNS checks; default: A, or PTR if request is an address.",
         choices=DNS_TYPES,
     ),
+    _ours(
+        "check_through_vip",
+        _B,
+        _FLAG,
+        "Connect and HTTP checks go to the VIP at the server's MAC address, as clients do.",
+        False,
+    ),
     # What happens to a server that is down, and at the end.
     _flag("quiescent", _B, "Keeps a server that is down at weight 0.", default=False),
     _flag("readdquiescent", _G, "Adds servers not yet checked at weight 0.", default=False),

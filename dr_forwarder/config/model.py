@@ -117,6 +117,8 @@ class Check:
     """The name to ask for and verify in TLS; None: the virtual host, else the address."""
     dns_type: str | None = None
     """None: A, and PTR for an address."""
+    through_vip: bool = False
+    """The check goes to the VIP at the real server's MAC address."""
 
 
 @dataclass(frozen=True, slots=True)

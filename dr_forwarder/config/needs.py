@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from . import names
+from . import names, vip_checks
 from .directives import Value
 from .model import CheckType, Config, ConfigError, Notice, Settings, Virtual
 
@@ -131,6 +131,8 @@ def _refusals(virtual: Virtual, host: Host) -> Iterator[tuple[str, str]]:
 def _failures(virtual: Virtual) -> Iterator[tuple[str, str]]:
     """Give a directive and why its servers will always be down, or why it does nothing."""
     check = virtual.check
+    if check.through_vip and (why := vip_checks.obstacle(virtual)):
+        yield "check_through_vip", f"check_through_vip does nothing here: {why}"
     if check.type not in _NEGOTIATING:
         return
     service = check.service

@@ -149,7 +149,7 @@ def test_cap_net_raw_is_enough(lab: Lab, tmp_path: Path) -> None:
         "--no-new-privs",
     )
     try:
-        director.start(CONFIG)
+        director.start("check_through_vip=yes\n" + CONFIG)
         assert director.process is not None
         status = Path(f"/proc/{director.process.pid}/status").read_text()
         assert "CapEff:\t0000000000002000" in status
