@@ -27,12 +27,12 @@ _log = logging.getLogger(__name__)
 _RTMGRP_NEIGH = 0x4
 _NUD_REACHABLE = 0x02
 _FRAME_ROOM = 2048
-_PARTS = 10
-"""A round of questions is spread over so many moments."""
+_PART = 200
+"""So many servers have their turn in one moment."""
 _LEAST_S = 0.00025
 """Between the turns of two servers: not more than 2,000 questions a second."""
-_AT_ONCE = 500
-"""Further new servers wait for their turn: their answers would not fit into the socket's buffer."""
+_AT_ONCE = 200
+"""New servers that are asked for in one moment."""
 _ANSWER_CONFLICT_EVERY_S = 1.0
 """RFC 5227 section 2.4 bounds how often an address is defended."""
 
@@ -76,6 +76,8 @@ class Prober:
         self._vips: tuple[Address, ...] = ()
         self._unproved: tuple[Address, ...] = ()
         self._conflicts: dict[Address, tuple[bytes, float]] = {}
+        self._fresh: list[Address] = []
+        """Servers that nobody has been asked for yet."""
 
     def update(self, sources: Mapping[Address, Address], vips: Collection[Address]) -> None:
         """Sets the servers, each with the address to ask it from, and the VIPs."""
@@ -85,9 +87,8 @@ class Prober:
         self._servers = {address: self._servers.get(address, Neighbour()) for address in sources}
         self._announce(fresh)
         self._unproved = tuple(vips)
-        unknown = [address for address, known in self._servers.items() if known.mac is None]
-        for address in unknown[:_AT_ONCE]:
-            self._ask(address, Ask.EVERYBODY)
+        self._fresh = [address for address, known in self._servers.items() if known.mac is None]
+        self._ask_fresh()
 
     def add(self, sources: Mapping[Address, Address], vips: Collection[Address]) -> None:
         """Further servers and VIPs, besides those that are known."""
@@ -96,8 +97,8 @@ class Prober:
         self._unproved = (*self._unproved, *vips)
         self._announce(vips)
         self._servers |= dict.fromkeys(sources, Neighbour())
-        for address in list(sources)[:_AT_ONCE]:
-            self._ask(address, Ask.EVERYBODY)
+        self._fresh += sources
+        self._ask_fresh()
 
     def forget(self, vips: Collection[Address]) -> None:
         """These VIPs are no longer ours to announce."""
@@ -123,11 +124,20 @@ class Prober:
         while True:
             due = tuple(self._servers)
             tick_s = max(TICK_S, len(due) * _LEAST_S)
-            for part in range(_PARTS):
-                await asyncio.sleep(tick_s / _PARTS)
-                for address in due[part::_PARTS]:
+            parts = len(due) // _PART + 1
+            for part in range(parts):
+                await asyncio.sleep(tick_s / parts)
+                self._ask_fresh()
+                for address in due[part::parts]:
                     self._tick(address)
             self._prove()
+
+    def _ask_fresh(self) -> None:
+        """The answers to very many questions would not fit into the socket's buffer."""
+        asked, self._fresh = self._fresh[:_AT_ONCE], self._fresh[_AT_ONCE:]
+        for address in asked:
+            if address in self._servers:
+                self._ask(address, Ask.EVERYBODY)
 
     def _tick(self, address: Address) -> None:
         before = self._servers.get(address)
