@@ -17,7 +17,7 @@ enum {
     TIME_EXCEEDED = 11,
     ECHO_REQUEST6 = 128,
     ECHO_REPLY6 = 129,
-    PARAMETER_PROBLEM6 = 4,
+    INFORMATIONAL6 = 128, /* RFC 4443 section 2.1: what is below is an error */
     NEIGHBOUR_SOLICITATION = 135,
     PRECEDENCE = 0xc0, /* RFC 1812 section 4.3.2.5: internetwork control */
 };
@@ -36,7 +36,7 @@ enum icmp_kind icmp_kind(const uint8_t *frame, const struct packet *packet)
         return ICMP_ECHO;
     if (type == NEIGHBOUR_SOLICITATION)
         return ICMP_SOLICITATION;
-    return type > 0 && type < PARAMETER_PROBLEM6 ? ICMP_ERROR : ICMP_NOTHING;
+    return type < INFORMATIONAL6 ? ICMP_ERROR : ICMP_NOTHING;
 }
 
 uint16_t icmp6_checksum(const uint8_t *ip, const uint8_t *message, size_t length)
@@ -69,7 +69,8 @@ bool icmp_concerns(const uint8_t *frame, const struct packet *packet, struct flo
 {
     const uint8_t *quote = frame + packet->transport + MESSAGE_HEADER;
 
-    if (!icmp_is_intact(frame, packet))
+    /* As in the kernel, an ICMPv6 error's checksum is left to the server. */
+    if (packet->version == 4 && !icmp_is_intact(frame, packet))
         return false;
     return packet_parse_quoted(quote, packet_payload(packet) - MESSAGE_HEADER, packet->version,
                                flow);

@@ -35,6 +35,7 @@ enum {
     EXTENSION_HOP_BY_HOP = 0,
     EXTENSION_ROUTING = 43,
     EXTENSION_FRAGMENT = 44,
+    EXTENSION_AUTHENTICATION = 51,
     EXTENSION_DESTINATION = 60,
     EXTENSIONS = 8, /* so many in a chain, at most */
 };
@@ -265,7 +266,8 @@ static enum packet_kind parse_ipv4(const uint8_t *ip, size_t left, struct packet
 static bool is_extension(uint8_t next)
 {
     return next == EXTENSION_HOP_BY_HOP || next == EXTENSION_ROUTING ||
-           next == EXTENSION_FRAGMENT || next == EXTENSION_DESTINATION;
+           next == EXTENSION_FRAGMENT || next == EXTENSION_AUTHENTICATION ||
+           next == EXTENSION_DESTINATION;
 }
 
 /* Walks the extension headers from `at`; returns where the transport header begins, 0 when the
@@ -289,7 +291,9 @@ static size_t walk_extensions(const uint8_t *ip, size_t at, size_t end, uint8_t 
             if (*offset & 0xfff8)
                 return at;
         } else {
-            size_t length = ((size_t)ip[at + 1] + 1) * 8;
+            /* RFC 4302 section 2.2: this one counts in other units, and less two of them. */
+            size_t length = kind == EXTENSION_AUTHENTICATION ? ((size_t)ip[at + 1] + 2) * 4
+                                                             : ((size_t)ip[at + 1] + 1) * 8;
             if (end - at < length)
                 return 0;
             at += length;

@@ -49,6 +49,7 @@ from scapy.layers.inet6 import (
     IPv6ExtHdrRouting,
     PadN,
 )
+from scapy.layers.ipsec import AH
 from scapy.layers.l2 import ARP, LLC, Dot1AD, Dot1Q, Dot3, Ether
 from scapy.layers.sctp import (
     SCTP,
@@ -523,6 +524,17 @@ FRAMES: tuple[Case, ...] = (
         "malformed",
     ),
     _case("IPv6 and nothing behind it", _ether() / _ip6(nh=59), "other_protocol"),
+    _case(
+        "behind an authentication header",
+        _ether() / _ip6(nh=51) / AH(nh=6, icv=bytes(12)) / _syn(),
+        "forwarded",
+        to=WEB_SERVER6,
+    ),
+    _case(
+        "an authentication header cut off",
+        _ether() / _ip6(nh=51) / Raw(bytes((6, 4)) + bytes(20)),
+        "malformed",
+    ),
     _case("IPv6 behind ESP", _ether() / _ip6(nh=50) / Raw(bytes(32)), "other_protocol"),
     _case("version 4 with the type of IPv6", _patched(_web6(), 14, 0x45), "malformed"),
     _case("an IPv6 header cut off", bytes(_web6())[:53], "malformed"),
@@ -685,11 +697,23 @@ FRAMES: tuple[Case, ...] = (
     _case(
         "IPv6, about no connection", _error6(ICMPv6DestUnreach(), _answer_of(1, 2)), "no_connection"
     ),
-    _case("IPv6, a parameter problem", _error6(ICMPv6ParamProblem(), _answer_of()), "icmp_other"),
     _case(
-        "IPv6, an error with a wrong sum",
+        "IPv6, a parameter problem",
+        _error6(ICMPv6ParamProblem(), _answer_of()),
+        "icmp_forwarded",
+        to=WEB_SERVER6,
+    ),
+    _case(
+        "IPv6, an error that nobody knows yet",
+        _error6(ICMPv6DestUnreach(type=100), _answer_of()),
+        "icmp_forwarded",
+        to=WEB_SERVER6,
+    ),
+    _case(
+        "IPv6, the sum of an error is the server's business",
         _error6(ICMPv6DestUnreach(cksum=1), _answer_of()),
-        "icmp_other",
+        "icmp_forwarded",
+        to=WEB_SERVER6,
     ),
     _case("a router is asked for", _ether() / _ip6() / ICMPv6ND_RS(), "icmp_other"),
     _case("a solicitation for the VIP", _solicitation(), "answered", answered=True),

@@ -18,7 +18,7 @@ static void every_type_has_its_kind(void)
         enum icmp_kind kind = kind_of(icmp_message((unsigned)type, "\0\0\0\0", 4));
         enum icmp_kind kind6 = kind_of(icmp6_message((unsigned)type, "\0\0\0\0", 4));
         bool is_error = type == 3 || type == 4 || type == 11;
-        bool is_error6 = type >= 1 && type <= 3;
+        bool is_error6 = type < 128;
         CHECK(kind == (type == 8 ? ICMP_ECHO : is_error ? ICMP_ERROR : ICMP_NOTHING));
         CHECK(kind6 == (type == 128   ? ICMP_ECHO
                         : type == 135 ? ICMP_SOLICITATION
@@ -42,19 +42,22 @@ static bool concerns(struct made made)
 static void every_wrong_bit_in_an_error_is_noticed(void)
 {
     struct made error = icmp_error(3, 7777);
-    struct made error6 = icmp6_error(2, 7777);
 
-    CHECK(concerns(error) && concerns(error6));
+    CHECK(concerns(error));
     for (size_t bit = 34 * 8; bit < error.length * 8; bit++) {
         struct made made = error;
         made.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
         CHECK(!concerns(made));
     }
-    for (size_t bit = (14 + 8) * 8; bit < error6.length * 8; bit++) {
-        struct made made = error6;
-        made.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        CHECK(!concerns(made));
-    }
+}
+
+static void a_wrong_checksum_of_an_icmpv6_error_is_left_to_the_server(void)
+{
+    struct made error6 = icmp6_error(2, 7777);
+
+    CHECK(concerns(error6));
+    error6.bytes[14 + 40 + 2] ^= 1;
+    CHECK(concerns(error6));
 }
 
 static void padding_is_no_part_of_a_message(void)
@@ -138,6 +141,7 @@ int main(void)
 {
     RUN(every_type_has_its_kind);
     RUN(every_wrong_bit_in_an_error_is_noticed);
+    RUN(a_wrong_checksum_of_an_icmpv6_error_is_left_to_the_server);
     RUN(padding_is_no_part_of_a_message);
     RUN(a_client_gets_six_at_once_and_then_one_a_second);
     RUN(asking_often_does_not_put_it_off);
