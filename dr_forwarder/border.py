@@ -1,6 +1,7 @@
 """Border: what the core's structs are as frozen data, and the other way round. No I/O, no engine.
 
-With `dataplane` the only importer of the extension; no cdata leaves the two.
+With `dataplane`, `framing`, `capturing` and `tracing` the only importers of the extension; no cdata
+leaves them.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from ._dataplane import ffi, lib
-from .config.model import Address
+from .config.model import Address, Mark
 from .table import (
+    Change,
     Connection,
     Counters,
     Drain,
@@ -19,6 +21,7 @@ from .table import (
     ServerRow,
     Service,
     ServiceFlag,
+    Stats,
 )
 
 PROTOCOLS = {"fwm": 0, "tcp": 6, "udp": 17, "sctp": 132}
@@ -90,6 +93,26 @@ def fill_server(out: Any, server: Server) -> None:
     out.upper = server.upper
     out.lower = server.lower
     out.drain = _DRAINS.index(server.drain)
+
+
+def fill_change(out: Any, change: Change) -> None:
+    """Writes a ``struct dr_change``."""
+    out.operation = change.operation.value
+    if change.service is not None:
+        fill_service(out.service, change.service)
+    if change.server is not None:
+        fill_server(out.server, change.server)
+    out.mac = change.mac or bytes(6)
+    out.mtu = change.mtu
+
+
+def fill_mark(out: Any, mark: Mark) -> None:
+    """Writes a ``struct dr_mark``."""
+    out.address = packed(mark.network.network_address)
+    out.prefix = mark.network.prefixlen + 128 - mark.network.max_prefixlen
+    out.protocol = 0 if mark.protocol is None else PROTOCOLS[mark.protocol]
+    out.first_port, out.last_port = mark.first_port, mark.last_port
+    out.mark = mark.mark
 
 
 def service(raw: Any) -> Service:
@@ -166,4 +189,21 @@ def connection(raw: Any) -> Connection:
         template=bool(raw.is_template),
         removed=bool(raw.removed),
         synced=bool(raw.synced),
+    )
+
+
+def stats(raw: Any) -> Stats:
+    """Reads a ``struct dr_stats``."""
+    return Stats(
+        frames=raw.frames,
+        bytes=raw.bytes,
+        verdicts=dict(zip(VERDICTS, list(raw.verdicts), strict=True)),
+        created=raw.created,
+        expired=raw.expired,
+        connections=raw.connections,
+        services=raw.services,
+        servers=raw.servers,
+        ring_dropped=raw.ring_dropped,
+        counters=counters(getattr(raw, "in")),
+        rates=counters(raw.rates),
     )

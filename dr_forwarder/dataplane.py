@@ -1,31 +1,26 @@
-"""The C core from Python: an engine, what goes in and what comes out. The only importer of it.
-
-No cdata leaves this module.
-"""
+"""The C core from Python: an engine, what goes in and what comes out. No cdata leaves it."""
 
 from __future__ import annotations
 
 import dataclasses
 import errno
-import mmap
-import os
 import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from . import border, room
+from . import border, framing, region
 from ._dataplane import ffi, lib
-from .border import VERDICTS
 from .capturing import Replayer
 from .config.model import Address, Mark, Tuning
 from .errors import DataplaneError, check
+from .framing import Decision
 from .records import EVERYTHING, Filter, Record
+from .region import Limits
 from .table import (
     Change,
     Connection,
@@ -38,51 +33,15 @@ from .table import (
 from .tracing import Trace, drops
 from .vlan import UNTAGGED, Vlan
 
+__all__ = ["DataplaneError", "Decision", "Engine", "Limits"]
+
 _CHUNK = 4096
 _STOP_LIMIT_S = 5
 _TRACE_ROOM = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Room of the tables, fixed for the life of a state file."""
-
-    services: int = room.SERVICES
-    servers: int = room.SERVERS
-    connections: int = 1_048_576
-    fragments: int = 256
-    """That may wait for the first of their packet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What became of one frame: the verdict's name, and what is to be sent."""
-
-    verdict: str
-    frame: bytes
-    """The bytes as they are now, or the answer that takes their place."""
-    sent: bool
-
-
 _ROLES: Final = {"master": lib.DR_SYNC_MASTER, "backup": lib.DR_SYNC_BACKUP}
 _LONGEST_MESSAGE: Final = 65535
-
-
-def _boot_id() -> int:
-    """Names this boot's monotonic clock."""
-    text = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return int(text.replace("-", "")[:16], 16)
-
-
-def _map_file(path: Path, size: int) -> mmap.mmap:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if os.fstat(descriptor).st_size != size:
-            os.ftruncate(descriptor, 0)
-            os.ftruncate(descriptor, size)
-        return mmap.mmap(descriptor, size)
-    finally:
-        os.close(descriptor)
 
 
 class Engine:
@@ -108,21 +67,21 @@ class Engine:
         raw.connections = limits.connections
         raw.fragments = limits.fragments
         raw.seed = secrets.randbits(64) if seed is None else seed
-        raw.clock = _boot_id()
+        raw.clock = region.boot_id()
         self._limits = limits
         self._traces: list[Trace] = []
         self._thread: threading.Thread | None = None
         self._loop_result = 0
         size = int(lib.dr_state_size(raw))
         out = ffi.new("struct dr_engine **")
-        self._region = self._map(state_file, size)
+        self._region = region.mapped(state_file, size)
         now_ns = time.monotonic_ns() if now_ns is None else now_ns
         result = self._new(out, raw, now_ns)
         if result == -errno.ESTALE and state_file is not None:
             ffi.release(self._memory)
             self._region.close()
             state_file.unlink()
-            self._region = self._map(state_file, size)
+            self._region = region.mapped(state_file, size)
             result = self._new(out, raw, now_ns)
         check(result, "cannot make the forwarding engine")
         self._engine = out[0]
@@ -133,10 +92,6 @@ class Engine:
         self._memory = ffi.from_buffer(self._region, require_writable=True)
         size = len(self._region)
         return int(lib.dr_engine_new(out, self._memory, size, limits, now_ns))
-
-    @staticmethod
-    def _map(state_file: Path | None, size: int) -> mmap.mmap:
-        return mmap.mmap(-1, size) if state_file is None else _map_file(state_file, size)
 
     def __enter__(self) -> Engine:
         return self
@@ -233,25 +188,11 @@ class Engine:
 
     def push(self, frame: bytes) -> None:
         """Puts a frame into the memory end."""
-        raw, _bytes = self._frame(frame)
-        check(lib.dr_memory_push(self._engine, raw), "memory I/O")
+        framing.push(self._engine, frame)
 
     def pop(self) -> bytes | None:
         """The next frame that the memory end sent."""
-        room = 128 * 1024
-        out = ffi.new("uint8_t[]", room)
-        length = int(lib.dr_memory_pop(self._engine, out, room))
-        return bytes(ffi.buffer(out, length)) if length else None
-
-    @staticmethod
-    def _frame(frame: bytes, *, length: int | None = None, gso_size: int = 0) -> tuple[Any, Any]:
-        data = ffi.new("uint8_t[]", frame)
-        raw = ffi.new("struct dr_frame *")
-        raw.data = data
-        raw.length = len(frame) if length is None else length
-        raw.captured = len(frame)
-        raw.gso_size = gso_size
-        return raw, data
+        return framing.pop(self._engine)
 
     def forward(
         self,
@@ -262,18 +203,11 @@ class Engine:
         gso_size: int = 0,
     ) -> Decision:
         """Decides one frame without any I/O. ``length`` is that on the wire, if it was longer."""
-        raw, data = self._frame(frame, length=length, gso_size=gso_size)
-        verdict = int(lib.dr_forward(self._engine, raw, now_ns))
-        now = bytes(ffi.buffer(raw.data, raw.captured))
-        del data  # kept alive until here: raw only points to it
-        return Decision(VERDICTS[verdict], now, bool(raw.send))
+        return framing.decide(self._engine, frame, now_ns=now_ns, length=length, gso_size=gso_size)
 
     def held(self, *, now_ns: int) -> Iterator[bytes]:
         """Fragments that waited for the frame just forwarded, as they are to be sent."""
-        raw = ffi.new("struct dr_frame *")
-        while lib.dr_forward_held(self._engine, raw, now_ns):
-            if raw.send:
-                yield bytes(ffi.buffer(raw.data, raw.length))
+        return framing.held(self._engine, now_ns=now_ns)
 
     # ---- What it works with ----
 
@@ -315,11 +249,7 @@ class Engine:
         """Sets what is marked, as a firewall would: the first that fits counts."""
         raw = ffi.new("struct dr_mark[]", len(marks))
         for out, mark in zip(raw, marks, strict=True):
-            out.address = border.packed(mark.network.network_address)
-            out.prefix = mark.network.prefixlen + 128 - mark.network.max_prefixlen
-            out.protocol = 0 if mark.protocol is None else border.PROTOCOLS[mark.protocol]
-            out.first_port, out.last_port = mark.first_port, mark.last_port
-            out.mark = mark.mark
+            border.fill_mark(out, mark)
         check(lib.dr_set_marks(self._engine, raw, len(marks)), "firewall marks")
 
     def set_tuning(self, tuning: Tuning) -> None:
@@ -368,20 +298,10 @@ class Engine:
         """
         raw = ffi.new("struct dr_change[]", len(changes))
         for out, change in zip(raw, changes, strict=True):
-            self._fill(out, change)
+            border.fill_change(out, change)
         now_ns = time.monotonic_ns() if now_ns is None else now_ns
         lib.dr_apply(self._engine, raw, len(changes), stop, now_ns)
         return [-int(out.result) for out in raw]
-
-    @staticmethod
-    def _fill(out: Any, change: Change) -> None:
-        out.operation = change.operation.value
-        if change.service is not None:
-            border.fill_service(out.service, change.service)
-        if change.server is not None:
-            border.fill_server(out.server, change.server)
-        out.mac = change.mac or bytes(6)
-        out.mtu = change.mtu
 
     # ---- Decisions, told ----
 
@@ -414,19 +334,7 @@ class Engine:
         """All counters, consistent with each other."""
         raw = ffi.new("struct dr_stats *")
         lib.dr_read_stats(self._engine, raw)
-        return Stats(
-            frames=raw.frames,
-            bytes=raw.bytes,
-            verdicts=dict(zip(VERDICTS, list(raw.verdicts), strict=True)),
-            created=raw.created,
-            expired=raw.expired,
-            connections=raw.connections,
-            services=raw.services,
-            servers=raw.servers,
-            ring_dropped=raw.ring_dropped,
-            counters=border.counters(getattr(raw, "in")),
-            rates=border.counters(raw.rates),
-        )
+        return border.stats(raw)
 
     def services(self, only: Container[Key] | None = None) -> tuple[ServiceRow, ...]:
         """Every service, or each of these, with its servers in the core's order."""

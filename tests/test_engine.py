@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from director import CLIENT, START_NS, VIP, Director, server_mac, service, tcp
 
-from dr_forwarder import dataplane
+from dr_forwarder import region
 from dr_forwarder.dataplane import DataplaneError, Engine, Limits
-from dr_forwarder.table import Operation
+from dr_forwarder.table import Change, Operation
 
 WEB = service()
 SLOTS = 64
@@ -134,9 +134,9 @@ def test_the_loop_forwards_while_the_table_changes(director: Director) -> None:
     assert [frame[12:] for frame in sent] == [syn(number)[12:] for number in range(500)]
 
 
-def change(director: Director, number: int) -> dataplane.Change:
+def change(director: Director, number: int) -> Change:
     server = director.server(WEB, 2, weight=number % 3)
-    return dataplane.Change(Operation.EDIT_SERVER, WEB, server)
+    return Change(Operation.EDIT_SERVER, WEB, server)
 
 
 def test_an_idle_loop_is_woken_by_a_frame_and_by_stop(director: Director) -> None:
@@ -275,7 +275,7 @@ def test_state_of_another_boot_is_replaced(tmp_path: Path, monkeypatch: pytest.M
     state = tmp_path / "state"
     with Director(state_file=state) as director:
         director.add_service(WEB, 1)
-    monkeypatch.setattr(dataplane, "_boot_id", lambda: 1)
+    monkeypatch.setattr(region, "boot_id", lambda: 1)
     with Director(state_file=state) as director:
         assert not director.engine.adopted
 

@@ -31,9 +31,10 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Ether
 
+from dr_forwarder.border import VERDICTS
 from dr_forwarder.config import SCHEDULERS
 from dr_forwarder.config.model import Mark
-from dr_forwarder.dataplane import VERDICTS, Decision, Engine
+from dr_forwarder.dataplane import Decision, Engine
 from dr_forwarder.table import Operation, Stats
 
 FORWARDED = {"forwarded", "icmp_forwarded"}

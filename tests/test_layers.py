@@ -217,7 +217,7 @@ def test_only_the_border_imports_the_core() -> None:
         for path in PACKAGE.rglob("*.py")
         if any(name.split(".")[-1] == "_dataplane" for name in imports(path))
     }
-    assert importers == {"border.py", "capturing.py", "dataplane.py", "tracing.py"}
+    assert importers == {"border.py", "capturing.py", "dataplane.py", "framing.py", "tracing.py"}
 
 
 def test_pure_modules_import_no_impure_ones_of_ours() -> None:
