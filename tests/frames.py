@@ -49,7 +49,6 @@ from scapy.layers.inet6 import (
     IPv6ExtHdrRouting,
     PadN,
 )
-from scapy.layers.ipsec import AH
 from scapy.layers.l2 import ARP, LLC, Dot1AD, Dot1Q, Dot3, Ether
 from scapy.layers.sctp import (
     SCTP,
@@ -526,7 +525,7 @@ FRAMES: tuple[Case, ...] = (
     _case("IPv6 and nothing behind it", _ether() / _ip6(nh=59), "other_protocol"),
     _case(
         "behind an authentication header",
-        _ether() / _ip6(nh=51) / AH(nh=6, icv=bytes(12)) / _syn(),
+        _ether() / _ip6(nh=51) / Raw(bytes((6, 4)) + bytes(22)) / _syn(),
         "forwarded",
         to=WEB_SERVER6,
     ),

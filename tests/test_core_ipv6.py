@@ -179,7 +179,7 @@ def test_eight_of_them_are_stepped_over(director: Director, count: int, verdict:
     assert director.send(frame) == verdict
 
 
-@pytest.mark.parametrize("kind", [50, 51, 59, 135, 4, 41, 47, 255, 1])
+@pytest.mark.parametrize("kind", [50, 59, 135, 4, 41, 47, 255, 1])
 def test_what_cannot_be_read_is_another_protocol(director: Director, kind: int) -> None:
     assert director.send(ipv6(kind, CLIENT6, VIP6, bytes(40))) == "other_protocol"
 
