@@ -57,10 +57,10 @@ class Runner:
         self._director.events.listen(listener)
 
     async def run(self) -> Stats:
-        """Until SIGTERM or SIGINT; returns the counters."""
+        """Until SIGTERM, SIGINT or SIGQUIT; returns the counters."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._director.stop)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            loop.add_signal_handler(number, self._end, number)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         with self._logging():
             async with Commands() as commands, mailing(self._director):
@@ -77,6 +77,10 @@ class Runner:
                     ):
                         return await self._director.run()
 
+    def _end(self, number: signal.Signals) -> None:
+        _log.info("Linux Director Daemon terminated on signal: %s", number.name.removeprefix("SIG"))
+        self._director.stop()
+
     # ---- The log ----
 
     @contextlib.contextmanager
@@ -85,6 +89,7 @@ class Runner:
         report(self._director.config)
         try:
             yield
+            _log.info("Exiting with exit_status 0")
         finally:
             self._use_log(None)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from dr_forwarder.config import ConfigError
 from dr_forwarder.errors import SetupError
-from dr_forwarder.ldirectord import daemon
+from dr_forwarder.ldirectord import daemon, service
 from dr_forwarder.ldirectord.__main__ import run
 from dr_forwarder.ldirectord.command_line import Action, Invocation, UsageError, parse
 from dr_forwarder.ldirectord.pid_file import DIRECTORY_VARIABLE, PidFile
@@ -247,3 +248,15 @@ def test_a_starter_that_has_gone_harms_nobody() -> None:
         daemon.Report(writing).up()
     finally:
         signal.signal(signal.SIGPIPE, old)
+
+
+def test_servers_that_direct_routing_does_not_reach_can_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "www.cf"
+    path.write_text("virtual=10.0.0.1:80\n\treal=10.0.0.2 masq\n\treal=10.0.0.3 gate\n")
+    with pytest.raises(ConfigError, match=r"10\.0\.0\.2 masq: .* direct routing only"):
+        service.read(path)
+    monkeypatch.setenv(service.SKIP_VARIABLE, "yes")
+    (virtual,) = service.read(path).virtuals
+    assert [str(real.address) for real in virtual.real] == ["10.0.0.3"]

@@ -32,6 +32,7 @@ Environment:
   DR_FORWARDER_INTERFACE   where clients and real servers are; default: the one they are all on
   DR_FORWARDER_MARKS       file of the firewall rules that set marks
   DR_FORWARDER_LISTEN      where page and metrics are: ADDRESS:PORT, or :PORT on the loopback
+  DR_FORWARDER_SKIP_UNSUPPORTED=yes   leave masq and ipip servers out
   DR_FORWARDER_STATE_DIR   for run-time files; each director on a host needs its own
   DR_LDIRECTORD_PID_DIR    for ldirectord.NAME.pid; default /var/run
 """

@@ -24,12 +24,13 @@ from .pid_file import PidFile
 
 INTERFACE_VARIABLE = "DR_FORWARDER_INTERFACE"
 MARKS_VARIABLE = "DR_FORWARDER_MARKS"
+SKIP_VARIABLE = "DR_FORWARDER_SKIP_UNSUPPORTED"
 LISTEN_VARIABLE = "DR_FORWARDER_LISTEN"
 
 
 def read(path: Path) -> Config:
     """The configuration, with what the environment says beside it; raises ConfigError."""
-    config = load(path, rules=_rules())
+    config = load(path, rules=_rules(), skip_unsupported=os.environ.get(SKIP_VARIABLE) == "yes")
     settings = replace(
         config.settings,
         interface=os.environ.get(INTERFACE_VARIABLE) or config.settings.interface,

@@ -82,7 +82,9 @@ def test_the_sequence_of_a_cluster_agent(lab: Lab, ldirectord: Ldirectord) -> No
     assert ldirectord("stop") == 0
     logged = ldirectord.log.read_text()
     assert f"|www.cf|{pid}] Added virtual server: 10.10.10.60:80\n" in logged
-    assert "Purged virtual server (stop): 10.10.10.60:80" in logged
+    end = logged.partition("terminated on signal: TERM")[2]
+    assert "Purged virtual server (stop): 10.10.10.60:80" in end
+    assert end.endswith("] Exiting with exit_status 0\n")
 
 
 def test_the_sequence_of_an_init_script(lab: Lab, ldirectord: Ldirectord) -> None:
