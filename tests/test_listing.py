@@ -420,10 +420,10 @@ def test_connections() -> None:
     ]
     assert connections.connections(entries) == CONNECTIONS + text(
         """
-TCP 14:59  ESTABLISHED 192.168.1.5:50000  10.0.0.100:80      10.0.0.12:80
+UDP 14:59  UDP         192.168.1.5:54321  10.0.0.100:53      10.0.0.11:53
 TCP 05:50  ASSURED     192.168.1.5:0      10.0.0.100:443     10.0.0.11:443
 TCP 99:59  NONE        192.168.1.6:0      10.0.0.100:65535   10.0.0.11:65535
-UDP 14:59  UDP         192.168.1.5:54321  10.0.0.100:53      10.0.0.11:53
+TCP 14:59  ESTABLISHED 192.168.1.5:50000  10.0.0.100:80      10.0.0.12:80
 """
     )
 
@@ -465,24 +465,11 @@ def test_long_addresses_push_the_rest_on() -> None:
     )
 
 
-def test_connections_are_sorted_by_protocol_service_and_client() -> None:
-    entries = [
-        connection("10.1.0.1:1000", "10.0.0.100:80", protocol="udp", state="UDP"),
-        connection("10.1.0.10:1000", "10.0.0.100:80"),
-        connection("10.1.0.9:1001", "10.0.0.100:80"),
-        connection("10.1.0.9:999", "10.0.0.100:80"),
-        connection("10.1.0.99:1", "10.0.0.99:80"),
-        connection("10.1.0.1:1", "10.0.0.100:443"),
-    ]
-    sources = [line.split()[3] for line in connections.connections(entries).splitlines()[2:]]
-    assert sources == [
-        "10.1.0.99:1",
-        "10.1.0.9:999",
-        "10.1.0.9:1001",
-        "10.1.0.10:1000",
-        "10.1.0.1:1",
-        "10.1.0.1:1000",
-    ]
+def test_connections_are_in_the_tables_order_and_made_while_they_are_read() -> None:
+    entries = (connection(f"10.1.0.{last}:1000", "10.0.0.100:80") for last in (9, 7, 8))
+    lines = connections.lines(entries)
+    assert [next(lines) for _ in range(3)][2].split()[3] == "10.1.0.9:1000"
+    assert next(entries).client == IPv4Address("10.1.0.7")
 
 
 # ---- The rest ----

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def command(
     name_of = listing.numeric if numeric else listing.named(SystemNames())
     match what:
         case "connections":
-            text = connections.connections(client.connections(), name_of=name_of)
+            sys.stdout.writelines(connections.lines(client.each_connection(), name_of=name_of))
+            return
         case "timeouts":
             text = listing.timeouts(client.timeouts())
         case "daemons":

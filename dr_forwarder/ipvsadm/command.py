@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..table import Change, Operation, Service, ServiceRow
@@ -35,6 +35,13 @@ class Outcome:
     status: int = 0
     out: str = ""
     error: str = ""
+    lines: Iterable[str] = ()
+    """More of what it printed, and much, so that it is made while it is printed."""
+
+    @property
+    def printed(self) -> str:
+        """All of it."""
+        return self.out + "".join(self.lines)
 
 
 def run(
@@ -73,7 +80,7 @@ def _restore(given: str, ipvs: Ipvs, names: Names) -> Outcome:
     for each in list(_understood(given, names)):
         outcome = each if isinstance(each, Outcome) else _carry_out(each, ipvs, names)
         status = outcome.status
-        out += outcome.out
+        out += outcome.printed
         error += outcome.error
         if isinstance(each, Command) and each.verb is Verb.LIST and status:
             break  # ipvsadm ends at a service that it cannot list
@@ -178,8 +185,8 @@ def _list(command: Command, ipvs: Ipvs, names: Names) -> Outcome:
     given, name_of = command.given, _name_of(command, names)
     if "connection" in given:
         persistent = "persistent-conn" in given
-        text = connections.connections(ipvs.connections(), name_of=name_of, persistent=persistent)
-        return Outcome(out=text)
+        entries = ipvs.connections()
+        return Outcome(lines=connections.lines(entries, name_of=name_of, persistent=persistent))
     if "timeout" in given:
         return Outcome(out=listing.timeouts(ipvs.timeouts()))
     if "daemon" in given:

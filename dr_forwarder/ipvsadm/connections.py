@@ -1,6 +1,6 @@
-"""Connections: the connection table in ipvsadm's text. Pure.
+"""Connections: the connection table in ipvsadm's text, line by line. Pure.
 
-By service and client; kernel IPVS prints them in the order of its hash.
+In the table's order, as of kernel IPVS, so that a large one need never be in memory whole.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ _TITLE = "pro expire state       source             virtual            destinati
 _PROTOCOLS = {"fwm": "IP"}
 
 
-def connections(
+def lines(
     entries: Iterable[Connection], *, name_of: NameOf = numeric, persistent: bool = False
-) -> str:
-    """``ipvsadm -Lc``.
+) -> Iterator[str]:
+    """``ipvsadm -Lc``; every line ends with a newline.
 
     ``persistent``: with the headings that ``--persistent-conn`` adds; the columns stay empty.
     """
     title = _TITLE + ("        pe name          pe_data" if persistent else "")
-    lines = ["IPVS connection entries", title, *_lines(entries, name_of)]
-    return "".join(f"{line}\n" for line in lines)
+    yield "IPVS connection entries\n"
+    yield f"{title}\n"
+    yield from _lines(entries, name_of)
 
 
-def in_order(entries: Iterable[Connection]) -> list[Connection]:
-    """By service and client."""
-    return sorted(entries, key=_order)
+def connections(entries: Iterable[Connection]) -> str:
+    """``ipvsadm -Lnc`` as one text."""
+    return "".join(lines(entries))
 
 
 def shown_protocol(entry: Connection) -> str:
@@ -36,19 +37,8 @@ def shown_protocol(entry: Connection) -> str:
     return _PROTOCOLS.get(entry.protocol, entry.protocol.upper())
 
 
-def _order(entry: Connection) -> tuple[object, ...]:
-    return (
-        entry.protocol,
-        entry.address.version,
-        int(entry.address),
-        entry.port,
-        int(entry.client),
-        entry.client_port,
-    )
-
-
 def _lines(entries: Iterable[Connection], name_of: NameOf) -> Iterator[str]:
-    for entry in in_order(entries):
+    for entry in entries:
         source = name_of(entry.client, entry.client_port, entry.protocol)
         virtual = name_of(entry.address, entry.port, entry.protocol)
         # Direct routing keeps the port, also that of a template made unfindable (65535).
@@ -57,5 +47,5 @@ def _lines(entries: Iterable[Connection], name_of: NameOf) -> Iterator[str]:
         expire = f"{minutes:02d}:{seconds:02d}"
         yield (
             f"{shown_protocol(entry):<3} {expire:<6} {entry.state:<11} {source:<18}"
-            f" {virtual:<18} {destination}"
+            f" {virtual:<18} {destination}\n"
         )

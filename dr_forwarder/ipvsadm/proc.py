@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ..endpoints import Address
 from ..table import Connection, Counters, Key, ServerRow, Service, ServiceFlag, ServiceRow
-from .connections import in_order, shown_protocol
+from .connections import shown_protocol
 from .listing import METHOD, VERSION
 
 TICKS_PER_S = 100
@@ -119,7 +119,7 @@ def ip_vs_conn(entries: Iterable[Connection]) -> str:
     """``/proc/net/ip_vs_conn``."""
     head = "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData\n"
     return head + "".join(
-        f"{_flow(entry)} {entry.state:<11} {int(entry.left_s):>7}\n" for entry in in_order(entries)
+        f"{_flow(entry)} {entry.state:<11} {int(entry.left_s):>7}\n" for entry in entries
     )
 
 
@@ -128,7 +128,7 @@ def ip_vs_conn_sync(entries: Iterable[Connection]) -> str:
     head = "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Origin Expires\n"
     return head + "".join(
         f"{_flow(entry)} {entry.state:<11} {_origin(entry):<6} {int(entry.left_s):>7}\n"
-        for entry in in_order(entries)
+        for entry in entries
     )
 
 

@@ -5,6 +5,7 @@ Which director is asked is said by DR_FORWARDER_STATE_DIR, else it is the one of
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from ..client import Client
@@ -29,7 +30,7 @@ class Far:
     def __init__(self, client: Client) -> None:
         self._client = client
         self.services = client.services
-        self.connections = client.connections
+        self.connections = client.each_connection
         self.timeouts = client.timeouts
         self.set_timeouts = client.set_timeouts
         self.zero = client.zero
@@ -52,7 +53,8 @@ class Far:
 
 
 def main() -> None:
-    """The entry point."""
+    """The entry point; ended by SIGPIPE like any command, where nobody reads on."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -61,17 +63,20 @@ def run(words: Sequence[str]) -> int:
     ipvs = Far(Client(default_state_dir()))
     try:
         outcome = command.run(words, ipvs, SystemNames(), given=sys.stdin.read)
+        sys.stdout.write(outcome.out)
+        sys.stdout.writelines(outcome.lines)
     except NotRunning as error:
-        print(
+        return _complain(
             "Can't initialize ipvs: Protocol not available\n"
-            f"Are you sure that a director runs? {error}; start one: dr-forwarder run",
-            file=sys.stderr,
+            f"Are you sure that a director runs? {error}; start one: dr-forwarder run"
         )
-        return _CANNOT_START
     except Refused as error:
-        print(error, file=sys.stderr)
-        return _CANNOT_START
-    sys.stdout.write(outcome.out)
+        return _complain(str(error))
     sys.stdout.flush()
     sys.stderr.write(outcome.error)
     return outcome.status
+
+
+def _complain(text: str) -> int:
+    print(text, file=sys.stderr)
+    return _CANNOT_START

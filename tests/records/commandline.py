@@ -77,7 +77,7 @@ class Shell:
             for each in part.split("&&"):
                 done = self._one(each.strip(), given)
                 self._status = done.status
-                out += done.out
+                out += done.printed
                 error += done.error
                 if done.status:
                     break
@@ -88,7 +88,7 @@ class Shell:
         text, _, source = (word.strip() for word in text.partition(" < "))
         done = self._do(text, self._files[source] if source else given)
         if target:
-            self._files[target] = done.out
+            self._files[target] = done.printed
             return command.Outcome(done.status, "", done.error)
         return done
 
