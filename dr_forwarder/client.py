@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from . import exchange, messages
 from .endpoints import Address
 from .errors import NotRunning, Refused
-from .orders import DEADLINE_S, Member, OrderRow
-from .records import Filter, Record, Traced, query
 from .table import (
     Applied,
     Change,
@@ -28,6 +26,9 @@ from .table import (
 TYPE_CHECKING = False  # as in typing, whose import would take a quick command's time
 if TYPE_CHECKING:
     from typing import Any
+
+    from .orders import Member, OrderRow
+    from .records import Filter, Record, Traced
 
 _LIMIT_S = 10.0
 _SILENCE_S = 30.0
@@ -95,6 +96,8 @@ class Client:
 
     def trace(self, asked: Filter) -> Iterator[Traced]:
         """Records of decisions as they are made, and each second what is missing; without end."""
+        from .records import query
+
         for line in self.lines(_with_query("trace", query(asked)), limit_s=_SILENCE_S):
             yield messages.traced(json.loads(line))
 
@@ -147,7 +150,7 @@ class Client:
         server: Address,
         service: Key | None = None,
         *,
-        deadline_s: int = DEADLINE_S,
+        deadline_s: int = 600,
         then: Drain = Drain.RESET,
     ) -> tuple[Member, ...]:
         """Gives a server of one service, or of all, no new connections; gives back of which.

@@ -1,4 +1,7 @@
-"""Messages: the table's data as JSON, and back. Pure; both ends of the control socket use it."""
+"""Messages: the table's data as JSON, and back. Pure; both ends of the control socket use it.
+
+What only some commands have to do with is imported where it is made, for the others' sake.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,6 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from os import PathLike
 
 from .endpoints import Address
-from .orders import Member, Order, OrderRow, State
-from .records import Candidate, Losses, Record, Traced
 from .table import (
     Change,
     Connection,
@@ -31,6 +32,9 @@ TYPE_CHECKING = False  # as in typing, whose import would take a quick command's
 if TYPE_CHECKING:
     from typing import Any
 
+    from .orders import Member, Order, OrderRow
+    from .records import Record, Traced
+
 
 def jsonable(value: object) -> Any:
     """Frozen data as JSON's types: addresses and MAC addresses as text.
@@ -40,6 +44,8 @@ def jsonable(value: object) -> Any:
     match value:
         case Connection():
             return _connection(value)
+        case ServerRow():
+            return _server_row(value)
         case IPv4Address() | IPv6Address() | IPv4Network() | IPv6Network():
             return str(value)
         case bytes():
@@ -81,6 +87,33 @@ def _connection(of: Connection) -> dict[str, Any]:
     }
 
 
+def _server_row(of: ServerRow) -> dict[str, Any]:
+    """Spelt out, because there may be ten thousand."""
+    server = of.server
+    return {
+        "server": {
+            "address": str(server.address),
+            "port": server.port,
+            "weight": server.weight,
+            "upper": server.upper,
+            "lower": server.lower,
+            "drain": server.drain.value,
+        },
+        "active": of.active,
+        "inactive": of.inactive,
+        "persistent": of.persistent,
+        "counters": _counters(of.counters),
+        "rates": _counters(of.rates),
+        "mac": None if of.mac is None else of.mac.hex(":"),
+        "mtu": of.mtu,
+        "overloaded": of.overloaded,
+    }
+
+
+def _counters(of: Counters) -> dict[str, int]:
+    return {"connections": of.connections, "packets": of.packets, "bytes": of.bytes}
+
+
 def change(of: Change) -> dict[str, Any]:
     """A change as ``POST /v1/changes`` takes it."""
     said: dict[str, Any] = {"operation": of.operation.name.lower()}
@@ -112,12 +145,15 @@ def service(raw: dict[str, Any]) -> Service:
 
 def server(raw: dict[str, Any]) -> Server:
     """A real server as configured."""
-    address = ip_address(raw["address"])
-    return Server(**{**raw, "address": address, "drain": Drain(raw["drain"])})
+    raw["address"] = ip_address(raw["address"])
+    raw["drain"] = Drain(raw["drain"])
+    return Server(**raw)
 
 
 def order(raw: dict[str, Any]) -> Order:
     """An operator's order."""
+    from .orders import Order
+
     return Order(
         service=key(raw["service"]),
         server=ip_address(raw["server"]),
@@ -130,6 +166,8 @@ def order(raw: dict[str, Any]) -> Order:
 
 def order_row(raw: dict[str, Any]) -> OrderRow:
     """An operator's order as it is now."""
+    from .orders import OrderRow, State
+
     return OrderRow(
         order(raw["order"]), State(raw["state"]), raw["active"], raw["inactive"], raw["left_s"]
     )
@@ -153,15 +191,11 @@ def service_row(raw: dict[str, Any]) -> ServiceRow:
 def server_row(raw: dict[str, Any]) -> ServerRow:
     """A real server as it is now."""
     mac = raw["mac"]
-    return ServerRow(
-        **{
-            **raw,
-            "server": server(raw["server"]),
-            "counters": Counters(**raw["counters"]),
-            "rates": Counters(**raw["rates"]),
-            "mac": bytes.fromhex(mac.replace(":", "")) if mac else None,
-        }
-    )
+    raw["server"] = server(raw["server"])
+    raw["counters"] = Counters(**raw["counters"])
+    raw["rates"] = Counters(**raw["rates"])
+    raw["mac"] = None if mac is None else _mac_bytes(mac)
+    return ServerRow(**raw)
 
 
 def stats(raw: dict[str, Any]) -> Stats:
@@ -186,6 +220,8 @@ def _address(text: str | None) -> Address | None:
 
 def record(raw: dict[str, Any]) -> Record:
     """What became of a frame."""
+    from .records import Candidate, Record
+
     after, key_ = raw["after"], raw["service"]
     return Record(
         **{
@@ -205,6 +241,8 @@ def record(raw: dict[str, Any]) -> Record:
 
 def traced(raw: dict[str, Any]) -> Traced:
     """A line of a trace."""
+    from .records import Losses, Traced
+
     told, losses = raw["record"], raw["losses"]
     return Traced(
         None if told is None else record(told), None if losses is None else Losses(**losses)

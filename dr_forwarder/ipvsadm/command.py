@@ -9,11 +9,14 @@ from dataclasses import dataclass
 
 from ..table import Change, Operation, Service, ServiceRow
 from . import connections, listing, refusals, save
-from .ipvs import Ipvs
 from .listing import NameOf, View
 from .options import HINT, REFUSED, UsageError, Verb
 from .parse import Command, parse
 from .values import Names
+
+TYPE_CHECKING = False  # as in typing, whose import would take a quick command's time
+if TYPE_CHECKING:
+    from .ipvs import Ipvs
 
 VERSION = "ipvsadm v1.31 2019/12/24 (compiled with popt and IPVS v1.2.1)\n"
 

@@ -8,12 +8,15 @@ form a circle. What then comes out depends on the sorting itself: it is the C li
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from ..endpoints import Address
 from ..table import ServerRow, ServiceRow
 
-_Row = TypeVar("_Row")
+TYPE_CHECKING = False  # as in typing, whose import would take a quick command's time
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    _Row = TypeVar("_Row")
 _Numbers = tuple[int, ...]
 
 _PROTOCOLS = {"fwm": 0, "tcp": 6, "udp": 17, "sctp": 132}

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
-from typing import Protocol
 
 from ..endpoints import Address
 from ..flags import ServiceFlag
 from .options import UsageError
+
+TYPE_CHECKING = False  # as in typing, whose import would take a quick command's time
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 _BLANKS = " \t\n\v\f\r"
 _FLAGS = {
