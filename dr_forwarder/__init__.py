@@ -1,7 +1,7 @@
 """A director (load balancer) for LVS direct routing that needs no kernel IPVS.
 
-Public: `Director`, `Engine`, `Client`, and `dr_forwarder.config.load`. They are imported when
-first used, because a command that only lists must not wait for them.
+Public: `Director`, `Engine`, `Client`, `dr_forwarder.config.load` and `dr_forwarder.replay.Replay`.
+They are imported when first used, because a command that only lists must not wait for them.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from dr_forwarder.cli import _program as program
 from dr_forwarder.config import Config, ConfigError, load
+from dr_forwarder.config.model import Fallback
 from dr_forwarder.records import Filter
 from dr_forwarder.replay import Replay, Summary, Turn, parse_events
 from dr_forwarder.vlan import Vlan
@@ -427,6 +428,32 @@ def test_what_cannot_be_chosen_is_a_usage_error(
     written: Write, options: list[str], reason: str
 ) -> None:
     assert reason in replayed(written(captures.pcap(SESSION)), *options, ends=2).output
+
+
+def test_what_cannot_be_read_or_written_is_one_line(written: Write, tmp_path: Path) -> None:
+    capture = written(captures.pcap(SESSION))
+    for arguments, reason in (
+        ((tmp_path / "missing",), "missing: No such file or directory"),
+        ((capture, "--write", tmp_path / "no" / "where"), "where: No such file or directory"),
+        ((capture, "--events", tmp_path / "none"), "none: No such file or directory"),
+        ((capture, "--write", capture), "is the capture itself"),
+    ):
+        result = replayed(*arguments, ends=1)
+        assert reason in result.output + str(result.exception)
+    assert capture.read_bytes() == captures.pcap(SESSION)
+
+
+def test_a_fallback_that_is_the_directors_host_gets_its_frames(written: Write) -> None:
+    fallback = Fallback(ip_address("127.0.0.1"), 80)
+    virtual = replace(CONFIG.virtuals[0], fallback=fallback)
+    turns = tuple(Turn(0, address, None, up=False) for address in (ONE, TWO))
+    path = written(captures.pcap(SESSION))
+    with Replay(replace(CONFIG, virtuals=(virtual,)), path, turns=turns) as run:
+        records = list(run.records(Filter(first_only=True)))
+        summary = run.summary()
+    assert {str(record.server) for record in records} == {"127.0.0.1"}
+    assert "this host" in records[0].why
+    assert verdicts(summary)["forwarded"] == 20
 
 
 # ---- Wireshark ----

@@ -348,6 +348,11 @@ def test_the_command_writes_the_flight_recorder(tmp_path: Path, director: Direct
     assert len(listed.output.splitlines()) == 1
 
 
+def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    result = traced(tmp_path, "--write", str(tmp_path / "no" / "where"))
+    assert "where: No such file or directory" in str(result.exception)
+
+
 def test_without_a_director_it_says_so(tmp_path: Path) -> None:
     result = traced(tmp_path)
     assert "no director is running" in str(result.exception)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,12 +15,12 @@ from .. import record_text
 from ..border import VERDICTS
 from ..config import Config, load
 from ..endpoints import Address
-from ..errors import ForwarderError
 from ..messages import jsonable
 from ..records import Record
 from ..replay import Replay, Summary, Turn, parse_events
 from ..replay.summary import lines
 from ..vlan import parse as parse_vlan
+from .files import file_errors, refuse_overwriting
 from .selection import chosen, selecting
 from .sinks import sinks
 
@@ -50,6 +49,7 @@ def _server_mac(text: str) -> tuple[Address, bytes]:
 @click.argument("capture", type=_FILE)
 @click.option("--config", "config_file", required=True, type=_FILE, help="The director's.")
 @click.option("--marks", type=_FILE, help="Rules that define firewall marks, as for run.")
+@click.option("--skip-unsupported", is_flag=True, help="Leave masq and ipip servers out.")
 @click.option("--events", type=_FILE, help="Lines like: 3.2 10.10.10.62:80 down")
 @click.option("--write", type=_FILE, help="A pcapng file of what is sent, with the reasons.")
 @selecting
@@ -72,6 +72,7 @@ def command(
     capture: Path,
     config_file: Path,
     marks: Path | None,
+    skip_unsupported: bool,
     events: Path | None,
     write: Path | None,
     as_json: bool,
@@ -105,8 +106,10 @@ def command(
         sample=sample,
         known=VERDICTS,
     )
-    config = _config(config_file, marks, vlan)
-    with _errors(capture), contextlib.ExitStack() as cleanup:
+    loaded = load(config_file, rules=marks, skip_unsupported=skip_unsupported)
+    config = _in_vlan(loaded, vlan)
+    refuse_overwriting(capture, write, html)
+    with file_errors(capture), contextlib.ExitStack() as cleanup:
         run = cleanup.enter_context(
             Replay(
                 config,
@@ -146,17 +149,7 @@ def command(
         sys.exit(1)
 
 
-@contextlib.contextmanager
-def _errors(capture: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        name = error.filename or capture
-        raise ForwarderError(f"{name}: {error.strerror or error}") from error
-
-
-def _config(path: Path, marks: Path | None, vlan: str | None) -> Config:
-    loaded = load(path, rules=marks)
+def _in_vlan(loaded: Config, vlan: str | None) -> Config:
     if vlan is None:
         return loaded
     try:
@@ -166,7 +159,11 @@ def _config(path: Path, marks: Path | None, vlan: str | None) -> Config:
 
 
 def _turns(events: Path | None, config: Config) -> tuple[Turn, ...]:
-    return () if events is None else parse_events(events.read_text(), config, file=str(events))
+    if events is None:
+        return ()
+    with file_errors(events):
+        text = events.read_text(errors="backslashreplace")
+    return parse_events(text, config, file=str(events))
 
 
 class _Since:

@@ -14,6 +14,7 @@ from .. import state_dir as state_dirs
 from ..border import VERDICTS
 from ..client import Client
 from ..records import Filter, Losses, Record, Traced
+from .files import file_errors
 from .selection import chosen, selecting
 from .sinks import clock_time, sinks
 
@@ -69,6 +70,7 @@ def command(
     told = _Told()
     stream = _dropped(director, asked) if dropped else told.records(director.trace(asked))
     with (
+        file_errors(write or html),
         sinks(
             as_json=as_json,
             explain=explain,

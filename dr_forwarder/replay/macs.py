@@ -28,6 +28,7 @@ def look_up(
 ) -> tuple[Mac, dict[Address, Mac]]:
     """The director's and the servers': as given, as the capture shows, or else made up.
 
+    A server at a loopback address is the director's own host (`fallback=127.0.0.1:80`).
     The director's is that of the VIPs: what the capture's own frames were sent to, so that frames
     that come are told from those that the captured director sent itself.
     """
@@ -39,5 +40,10 @@ def look_up(
         director = director or _known(seen[vip])
     if director is None:
         director = Mac(virtual_mac(config.settings.virtual_router_id), "made up")
-    macs = {server: _known(seen[server]) or Mac(made_up(server), "made up") for server in servers}
+    macs = {
+        server: Mac(director.mac, "this host")
+        if server.is_loopback
+        else _known(seen[server]) or Mac(made_up(server), "made up")
+        for server in servers
+    }
     return director, macs | {address: Mac(each, "given") for address, each in given.items()}

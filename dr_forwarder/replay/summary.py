@@ -18,7 +18,8 @@ class Mac:
 
     mac: bytes
     source: str
-    """``arp`` (or neighbour discovery), ``frames`` that went there, ``made up``, ``given``."""
+    """``arp`` (or neighbour discovery), ``frames`` that went there, ``made up``, ``given``,
+    ``this host``."""
 
     def __str__(self) -> str:
         return f"{self.mac.hex(':')} ({self.source})"
