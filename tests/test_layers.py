@@ -163,7 +163,7 @@ PURE = (
     *("cluster.py", "flows.py", "web/answers.py", "web/search.py"),
     *("config/*.py", "health.py", "plan.py", "stats.py", "table.py", "ipvsadm/*.py"),
     *("neighbours.py", "arp.py", "nd.py", "resolution.py", "vlan.py"),
-    *(f"bench/{name}.py" for name in ("judge", "model", "report", "runs")),
+    *(f"bench/{name}.py" for name in ("judge", "model", "plot", "report", "runs")),
     *("attendants/alerts.py", "attendants/maintenance.py"),
     *("events.py", "telling.py", "watch.py", "ldirectord/phrases.py"),
     *("endpoints.py", "daemons.py", "flags.py", "listen.py", "messages.py", "api/reading.py"),

@@ -112,11 +112,11 @@ class Testbed:
     def run(self, running: Running, load: Load) -> Run:
         """Send to a forwarder, and see what it does with it."""
         watch = Watch(self.forwarder_cpu, running.tasks)
-        before = self._returned()
+        before = self.returned()
         sent = self.send(load)
-        during = self._returned() - before
+        during = self.returned() - before
         usage = watch.stop()
-        return Run(sent, self._settled() - before, during / sent.seconds, usage)
+        return Run(sent, self._settled(before + sent.frames) - before, during / sent.seconds, usage)
 
     def close(self) -> None:
         """End what runs, and the namespaces."""
@@ -133,16 +133,17 @@ class Testbed:
     ) -> None:
         self.close()
 
-    def _settled(self) -> int:
+    def _settled(self, awaited: int) -> int:
         """Frames that came back, once there are no more of them: what waited when it stopped."""
+        last, now = -1, self.returned()
         until_s = time.monotonic() + _SETTLE_LIMIT_S
-        last = -1
-        while (now := self._returned()) != last and time.monotonic() < until_s:
-            last = now
+        while now < awaited and now != last and time.monotonic() < until_s:
             time.sleep(_SETTLE_S)
+            last, now = now, self.returned()
         return now
 
-    def _returned(self) -> int:
+    def returned(self) -> int:
+        """Frames that came back to the generator so far."""
         return statistics(self._outside, _SENDER)["rx_packets"]
 
 

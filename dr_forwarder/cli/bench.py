@@ -17,6 +17,7 @@ from ..bench.errors import BenchError
 from ..bench.machine import describe
 from ..bench.model import Findings, Section
 from ..bench.native import generate
+from ..bench.plot import drawing
 from ..bench.report import foot, head, section, values
 from ..bench.run import run
 from ..bench.runs import Load
@@ -46,6 +47,9 @@ def made(sections: Sequence[Section[Session]]) -> click.Group:
     @click.option(
         "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="All values."
     )
+    @click.option(
+        "--plot", type=click.Path(dir_okay=False, path_type=Path), help="A drawing, as SVG."
+    )
     @click.pass_context
     def command(
         context: click.Context,
@@ -54,6 +58,7 @@ def made(sections: Sequence[Section[Session]]) -> click.Group:
         real_time: bool,
         rounds: int | None,
         json_file: Path | None,
+        plot: Path | None,
     ) -> None:
         """Measure this director on this host, beside everything comparable that the host has.
 
@@ -72,6 +77,8 @@ def made(sections: Sequence[Section[Session]]) -> click.Group:
         print(foot(report), end="")
         if json_file:
             json_file.write_text(json.dumps(values(report), indent=2) + "\n")
+        if plot:
+            plot.write_text(drawing(report.machine, report.sections))
 
     command.add_command(_generate)
     return command
