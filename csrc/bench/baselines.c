@@ -18,9 +18,14 @@ enum {
     WAIT_MS = 100,
 };
 
-static bool is_over(const int *stop)
+static bool is_over(const struct dr_bench_work *work)
 {
-    return __atomic_load_n(stop, __ATOMIC_RELAXED);
+    return __atomic_load_n(&work->stop, __ATOMIC_RELAXED);
+}
+
+static void say_ready(struct dr_bench_work *work)
+{
+    __atomic_store_n(&work->ready, 1, __ATOMIC_RELEASE);
 }
 
 static void rewrite(uint8_t *frame)
@@ -53,19 +58,20 @@ static int open_socket(const struct dr_bench_place *place)
     return result;
 }
 
-int dr_bench_recv_send(const struct dr_bench_place *place, uint64_t *forwarded, const int *stop)
+int dr_bench_recv_send(const struct dr_bench_place *place, struct dr_bench_work *work)
 {
     uint8_t frame[LONGEST];
     int fd = open_socket(place);
 
     if (fd < 0)
         return fd;
-    while (!is_over(stop)) {
+    say_ready(work);
+    while (!is_over(work)) {
         ssize_t length = recv(fd, frame, sizeof(frame), 0);
         if (length < SHORTEST)
             continue;
         rewrite(frame + VNET_HEADER);
-        *forwarded += send(fd, frame, (size_t)length, 0) == length;
+        work->forwarded += send(fd, frame, (size_t)length, 0) == length;
     }
     close(fd);
     return 0;
@@ -84,7 +90,7 @@ static int forward_batch(int fd, struct mmsghdr *messages, struct iovec *pieces,
     return received > 0 ? sendmmsg(fd, messages, (unsigned)received, 0) : 0;
 }
 
-int dr_bench_recvmmsg(const struct dr_bench_place *place, uint64_t *forwarded, const int *stop)
+int dr_bench_recvmmsg(const struct dr_bench_place *place, struct dr_bench_work *work)
 {
     uint8_t frames[BATCH][LONGEST];
     struct mmsghdr messages[BATCH] = {0};
@@ -97,9 +103,10 @@ int dr_bench_recvmmsg(const struct dr_bench_place *place, uint64_t *forwarded, c
         messages[i].msg_hdr.msg_iov = &pieces[i];
         messages[i].msg_hdr.msg_iovlen = 1;
     }
-    while (!is_over(stop)) {
+    say_ready(work);
+    while (!is_over(work)) {
         int sent = forward_batch(fd, messages, pieces, frames);
-        *forwarded += sent > 0 ? (uint64_t)sent : 0;
+        work->forwarded += sent > 0 ? (uint64_t)sent : 0;
     }
     close(fd);
     return 0;
@@ -107,7 +114,7 @@ int dr_bench_recvmmsg(const struct dr_bench_place *place, uint64_t *forwarded, c
 
 /* ---- The director's own rings ---- */
 
-int dr_bench_ring(const struct dr_bench_place *place, uint64_t *forwarded, const int *stop)
+int dr_bench_ring(const struct dr_bench_place *place, struct dr_bench_work *work)
 {
     const struct dr_ring ring = {
         .small_fd = place->small_fd,
@@ -125,7 +132,8 @@ int dr_bench_ring(const struct dr_bench_place *place, uint64_t *forwarded, const
 
     if (result < 0)
         return result;
-    while (!is_over(stop)) {
+    say_ready(work);
+    while (!is_over(work)) {
         int received = io->ops->receive(io, frames, BATCH);
         for (int i = 0; i < received; i++) {
             rewrite(frames[i].data);
@@ -133,7 +141,7 @@ int dr_bench_ring(const struct dr_bench_place *place, uint64_t *forwarded, const
         }
         io->ops->flush(io);
         for (int i = 0; i < received; i++)
-            *forwarded += !frames[i].failed;
+            work->forwarded += !frames[i].failed;
         io->ops->release(io);
         if (received == 0)
             io->ops->wait(io, WAIT_MS);

@@ -48,10 +48,15 @@ struct dr_bench_place {
     uint32_t send_slots;
 };
 
-/* Each gives every frame other MAC addresses and sends it back until *stop; counts in *forwarded.
- */
-int dr_bench_recv_send(const struct dr_bench_place *place, uint64_t *forwarded, const int *stop);
-int dr_bench_recvmmsg(const struct dr_bench_place *place, uint64_t *forwarded, const int *stop);
-int dr_bench_ring(const struct dr_bench_place *place, uint64_t *forwarded, const int *stop);
+struct dr_bench_work {
+    int stop;  /* set by the caller, to end it */
+    int ready; /* set once nothing that arrives is missed */
+    uint64_t forwarded;
+};
+
+/* Each gives every frame other MAC addresses and sends it back. 0, or -errno. */
+int dr_bench_recv_send(const struct dr_bench_place *place, struct dr_bench_work *work);
+int dr_bench_recvmmsg(const struct dr_bench_place *place, struct dr_bench_work *work);
+int dr_bench_ring(const struct dr_bench_place *place, struct dr_bench_work *work);
 
 #endif

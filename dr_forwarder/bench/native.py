@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -51,8 +52,10 @@ def generate(load: Load, interface_index: int, *, cpu: int | None = None) -> Sen
 class Loop:
     """A loop in C that runs in a thread of its own until it is over, or told to stop."""
 
-    def __init__(self, run: Callable[[Any], int], *, cpu: int | None = None) -> None:
-        self._stop = ffi.new("int *")
+    def __init__(
+        self, run: Callable[[Any], int], *, stop: Any = None, cpu: int | None = None
+    ) -> None:
+        self._stop = stop or ffi.new("int *")
         self._result = 0
         self._run = run
         self._cpu = cpu
@@ -66,6 +69,11 @@ class Loop:
         """As the kernel numbers it."""
         assert self._thread.native_id is not None
         return self._thread.native_id
+
+    @property
+    def running(self) -> bool:
+        """False once it is over, by itself too."""
+        return self._thread.is_alive()
 
     def stop(self) -> None:
         """Ends it, and waits until it has."""
@@ -113,7 +121,7 @@ class Place:
 
 
 class Baseline:
-    """One of `BASELINES`, forwarding from now on."""
+    """One of `BASELINES`, forwarding from now on; `stop` says why if it could not."""
 
     def __init__(self, name: str, place: Place) -> None:
         raw = ffi.new("struct dr_bench_place *")
@@ -121,9 +129,12 @@ class Baseline:
         raw.small_fd, raw.large_fd, raw.send_fd = place.descriptors
         raw.slot_bytes, raw.small_slots = place.slot_bytes, place.small_slots
         raw.large_slots, raw.send_slots = place.large_slots, place.send_slots
-        self._forwarded = ffi.new("uint64_t *")
+        self._work = ffi.new("struct dr_bench_work *")
         function = getattr(lib, f"dr_bench_{name.replace('-', '_')}")
-        self._loop = Loop(lambda stop: function(raw, self._forwarded, stop))
+        stop = ffi.addressof(self._work, "stop")
+        self._loop = Loop(lambda stop: function(raw, self._work), stop=stop)
+        while not self._work.ready and self._loop.running:
+            time.sleep(0.001)
 
     @property
     def thread_id(self) -> int:
@@ -133,7 +144,7 @@ class Baseline:
     @property
     def forwarded(self) -> int:
         """Frames so far."""
-        return int(self._forwarded[0])
+        return int(self._work.forwarded)
 
     def stop(self) -> None:
         """Ends it."""
