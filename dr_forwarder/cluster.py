@@ -6,8 +6,9 @@ The live screen and the page show the same words, because both take them from he
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .endpoints import split
 from .table import NOTHING, Counters, Key, ServerRow, ServiceRow, Stats
@@ -53,8 +54,8 @@ class Checked:
     """``address:port`` of where the check goes, or the address."""
     up: bool | None
     reason: str
-    protocol: str | None = None
-    """Of the service; None where that is not told, and a name must do."""
+    protocol: str
+    """Of the service."""
     order: str = ""
     """``draining, 3 connections left, reset in 540 s``."""
 
@@ -69,24 +70,32 @@ class Look:
     health: tuple[Checked, ...] = ()
 
 
+def checked(raw: Mapping[str, Any]) -> Checked:
+    """As the control socket tells it."""
+    order = raw["order"]
+    return Checked(
+        raw["virtual"],
+        raw["server"],
+        raw["up"],
+        raw["reason"],
+        raw["protocol"],
+        "" if order is None else order["text"],
+    )
+
+
 def lines(look: Look) -> tuple[Line, ...]:
     """Every real server, by service and address; those outside the table too."""
     known = {(each.protocol, each.virtual, host(each.server)): each for each in look.health}
     found: list[Line] = []
-    seen: set[tuple[str | None, str, str]] = set()
+    seen: set[tuple[str, str, str]] = set()
     for row in look.services:
         key = row.service.key
         for each in row.servers:
-            address = str(each.server.address)
-            places = [(protocol, key.name, address) for protocol in (key.protocol, None)]
-            checked = next((known[place] for place in places if place in known), None)
-            found.append(_line(row, each, checked))
-            seen.update(places)
-    named: dict[str, list[Key]] = {}
-    for row in look.services:
-        named.setdefault(row.service.key.name, []).append(row.service.key)
-    outside = [each for place, each in known.items() if place not in seen]
-    found += [_outside(each, named.get(each.virtual, ())) for each in outside]
+            where = (key.protocol, key.name, str(each.server.address))
+            found.append(_line(row, each, known.get(where)))
+            seen.add(where)
+    named = {_place(row.service.key): row.service.key for row in look.services}
+    found += [_outside(each, named) for where, each in known.items() if where not in seen]
     return tuple(sorted(found, key=place))
 
 
@@ -133,11 +142,11 @@ def _state(each: ServerRow, checked: Checked | None) -> tuple[State, str]:
     return State.UP, said
 
 
-def _outside(checked: Checked, keys: Iterable[Key]) -> Line:
+def _outside(checked: Checked, keys: Mapping[tuple[str, str, int], Key]) -> Line:
     """Configured, checked, and not in the table."""
     version = 6 if ":" in host(checked.server) else 4
     return Line(
-        next((key for key in keys if _is_of(checked, key, version)), None),
+        keys.get((checked.protocol, checked.virtual, version)),
         checked.virtual,
         checked.server,
         State.DOWN if checked.up is False else State.UNKNOWN,
@@ -147,9 +156,9 @@ def _outside(checked: Checked, keys: Iterable[Key]) -> Line:
     )
 
 
-def _is_of(checked: Checked, key: Key, version: int) -> bool:
+def _place(key: Key) -> tuple[str, str, int]:
     """One mark may be a service of both families."""
-    return checked.protocol in (None, key.protocol) and key.address.version == version
+    return key.protocol, key.name, key.address.version
 
 
 def host(server: str) -> str:

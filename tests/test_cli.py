@@ -19,7 +19,19 @@ from test_api import CONNECTIONS, SERVICES, STATS, while_serving
 
 import dr_forwarder
 from dr_forwarder import state_dir
-from dr_forwarder.cli import bench, check, drain, import_, lab, main, replay, run, takeover, trace
+from dr_forwarder.cli import (
+    bench,
+    check,
+    drain,
+    import_,
+    lab,
+    main,
+    replay,
+    run,
+    takeover,
+    top,
+    trace,
+)
 from dr_forwarder.cli import list as list_
 from dr_forwarder.ipvsadm import connections, listing
 
@@ -102,6 +114,7 @@ COMMANDS: dict[tuple[str, ...], click.Command] = {
     ("check",): check.command,
     ("import",): import_.command,
     ("list",): list_.command,
+    ("top",): top.command,
     ("trace",): trace.command,
     ("replay",): replay.command,
     ("drain",): drain.command,

@@ -27,8 +27,8 @@ def look(*rows: ServerRow, health: tuple[Checked, ...] = ()) -> Look:
     return Look(1.0, (ServiceRow(Service(KEY, "wrr"), rows or ROWS),), STATS, health)
 
 
-def check(server: str, up: bool | None, reason: str, protocol: str | None = "tcp") -> Checked:
-    return Checked("10.10.10.60:80", server, up, reason, protocol)
+def check(server: str, up: bool | None, reason: str) -> Checked:
+    return Checked("10.10.10.60:80", server, up, reason, "tcp")
 
 
 STATES = [
@@ -59,12 +59,11 @@ STATES = [
 ]
 
 
-@pytest.mark.parametrize("protocol", ["tcp", None], ids=["protocol", "no protocol"])
 @pytest.mark.parametrize(("row", "said", "state", "reason"), STATES)
 def test_a_server_has_one_state_and_its_reason(
-    row: ServerRow, said: tuple[bool, str] | None, state: State, reason: str, protocol: str | None
+    row: ServerRow, said: tuple[bool, str] | None, state: State, reason: str
 ) -> None:
-    health = () if said is None else (check("10.10.10.63:8080", *said, protocol),)
+    health = () if said is None else (check("10.10.10.63:8080", *said),)
     (line,) = lines(look(row, health=health))
     assert (line.state, line.reason) == (state, reason)
 

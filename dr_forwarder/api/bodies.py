@@ -241,6 +241,8 @@ class ServerOfService:
 class ServerHealth:
     """What the checks say of a real server, and whether an operator has taken it out."""
 
+    protocol: str
+    """Of the virtual service; ``fwm`` for a mark."""
     virtual: str
     server: str
     """With the port that is checked."""

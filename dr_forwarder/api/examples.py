@@ -55,13 +55,14 @@ STATS = Example({"services": 1, "servers": 2, "connections": 1, "created": 1, "r
 HEALTH = Example(
     [
         {
+            "protocol": "tcp",
             "virtual": f"{_VIP}:80",
             "server": f"{_VM2}:80",
             "up": True,
             "failures": 0,
             "successes": 0,
         },
-        {"virtual": f"{_VIP}:80", "server": f"{_VM3}:80", "up": True},
+        {"protocol": "tcp", "virtual": f"{_VIP}:80", "server": f"{_VM3}:80", "up": True},
     ]
 )
 CONFIG = Example(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..checks import target
+from ..director import Director
 from ..errors import SetupError
 from ..health import Health
 from ..messages import jsonable
@@ -16,11 +17,16 @@ from .reading import Invalid
 
 
 async def health(served: Served) -> tuple[ServerHealth, ...]:
+    """Of the director that serves."""
+    return server_health(served.director)
+
+
+def server_health(director: Director) -> tuple[ServerHealth, ...]:
     """What is known of every server of the file, and of every other that an order is about."""
-    director = served.director
     orders = {row.order.member: _standing(row) for row in director.draining.rows()}
     known = [
         ServerHealth(
+            key_of(virtual).protocol,
             virtual.name,
             target(virtual, real).name,
             **jsonable(director.health(virtual, real)),
@@ -32,7 +38,7 @@ async def health(served: Served) -> tuple[ServerHealth, ...]:
     of_file = {(key_of(v), real.address) for v in director.config.virtuals for real in v.real}
     unchecked = jsonable(Health(reason="not checked here"))
     others = (
-        ServerHealth(service.name, str(server), **unchecked, order=order)
+        ServerHealth(service.protocol, service.name, str(server), **unchecked, order=order)
         for (service, server), order in orders.items()
         if (service, server) not in of_file
     )

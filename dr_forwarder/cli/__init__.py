@@ -19,6 +19,7 @@ _COMMANDS = {
     "check": ("check", "Parse a configuration file and explain it; nothing is started."),
     "import": ("import_", "Write another director's file as native TOML."),
     "list": ("list", "Show the running director's table in ipvsadm's text."),
+    "top": ("top", "Watch the running director live, and drain servers by keys."),
     "trace": ("trace", "Show what the running director decides, frame by frame, and why."),
     "replay": ("replay", "Decide on the frames of a capture file, without privileges."),
     "drain": ("drain", "Give a real server no new connections, and end the others in time."),

@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from .. import event_log, flows
-from ..checks import target
+from ..api.ordering import server_health
 from ..checks.model import os_reason
 from ..cluster import Checked, Look
 from ..director import Director
@@ -137,25 +137,17 @@ class Page:
 
 
 def _health(director: Director) -> tuple[Checked, ...]:
-    """Of every server of the configuration, and of those that an order is about."""
-    orders = {row.order.member: row.text for row in director.draining.rows()}
-    said = [
+    return tuple(
         Checked(
-            virtual.name,
-            target(virtual, real).name,
-            (health := director.health(virtual, real)).up,
-            health.reason,
-            key_of(virtual).protocol,
-            orders.pop((key_of(virtual), real.address), ""),
+            each.virtual,
+            each.server,
+            each.up,
+            each.reason,
+            each.protocol,
+            "" if each.order is None else each.order.text,
         )
-        for virtual in director.config.virtuals
-        for real in virtual.real
-    ]
-    others = [
-        Checked(key.name, str(address), None, "not checked here", key.protocol, text)
-        for (key, address), text in orders.items()
-    ]
-    return (*said, *others)
+        for each in server_health(director)
+    )
 
 
 def _file(name: str, kind: str) -> Handler:

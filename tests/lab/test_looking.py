@@ -1,14 +1,26 @@
-"""What a running director serves to those who look."""
+"""What a running director serves to those who look.
+
+With PICTURES=1 in the environment the picture of the live screen in docs/pictures is made anew.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import re
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+from browsing import visitors
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from running import UNCHECKED, Running, running, wait_until
+from running import CONFIG, LIMIT_S, UNCHECKED, Running, running, wait_until
 
 from dr_forwarder.lab import Lab
+from dr_forwarder.top.source import Far
+
+PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 
 ADDRESS = ("127.0.0.1", 9700)
 OPEN = "application/openmetrics-text; version=1.0.0"
@@ -70,3 +82,48 @@ def test_an_address_that_is_taken_is_told_with_the_cure(own_lab: Lab, tmp_path: 
         wait_until(lambda: director.ended, "the director has given up")
         assert director.stop() == 1
         assert "listen 127.0.0.1:9700: address already in use; choose another" in director.log
+
+
+# ---- The live screen ----
+
+
+def without_outside(svg: str) -> str:
+    """Without the address of a font, which a viewer would ask for."""
+    return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+
+
+def test_the_live_screen_shows_and_steers_a_running_director(own_lab: Lab, tmp_path: Path) -> None:
+    screen = pytest.importorskip("dr_forwarder.top.screen", reason="textual is not installed")
+
+    async def scenario(director: Running) -> None:
+        app = screen.Top(Far(director.client), every_s=0.2)
+        async with app.run_test(size=(118, 24)) as pilot:
+
+            async def until(condition: Callable[[], object]) -> None:
+                async with asyncio.timeout(LIMIT_S * 2):
+                    while not condition():
+                        await pilot.pause(0.05)
+
+            def rows() -> list[tuple[str, ...]]:
+                table = app.query_one("#servers")
+                return [
+                    tuple(str(cell) for cell in table.get_row_at(number)[1:])
+                    for number in range(table.row_count)
+                ]
+
+            await until(lambda: len(rows()) == 2 and int(rows()[0][6]) > 9)
+            await asyncio.to_thread(own_lab.stop_web, "vm3")
+            await until(lambda: rows()[1][1] == "down")
+            assert rows()[1][-1] == "connection refused"
+            if os.environ.get("PICTURES"):
+                await asyncio.sleep(6)  # the rates are averages over some seconds
+                svg = app.export_screenshot(title="dr-forwarder top")
+                (PICTURES / "top.svg").write_text(without_outside(svg))
+            await pilot.press("d")
+            await until(lambda: rows()[0][1] == "quiet" and rows()[0][-1].startswith("drain"))
+            await pilot.press("e")
+            await until(lambda: rows()[0][1] == "up")
+
+    with running(own_lab, tmp_path, CONFIG, servers=2) as director, visitors(own_lab):
+        asyncio.run(scenario(director))
+        assert director.weights() == {".62": 1}
