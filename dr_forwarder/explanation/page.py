@@ -28,6 +28,7 @@ code, td, .mac { font-family: ui-monospace, monospace; font-size: .82rem; }
 .parties { text-align: center; overflow-wrap: anywhere; font-size: .9rem; }
 .parties b { display: block; }
 .soft, .mac { color: var(--soft); }
+.mac { white-space: nowrap; }
 .arrow { margin: .8rem 0; text-align: center; overflow-wrap: anywhere; }
 .arrow .way { display: block; height: 0; border-top: 3px solid var(--arrow); position: relative;
   margin: .3rem 0; }
@@ -41,7 +42,9 @@ th, td { text-align: left; padding: .2rem .7rem .2rem 0; border-bottom: 1px soli
 th { font-weight: 600; font-size: .85rem; }
 mark { background: var(--mark); color: var(--mark-ink); border-radius: .2rem; padding: 0 .1rem; }
 .why { border-left: 4px solid var(--arrow); padding-left: .8rem; margin: .8rem 0 0; }
-@media (max-width: 32rem) { body { font-size: .85rem; } code, td, .mac { font-size: .7rem; } }
+@media (max-width: 32rem) { body { font-size: .85rem; padding: .5rem; } section { padding: .6rem; }
+  .parties { font-size: .68rem; gap: .2rem; } .mac { font-size: .58rem; }
+  code, td { font-size: .62rem; } th, td { padding-right: .4rem; } }
 """
 
 
@@ -94,7 +97,8 @@ def _arrow(arrow: Arrow, parties: int) -> str:
     way = "right" if source < target else "left"
     return (
         f'<div class="arrow {way}" style="{sides}">{escape(arrow.text)}<span class="way"></span>'
-        f'<span class="mac">{arrow.mac_from.hex(":")} &rarr; {arrow.mac_to.hex(":")}</span></div>'
+        f'<span class="mac">{arrow.mac_from.hex(":")}</span> '
+        f'<span class="mac">&rarr; {arrow.mac_to.hex(":")}</span></div>'
     )
 
 
