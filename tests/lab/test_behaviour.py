@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from running import running, wait_until
+from running import CONFIG, running, wait_until
 
 from dr_forwarder.lab import Lab
 
@@ -100,3 +100,27 @@ def test_a_server_dies_and_returns_in_the_tutorials_second_configuration(
         "Purged virtual server (stop): 10.10.10.60:80",
     ):
         assert f"] {line}\n" in logged
+
+
+def test_with_cleanstop_no_the_next_start_goes_on_with_the_table(
+    own_lab: Lab, tmp_path: Path
+) -> None:
+    """A server that was at weight 0 is never given its full weight before its check passes."""
+    text = "cleanstop=no\nquiescent=yes\n" + CONFIG
+    with running(own_lab, tmp_path, text, servers=2) as director:
+        own_lab.stop_web("vm2")
+        wait_until(lambda: director.weights() == {".62": 0, ".63": 1}, "vm2 is quiescent")
+        before = len(director.log)
+        assert director.stop() == 0
+        assert "Purged" not in director.log[before:]
+        before = len(director.log)
+        director.start(text)
+        assert director.weights() == {".62": 0, ".63": 1}
+        assert own_lab.requests(2) == ["This is VM3\n"] * 2
+        own_lab.start_web("vm2")
+        wait_until(lambda: director.weights() == {".62": 1, ".63": 1}, "vm2 is back")
+        logged = director.log[before:]
+    # Once, when its check passed; nothing was put in and taken out again.
+    steps = [line for line in logged.splitlines() if "real server: 10.10.10.62:80" in line]
+    assert [line.rpartition("INFO")[2].split()[0] for line in steps] == ["Restored"]
+    assert "real server: 10.10.10.63:80" not in logged
