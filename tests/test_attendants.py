@@ -194,6 +194,36 @@ def test_commands_of_one_service_run_in_order_and_the_callback_gets_the_path(
     ]
 
 
+@pytest.mark.parametrize(
+    ("at_stop", "fallen", "expected"),
+    [
+        pytest.param(True, False, ["start"], id="asked for"),
+        pytest.param(True, True, ["start"], id="not a second time"),
+        pytest.param(False, False, [], id="not asked for"),
+    ],
+)
+def test_the_end_of_the_director_may_run_the_fallbackcommand(
+    at_stop: bool, fallen: bool, expected: list[str], tmp_path: Path
+) -> None:
+    script, told = tmp_path / "script", tmp_path / "told"
+    script.write_text(f'#!/bin/sh\necho "$1" >> {told}\n')
+    script.chmod(0o755)
+    told.touch()
+    configured = config(fallback_command=str(script), fallback_at_stop=at_stop)
+    # The mark of this configuration has a command of its own, and does not ask for it.
+    director = Director(configured, clock=lambda: 0.0)
+
+    async def story() -> None:
+        async with Commands() as commands:
+            with commanding(director, commands):
+                if fallen:
+                    director.events.emit(FallbackEvent(KEY, on=True))
+                director.events.emit(Stopped())
+
+    asyncio.run(story())
+    assert told.read_text().split() == expected
+
+
 BAD_COMMANDS = [
     pytest.param("exit 3", "system(exit 3) failed: exit status 3", id="status"),
     pytest.param("kill -9 $$", "failed: killed by signal 9", id="signal"),

@@ -192,6 +192,7 @@ IN_BLOCK = [
     ("comment=ask Anna", "comment", "ask Anna"),
     ("monitorfile=/var/log/m", "monitor_file", "/var/log/m"),
     ("fallbackcommand=/bin/f x", "fallback_command", "/bin/f x"),
+    ("fallback_at_stop=yes", "fallback_at_stop", True),
     ("fallback=10.0.0.4:81", "fallback.port", 81),
     ("fallback=10.0.0.4", "fallback.port", 80),
     ("fallback=web:http gate", "fallback.address", IPv4Address("10.0.0.9")),

@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_config_ldirectord import parse, resolver, service_ports, strict
 from test_importing import imported
+from test_plan import PATIENT
 
 from dr_forwarder.config import Config, parse_text
 from dr_forwarder.importing import Verdict
 
 
+@PATIENT
 @given(configs(), st.randoms(use_true_random=False))
 def test_an_ldirectord_cf_says_what_was_written(config: Config, chance: random.Random) -> None:
     text = ldirectord_text(config, chance)
@@ -22,6 +24,7 @@ def test_an_ldirectord_cf_says_what_was_written(config: Config, chance: random.R
     assert strict(found) == []
 
 
+@PATIENT
 @given(configs(), st.randoms(use_true_random=False))
 def test_as_toml_it_says_the_same(config: Config, chance: random.Random) -> None:
     text = ldirectord_text(config, chance)

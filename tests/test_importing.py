@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from test_config_ldirectord import DATA, resolver, service_ports
+from test_plan import PATIENT
 
 from dr_forwarder.cli.import_ import command
 from dr_forwarder.config import CheckType, Config, ConfigError, Mark, Virtual, load, parse_text
@@ -500,6 +501,7 @@ _PIECES = (
 
 
 @pytest.mark.parametrize("kind", [kind.value for kind in Kind])
+@PATIENT
 @given(st.one_of(st.text(), st.lists(st.sampled_from(_PIECES)).map(" ".join)))
 def test_any_text_is_converted_or_refused(kind: str, text: str) -> None:
     last, numbers = text.count("\n") + 1, set[int]()

@@ -16,9 +16,10 @@ from typing import Self
 
 from ..config.model import Config, Virtual
 from ..director import Director
-from ..events import FallbackEvent, Happening, Reloaded, Started
+from ..events import FallbackEvent, Happening, Reloaded, Started, Stopped
 from ..ldirectord.others import command_of, environment_of
 from ..plan import key_of
+from ..table import Key
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +39,15 @@ def fallback_command(event: FallbackEvent, config: Config) -> str | None:
         return None
     words = ["start" if event.on else "stop", _where(virtual), virtual.protocol]
     return f"{virtual.fallback_command} {shlex.join(words)}"
+
+
+def last_commands(config: Config) -> Iterator[tuple[Key, str]]:
+    """Those for which the end of the director is the loss of the last real server."""
+    for virtual in config.virtuals:
+        event = FallbackEvent(key_of(virtual), on=True)
+        line = fallback_command(event, config) if virtual.fallback_at_stop else None
+        if line is not None:
+            yield event.service, line
 
 
 def _where(virtual: Virtual) -> str:
@@ -130,13 +140,19 @@ def _ending(status: int) -> str:
 def commanding(director: Director, commands: Commands) -> Iterator[None]:
     """Runs what the configuration says to run, as long as the context lasts."""
     executed: tuple[str, ...] = ()
+    fallen: set[Key] = set()
 
     def hear(happening: Happening) -> None:
         nonlocal executed
         match happening.event:
-            case FallbackEvent(service) as event:
+            case FallbackEvent(service, on) as event:
+                (fallen.add if on else fallen.discard)(service)
                 if (line := fallback_command(event, director.config)) is not None:
                     commands.shell(str(service), line)
+            case Stopped():
+                for service, line in last_commands(director.config):
+                    if service not in fallen:
+                        commands.shell(str(service), line)
             case Started():
                 executed = _execute(commands, (), director.config.execute)
             case Reloaded(path):

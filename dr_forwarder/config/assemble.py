@@ -126,6 +126,7 @@ def _virtual(section: Section, shared: Section, reading: Reading) -> Virtual:
         check=_check(scope, port, reading),
         fallback=_fallback(section, shared, port),
         fallback_command=scope.text("fallbackcommand") or None,
+        fallback_at_stop=scope.flag("fallback_at_stop"),
         quiescent=scope.flag("quiescent"),
         clean_stop=scope.flag("cleanstop"),
         monitor_file=scope.text("monitorfile"),

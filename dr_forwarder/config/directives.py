@@ -158,6 +158,13 @@ DIRECTIVES: tuple[Directive, ...] = (
     Directive(
         "fallbackcommand", _B, _TEXT, "Run with start or stop when the fallback comes or goes."
     ),
+    _ours(
+        "fallback_at_stop",
+        _B,
+        _FLAG,
+        "Runs fallbackcommand with start when the director ends, too.",
+        False,
+    ),
     Directive(
         "protocol",
         _V,

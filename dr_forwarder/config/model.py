@@ -155,6 +155,8 @@ class Virtual:
     check: Check = field(default_factory=Check)
     fallback: Fallback | None = None
     fallback_command: str | None = None
+    fallback_at_stop: bool = False
+    """Not ldirectord's: the end of the director is a reason to run it, too."""
     quiescent: bool = False
     clean_stop: bool = True
     monitor_file: str | None = None
