@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 
 from . import nd
 from .addresses import frame_filter
-from .config.model import Address, Config
+from .config.model import Address, Config, Settings
 from .dataplane import Engine
 from .sockets import (
     Sockets,
@@ -114,6 +114,20 @@ def attached(place: Place, config: Config) -> Iterator[Attachment]:
         attachment = Attachment(sockets, place, config.settings.vlan, cleanup)
         attachment.let_in(place, config)
         yield attachment
+
+
+def identify(
+    engine: Engine, place: Place, settings: Settings, *, standby: bool | None = None
+) -> None:
+    """Tells the core who it is on the wire; it stands by as the settings say if it is not said."""
+    engine.identify(
+        mac=place.identity.mac,
+        mtu=mtu(place, settings.vlan),
+        hosts=place.kernel.addresses,
+        vlan=settings.vlan,
+        peers=settings.peers,
+        standby=settings.standby if standby is None else standby,
+    )
 
 
 def mtu(place: Place, vlan: Vlan) -> int:

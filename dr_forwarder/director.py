@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +17,7 @@ from pathlib import Path
 from pyroute2 import AsyncIPRoute
 
 from . import checks, event_log, room
-from .attachment import Attachment, attached, mtu
+from .attachment import Attachment, attached, identify
 from .checks import Result, Target
 from .checks.scheduler import Checker
 from .config.model import Address, Config, Real, Virtual
@@ -42,6 +40,7 @@ from .pace import Pace
 from .prober import Prober
 from .reconciler import Reconciler
 from .records import Filter, Record
+from .settling import Settling
 from .surroundings import NOTHING_NEEDED, Needs, Surroundings, needs_of_changes, needs_of_table
 from .survey import Place, survey
 from .sync import Synchroniser
@@ -53,9 +52,6 @@ from .watch import Maintained, Watch
 _log = logging.getLogger(__name__)
 
 _REMOVALS = {Operation.DELETE_SERVICE, Operation.CLEAR}
-_SETTLE_S = 1.0
-"""How long the first results of all checks are waited for, so that servers are added in the
-file's order; a check that takes longer joins later."""
 
 
 class Director:
@@ -80,8 +76,6 @@ class Director:
         self._clock = clock
         self.watch = Watch(self.events)
         self._stopped = asyncio.Event()
-        self._settled = asyncio.Event()
-        self._unsettled: deque[Target] = deque()
         self._published = False
         self._timeouts: tuple[int, int, int] | None = None
 
@@ -100,14 +94,17 @@ class Director:
                 book = OrderBook(self._state_dir and self._state_dir / FILE_NAME, self._clock)
                 self._reconciler = Reconciler(engine, self.health, self.events, book.drains)
                 self.draining = Draining(book, self._reconciler, self.events, self._clock)
+                self._settling = Settling(lambda what: self.watch.all[what], self._reconciler.mac)
                 self._pace = Pace(self._reconciler.publish)
                 attachment.open_ring(place, engine, on_end=self.stop)
                 async with self._workers(place, attachment) as (prober, self._checker):
                     self._around = Surroundings(place, attachment, prober)
                     self._around.standby = self.config.settings.standby
                     self._begin(place)
-                    self._start_daemons()
-                    await self._first_results()
+                    self.sync.start_each(self.config.settings.daemons)
+                    await self._settling.wait()
+                    self._reconciler.publish()
+                    self._published = True
                     self.events.emit(Started(len(self.config.virtuals)))
                     self.events.phase = Phase.RUNNING
                     await self._stopped.wait()
@@ -129,18 +126,8 @@ class Director:
         engine = Engine(limits=limits, state_file=state_file)
         if engine.adopted:
             _log.info("Took over %d connections", engine.stats().connections)
-        self._identify(engine, place, standby=self.config.settings.standby)
+        identify(engine, place, self.config.settings)
         return engine
-
-    def _identify(self, engine: Engine, place: Place, *, standby: bool) -> None:
-        engine.identify(
-            mac=place.identity.mac,
-            mtu=mtu(place, self.config.settings.vlan),
-            hosts=place.kernel.addresses,
-            vlan=self.config.settings.vlan,
-            peers=self.config.settings.peers,
-            standby=standby,
-        )
 
     @property
     def standby(self) -> bool:
@@ -149,7 +136,7 @@ class Director:
 
     def stand_by(self, *, standby: bool) -> None:
         """Leaves the VIPs to another director, or takes them over and announces them."""
-        self._identify(self._core, self._around.place, standby=standby)
+        identify(self._core, self._around.place, self.config.settings, standby=standby)
         self._around.stand_by(standby=standby)
         _log.info("Standing by" if standby else "Took over")
 
@@ -159,13 +146,6 @@ class Director:
             ports=lambda: self.config.settings.tuning.sync_ports,
             buffer_bytes=lambda: self.config.settings.sync_sock_size,
         )
-
-    def _start_daemons(self) -> None:
-        """Those of the configuration; raises SetupError."""
-        for daemon in self.config.settings.daemons:
-            if number := self.sync.start(daemon):
-                reason = os.strerror(number).lower()
-                raise SetupError(f"sync_{daemon.role} = {daemon.interface}: {reason}")
 
     @contextlib.asynccontextmanager
     async def _workers(
@@ -206,15 +186,14 @@ class Director:
             self._timeouts = timeouts
         self._core.set_tuning(settings.tuning)
         self._core.set_marks(self.config.marks)
-        self._identify(self._core, place, standby=self._around.standby)
+        identify(self._core, place, settings, standby=self._around.standby)
         self._around.take(place, self.config, table)
         self._reconciler.configure(self.config, self._around.place)
         targets = self.watch.follow(self.config)
         vips = {each.vip for each in targets if each.vip is not None}
         self._vip_path.update(self._around.place, vips)
-        self._unsettled = deque(targets)
         self._checker.update(targets)
-        self._note_settled()
+        self._settling.follow(targets)
 
     async def reload(self, config: Config) -> None:
         """Takes a new configuration; raises SetupError, and changes nothing, if it cannot run."""
@@ -235,16 +214,9 @@ class Director:
 
     # ---- Events ----
 
-    async def _first_results(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SETTLE_S):
-                await self._settled.wait()
-        self._reconciler.publish()
-        self._published = True
-
     def _on_result(self, what: Target, result: Result) -> None:
         changed = self.watch.result(what, result)
-        self._note_settled()
+        self._settling.note()
         if changed and self._published:
             self._pace.add(self.watch.services(what))
 
@@ -253,18 +225,7 @@ class Director:
         if isinstance(event, MacLearned):
             self._reconciler.learn_mac(event.address, event.mac)
             self._vip_path.learnt()
-            self._note_settled()
-
-    def _note_settled(self) -> None:
-        """All is known that the first table needs: a result and a MAC for every server up."""
-        while self._unsettled and self._is_settled(self._unsettled[0]):
-            self._unsettled.popleft()
-        if not self._unsettled:
-            self._settled.set()
-
-    def _is_settled(self, what: Target) -> bool:
-        up = self.watch.all[what].up
-        return up is False or (up is True and self._reconciler.mac(what.address) is not None)
+            self._settling.note()
 
     # ---- The table ----
 

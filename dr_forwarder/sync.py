@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Final
 
 from .dataplane import Engine
 from .endpoints import Address
+from .errors import SetupError
 from .table import SyncDaemon
 
 _log = logging.getLogger(__name__)
@@ -71,6 +73,13 @@ class Synchroniser:
             self._running[daemon.role] = daemon, stack.pop_all()
         _log.info("Synchronisation: %s on %s, syncid %d", *_names(daemon))
         return 0
+
+    def start_each(self, daemons: Iterable[SyncDaemon]) -> None:
+        """Those of a configuration; raises SetupError."""
+        for daemon in daemons:
+            if number := self.start(daemon):
+                reason = os.strerror(number).lower()
+                raise SetupError(f"sync_{daemon.role} = {daemon.interface}: {reason}")
 
     def stop(self, role: str) -> int:
         """0, or ESRCH."""
