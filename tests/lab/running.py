@@ -17,7 +17,7 @@ from dr_forwarder.lab import Lab
 from dr_forwarder.lab.topology import Host, Topology
 from dr_forwarder.table import ServerRow
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 VIP4, VIP6 = IPv4Address("10.10.10.60"), IPv6Address("fd77::60")
 
 

@@ -27,6 +27,7 @@ CONFIG = (
 )
 NOT_LET_IN = {"own_frame", "not_for_us", "arp_other", "icmp_other"}
 """Frames of the director's own and of its host: on its interface, but not in its ring."""
+VIRTUAL_MAC = bytes.fromhex("00005e00013c")
 Decisions = dict[tuple[str, str, int], str]
 
 
@@ -40,6 +41,11 @@ def capture_of(frames: Sequence[Frame], path: Path) -> Path:
     times = (time.time_ns() + n * 100_000 for n in range(len(frames)))
     path.write_bytes(captures.pcap(zip(times, (frame.data for frame in frames), strict=True)))
     return path
+
+
+def is_of_its_host(frame: Frame) -> bool:
+    """Such as its own question who has the VIP, which never comes to its ring."""
+    return frame.outgoing and frame.data[6:12] != VIRTUAL_MAC
 
 
 def let_in(verdicts: Mapping[str, int]) -> dict[str, int]:
@@ -78,7 +84,7 @@ def test_a_capture_gives_the_decisions_that_the_live_director_gave(
 
         def agree() -> bool:
             """The tap may be ahead of the director, and frames come until its end."""
-            frames.extend(tap.frames())
+            frames.extend(frame for frame in tap.frames() if not is_of_its_host(frame))
             live = let_in(director.client.stats().verdicts)
             return live == let_in(replay()[1].verdicts)
 
