@@ -6,12 +6,13 @@ through as a scheduler does, without asking it: asking would move its cursor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Final
 
 from .endpoints import Address, endpoint, split
-from .table import Connection, Key, ServerRow, ServiceRow
+from .table import Connection, Drain, Key, ServerRow, ServiceRow
 
 MOST_CONNECTIONS = 5
 """So many are told one by one."""
@@ -65,8 +66,14 @@ def explain(
     """Sentences about the client: its connections first, then what a new one would meet."""
     found = list(connections)
     own = [each for each in found if client.owns(each)]
+    ended = {
+        (row.service.key.address, row.service.key.port, each.server.address): each.server.drain
+        for row in services
+        for each in row.servers
+        if each.server.drain in _ENDS
+    }
     return (
-        *_existing(client, own),
+        *_existing(client, own, ended),
         *(line for row in services for line in _new(client, row, found, reason_of)),
     )
 
@@ -74,17 +81,25 @@ def explain(
 # ---- Connections that exist ----
 
 
-def _existing(client: Client, own: Sequence[Connection]) -> Iterator[str]:
+_ENDS: Final = {
+    Drain.DROP: "is drained: its frames are dropped",
+    Drain.RESET: "is drained: its next frame ends it, and the client is told",
+    Drain.REHASH: "is drained: with its next frame it goes to another server",
+}
+_Ended = Mapping[tuple[Address, int, Address], Drain]
+
+
+def _existing(client: Client, own: Sequence[Connection], ended: _Ended) -> Iterator[str]:
     if not own:
         yield f"{client.name} has no connection now."
         return
     for each in own[:MOST_CONNECTIONS]:
-        yield _connection(each)
+        yield _connection(each, ended.get((each.address, each.port, each.server)))
     if len(own) > MOST_CONNECTIONS:
         yield f"And {len(own) - MOST_CONNECTIONS} more connections."
 
 
-def _connection(each: Connection) -> str:
+def _connection(each: Connection, drain: Drain | None) -> str:
     who = f"{endpoint(each.client, each.client_port)} to {endpoint(each.address, each.port)}"
     server = endpoint(each.server, each.server_port)
     if each.removed:
@@ -92,6 +107,8 @@ def _connection(each: Connection) -> str:
             f"{each.protocol.upper()} {who} belongs to {server}, which has been taken out of the"
             " service: its frames are dropped."
         )
+    if drain is not None:
+        return f"{each.protocol.upper()} {who} belongs to {server}, which {_ENDS[drain]}."
     return (
         f"{each.protocol.upper()} {who} is in the table ({each.state}): its frames go to {server},"
         f" and it is forgotten in {_time(each.left_s)} unless another comes."
@@ -149,6 +166,8 @@ def _template(
 
 
 def _obstacle(row: ServerRow) -> str | None:
+    if row.server.drain is not Drain.NONE:
+        return "an operator has taken it out"
     if row.server.weight == 0:
         return "its weight is 0"
     if row.overloaded:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from dr_forwarder.flows import MOST_CONNECTIONS, Client, concerns, explain
-from dr_forwarder.table import Connection, Key, Server, ServerRow, Service, ServiceRow
+from dr_forwarder.table import Connection, Drain, Key, Server, ServerRow, Service, ServiceRow
 
 VIP, CLIENT = IPv4Address("10.10.10.60"), IPv4Address("10.10.10.10")
 VM2, VM3 = IPv4Address("10.10.10.62"), IPv4Address("10.10.10.63")
@@ -108,6 +108,11 @@ OBSTACLES = [
         "it is at its upper threshold of 10 connections",
         id="overloaded",
     ),
+    pytest.param(
+        replace(server(VM2), server=Server(VM2, 80, 0, drain=Drain.KEEP)),
+        "an operator has taken it out",
+        id="drained",
+    ),
     pytest.param(server(VM2, mac=None), "its MAC address is not known", id="no MAC"),
 ]
 
@@ -124,6 +129,21 @@ def test_a_server_that_takes_none_is_named_with_the_reason(row: ServerRow, obsta
         f"{NEW} is refused (ICMP port unreachable): no real server can take it.",
         f"10.10.10.62:80 takes none: {obstacle} (10.10.10.62 for the test).",
     )
+
+
+ENDS = [
+    (Drain.KEEP, "is in the table (ESTABLISHED): its frames go to 10.10.10.62:80, and"),
+    (Drain.DROP, "belongs to 10.10.10.62:80, which is drained: its frames are dropped."),
+    (Drain.RESET, "belongs to 10.10.10.62:80, which is drained: its next frame ends it, and the"),
+    (Drain.REHASH, "belongs to 10.10.10.62:80, which is drained: with its next frame it goes to"),
+]
+
+
+@pytest.mark.parametrize(("drain", "said"), ENDS)
+def test_a_connection_to_a_drained_server_ends_as_was_ordered(drain: Drain, said: str) -> None:
+    row = replace(server(VM2), server=Server(VM2, 80, 0, drain=drain))
+    lines = explain(Client(CLIENT), [replace(WEB, servers=(row,))], [connection()])
+    assert lines[0].startswith(f"TCP 10.10.10.10:40000 to 10.10.10.60:80 {said}")
 
 
 def test_many_connections_are_counted() -> None:

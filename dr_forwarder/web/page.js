@@ -57,8 +57,9 @@ function showFigures() {
   figure($("#fresh"), short(stats.rates.connections), "/s");
   figure($("#connections"), whole(stats.connections), "");
   const out = states.down + states.unknown;
-  figure($("#health"), out ? `${out} down` : `${states.up + states.quiet} up`,
-    out ? `of ${out + states.up + states.quiet}` : "", out ? "down" : "");
+  const quiet = states.quiet ? `${states.quiet} quiet` : "";
+  figure($("#health"), out ? `${out} down` : `${states.up} up`,
+    out ? `of ${out + states.up + states.quiet}` : quiet, out ? "down" : "");
   figure($("#lost"), whole(stats.ring_dropped), "frames", stats.ring_dropped ? "down" : "");
   const missing = stats.frames - sum;
   figure($("#books"), missing ? `${whole(missing)} missing` : "balance", "", missing ? "down" : "");

@@ -18,7 +18,7 @@ from running import CONFIG, Running, running, wait_until
 from dr_forwarder.lab import Lab
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
-LIMIT_MS = 15_000
+LIMIT_MS = 30_000
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 TEXT = (
     CONFIG
@@ -67,8 +67,8 @@ class Site:
 @pytest.fixture(scope="module")
 def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with (
-        browsing() as browser,
         running(lab, tmp_path_factory.mktemp("page"), TEXT, "--listen", ":9700", servers=4) as it,
+        browsing() as browser,
         passage(lab, 9700) as url,
     ):
         yield Site(lab, it, browser, url)
