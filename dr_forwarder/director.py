@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pyroute2 import AsyncIPRoute
 
-from . import checks, event_log, room
+from . import checks, event_log, open_files, room
 from .attachment import Attachment, attached, identify
 from .checks import Result, Target
 from .checks.scheduler import Checker
@@ -83,6 +83,7 @@ class Director:
 
     async def run(self) -> Stats:
         """Directs until stopped, and returns the counters."""
+        open_files.make_room(open_files.needed(self.config))
         async with AsyncIPRoute() as netlink:
             place = await survey(netlink, self.config)
             with (
@@ -197,6 +198,7 @@ class Director:
 
     async def reload(self, config: Config) -> None:
         """Takes a new configuration; raises SetupError, and changes nothing, if it cannot run."""
+        open_files.make_room(open_files.needed(config))
         async with AsyncIPRoute() as netlink:
             place = await survey(netlink, config)
         now = self._around.place

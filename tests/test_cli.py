@@ -444,7 +444,7 @@ JSON = [
     pytest.param(["-c"], lambda answer: answer["state"], "ESTABLISHED", id="connections"),
     pytest.param(["--timeout"], lambda answer: answer["tcp_fin_s"], 120, id="timeouts"),
     pytest.param(["--daemon"], lambda answer: answer[0]["role"], "master", id="daemons"),
-    pytest.param(["--health"], lambda answer: answer[1]["up"], True, id="health"),
+    pytest.param(["--health"], lambda answer: answer[1]["reason"], "HTTP 200 OK", id="health"),
     pytest.param(["--verdicts"], lambda answer: answer["verdicts"], STATS.verdicts, id="verdicts"),
 ]
 

@@ -19,11 +19,39 @@ _GOLDEN = 0.6180339887498949
 """Its multiples, without their whole parts, are spread evenly however many there are."""
 
 
+_BEGINNING_S = 0.1
+"""So long a check is busy with us; what lasts longer waits for its server, and not we for it."""
+
+
 class Run(Protocol):
     """`checks.run`, or what a test puts in its place."""
 
     def __call__(self, target: Target, *, kind: CheckType) -> Awaitable[Result]:
         """One check, of this kind."""
+
+
+class Handle(Protocol):
+    """What can still be called off."""
+
+    def cancel(self) -> object:
+        """Call it off, if it has not happened yet."""
+
+
+Later = Callable[[float, Callable[[], None]], Handle]
+"""Has something called so many seconds later."""
+
+
+class _Place:
+    """One of those that begin; left when it has begun or is over, whichever comes first."""
+
+    def __init__(self, places: asyncio.Semaphore) -> None:
+        self._places = places
+        self._is_held = True
+
+    def leave(self) -> None:
+        if self._is_held:
+            self._is_held = False
+            self._places.release()
 
 
 class Checker:
@@ -32,8 +60,8 @@ class Checker:
     The interval is from start to start; of many targets the second start comes sooner, so that
     from then on they do not all begin together. A check that outlasts its interval is followed by
     the next one right away, never overlapped; `jitter` moves it by chance, drawn from `chance`.
-    No more than `at_once` run at the same time; what waits for a place starts late and keeps its
-    rhythm from there.
+    No more than `at_once` begin at the same time; what waits for its place starts late and keeps
+    its rhythm from there. A check that hangs gives its place back: it delays no other.
     """
 
     def __init__(
@@ -44,12 +72,14 @@ class Checker:
         run: Run = run,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
+        later: Later | None = None,
         chance: random.Random | None = None,
     ) -> None:
         self._on_result = on_result
         self._run = run
         self._sleep = sleep
         self._clock = clock
+        self._later = later or asyncio.get_running_loop().call_later
         self._chance = chance or random.Random()
         self._places = asyncio.Semaphore(at_once)
         self._group = asyncio.TaskGroup()
@@ -82,9 +112,15 @@ class Checker:
         """The second check comes after this share of an interval."""
         passes = 0
         while True:
-            async with self._places:
+            await self._places.acquire()
+            place = _Place(self._places)
+            beginning = self._later(_BEGINNING_S, place.leave)
+            try:
                 began_s = self._clock()
                 result = await self._run(target, kind=next_type(target.check, passes=passes))
+            finally:
+                beginning.cancel()
+                place.leave()
             self._on_result(target, result)
             passes = passes + 1 if result.passed else 0
             next_s = began_s + self._interval_s(target.check) * share

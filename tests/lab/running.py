@@ -117,6 +117,14 @@ class Running:
         wait_until(lambda: any(word in self.log[before:] for word in done), "reloaded or not")
         return self.log[before:]
 
+    def command(self, *words: str) -> str:
+        """What `dr-forwarder` prints on the director's host."""
+        argv = [sys.executable, "-m", "dr_forwarder", *words, "--state-dir", str(self.state_dir)]
+        ran = self.lab.popen(self.host, argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        told, _ = ran.communicate(timeout=LIMIT_S)
+        assert ran.returncode == 0, told
+        return told
+
     def servers(self) -> list[ServerRow]:
         try:
             rows = self.client.services()

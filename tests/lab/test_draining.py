@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -25,15 +23,6 @@ VIP = ("10.10.10.60", 80)
 WEB = Key("tcp", ip_address(VIP[0]), 80)
 VM2, VM3 = ip_address("10.10.10.62"), ip_address("10.10.10.63")
 PERSISTENT = CONFIG + "        persistent=600\n"
-
-
-def command(lab: Lab, director: Running, *words: str) -> str:
-    """What `dr-forwarder` prints on the director's host."""
-    argv = [sys.executable, "-m", "dr_forwarder", *words, "--state-dir", str(director.state_dir)]
-    ran = lab.popen("director", argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    told, _ = ran.communicate(timeout=LIMIT_S)
-    assert ran.returncode == 0, told
-    return told
 
 
 @contextmanager
@@ -65,7 +54,7 @@ def test_a_server_is_drained_under_its_clients_and_reset_at_the_deadline(
             name = {VM2: "This is VM2\n", VM3: "This is VM3\n"}
             other = VM3 if server == VM2 else VM2
 
-            told = command(own_lab, director, "drain", "--no-wait", f"{VIP[0]}:80", str(server))
+            told = director.command("drain", "--no-wait", f"{VIP[0]}:80", str(server))
             assert told.startswith(f"tcp 10.10.10.60:80 -> {server}: draining, 2 connections left")
             assert own_lab.requests(3) == [name[other]] * 3, "its template is not used"
 
@@ -95,10 +84,10 @@ def test_a_server_is_drained_under_its_clients_and_reset_at_the_deadline(
         (row,) = director.client.orders()
         assert row.state is State.DRAINED
         assert row.order.then is Drain.RESET
-        shown = command(own_lab, director, "list", "--health")
+        shown = director.command("list", "--health")
         assert f"10.10.10.60:80 -> {server}:80 up: HTTP 200 OK; drained" in shown
 
-        command(own_lab, director, "enable", f"tcp {VIP[0]}:80", f"{server}:80")
+        director.command("enable", f"tcp {VIP[0]}:80", f"{server}:80")
         assert set(director.weights().values()) == {1}
         assert director.stop() == 0
 
@@ -109,7 +98,7 @@ def test_a_server_that_is_disabled_is_out_at_once(own_lab: Lab, tmp_path: Path) 
         half_asked(own_lab) as asking,
     ):
         server = serving(director, asking)
-        told = command(own_lab, director, "disable", "--all", str(server))
+        told = director.command("disable", "--all", str(server))
         assert told == f"tcp 10.10.10.60:80 -> {server}: disabled, 1 connection left\n"
         asking.sendall(b"Connection: close\r\n\r\n")
         with pytest.raises(ConnectionResetError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,9 +117,16 @@ def test_a_server_that_lost_its_vip_goes_down_and_the_plain_check_does_not_notic
     )
 
 
-def test_a_closed_port_is_told_from_a_lost_vip(lab: Lab, tmp_path: Path) -> None:
+def test_why_a_server_is_down_is_shown_and_logged_once(lab: Lab, tmp_path: Path) -> None:
+    """A closed port, told from a lost VIP."""
     text = f"checkinterval=1\ncheck_through_vip=yes\nvirtual={VIP4}:80\n"
     text += "\treal=10.10.10.62:80 gate\n\tchecktype=connect\n\tcheckport=7\n"
+    reason = "connections to the VIP 10.10.10.60 are refused at 02:00:0a:0a:0a:3e, port 7"
+    arrived = lab.counters("vm2").get("TcpOutRsts", 0)
     with running(lab, tmp_path, text) as director:
-        told = "down (connections to the VIP 10.10.10.60 are refused at 02:00:0a:0a:0a:3e, port 7)"
-        wait_until(lambda: told in director.log, "it is told")
+        wait_until(lambda: lab.counters("vm2")["TcpOutRsts"] >= arrived + 3, "three checks")
+        shown = f"10.10.10.60:80 -> 10.10.10.62:7 down: {reason}\n"
+        assert director.command("list", "--health") == shown
+        (row,) = json.loads(director.command("list", "--health", "--json"))
+        assert (row["up"], row["reason"]) == (False, reason)
+        assert director.log.count(reason) == 1
