@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from dr_forwarder import checks
+from dr_forwarder.config import vip_checks
 from dr_forwarder.config.deviations import DEVIATIONS
-from dr_forwarder.config.directives import DIRECTIVES, DIRECTOR, MARK, REAL, Directive, Level
+from dr_forwarder.config.directives import (
+    CHECK_PORTS,
+    DIRECTIVES,
+    DIRECTOR,
+    MARK,
+    REAL,
+    Directive,
+    Level,
+)
+from dr_forwarder.config.model import CheckType
+from dr_forwarder.config.needs import LIBRARIES
 from dr_forwarder.config.support import OTHERWISE, SCHEDULERS
 from dr_forwarder.metrics import DURATION, DURATION_LABELS, DURATION_TEXT, FAMILIES, PREFIX
 
@@ -62,6 +75,18 @@ def _page() -> Iterator[str]:
             ("key", "default", "what it does"),
             ((f"`{row.name}`", _default(row), row.help) for row in rows),
         )
+    yield "## Checks"
+    yield ""
+    yield (
+        "Each goes to `checkport`, else the real server's port, else the usual one of its service;"
+        " over IPv4 and IPv6 alike, and never beyond its time limit. Those with a library need"
+        " `pip install 'dr-forwarder[checks]'`. *VIP*: can go through the VIP."
+    )
+    yield ""
+    yield from _table(
+        ("check", "usual port", "what is asked", "what passes", "library", "time limit", "VIP"),
+        (*_negotiated(), *_other_checks()),
+    )
     yield "## Schedulers"
     yield ""
     yield "In kernel IPVS's order, to the pick: " + ", ".join(f"`{name}`" for name in SCHEDULERS)
@@ -91,6 +116,48 @@ def _page() -> Iterator[str]:
 
 
 _REASONS = (PIECES_COUNTED, MISREAD, OUT, LATE, REFUSED, ORDER, MESSAGES)
+
+
+_LIMITS = {True: "`checktimeout`", False: "`negotiatetimeout`"}
+
+
+def _negotiated() -> Iterator[tuple[str, ...]]:
+    for service, name in sorted(checks.MODULES.items()):
+        module = importlib.import_module(f"dr_forwarder.checks.{name}")
+        yield (
+            f"`service={service}`",
+            str(CHECK_PORTS.get(service, "")),
+            *_said(module.__doc__, module.check.__doc__),
+            LIBRARIES.get(service, ""),
+            _LIMITS[service in checks.AS_CONNECT],
+            "yes" if service in vip_checks.SERVICES else "",
+        )
+
+
+def _other_checks() -> Iterator[tuple[str, ...]]:
+    for kind, check in checks.KINDS.items():
+        module = sys.modules[check.__module__]
+        if module is checks:
+            continue
+        each = " for each of `checkcount` tries" if kind is CheckType.PING else ""
+        yield (
+            f"`checktype={kind.value}`",
+            "",
+            *_said(module.__doc__, check.__doc__),
+            "",
+            _LIMITS[True] + each,
+            "yes" if kind is CheckType.CONNECT else "",
+        )
+
+
+def _said(asked: str | None, passes: str | None) -> tuple[str, str]:
+    """The first paragraphs, without the title and "Passes"."""
+    title, _, what = _first_paragraph(asked).partition(": ")
+    return f"{title}: {what}", _sentence(_first_paragraph(passes).removeprefix("Passes "))
+
+
+def _first_paragraph(text: str | None) -> str:
+    return " ".join((text or "").split("\n\n")[0].split()).replace("``", "`")
 
 
 def _directives(*, ours: bool) -> Iterator[str]:

@@ -15,7 +15,7 @@ from dr_forwarder.checks.model import CheckError, Family, Result, Target, VipPat
 from dr_forwarder.config import vip_checks
 from dr_forwarder.config.model import CheckType
 
-__all__ = ["Result", "Target", "run", "target"]
+__all__ = ["AS_CONNECT", "KINDS", "MODULES", "Result", "Target", "run", "target"]
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def _family(target: Target, kind: CheckType) -> Family:
         return _pass if target.check.type is CheckType.COMBINED else ping.check
     if kind in (CheckType.NEGOTIATE, CheckType.COMBINED):
         return _service(target.check.service)
-    return _KINDS[kind]
+    return KINDS[kind]
 
 
 def _through_vip(family: Family, target: Target, path: VipPath | None) -> Family:
@@ -86,7 +86,7 @@ async def _no_path(target: Target) -> str:
 
 def _service(service: str) -> Family:
     """The module of a service, imported when it is first checked: so are the libraries."""
-    module = _MODULES.get(service)
+    module = MODULES.get(service)
     if module is None:
         return _pass
     family: Family = importlib.import_module(f"{__name__}.{module}").check
@@ -98,7 +98,7 @@ def _limit_s(target: Target, family: Family) -> float:
     if family is ping.check:
         # ldirectord's checktimeout is for one try.
         return check.check_timeout_s * check.ping_count
-    if family in (connect.check, external.check) or check.service in _AS_CONNECT:
+    if family in (connect.check, external.check) or check.service in AS_CONNECT:
         return check.check_timeout_s
     return check.negotiate_timeout_s
 
@@ -111,7 +111,7 @@ async def _off(target: Target) -> str:
     raise CheckError("checktype=off")
 
 
-_MODULES: Final = {
+MODULES: Final = {
     "dns": "dns",
     "ftp": "ftp",
     "http": "http",
@@ -133,12 +133,13 @@ _MODULES: Final = {
     "smtp": "smtp",
     "submission": "smtp",
 }
-"""Which module checks a service; none is not checked at all."""
+"""Which module checks a service; none is not checked at all. Its first line says what is asked,
+that of its `check` what passes: the reference shows both."""
 
-_AS_CONNECT: Final = frozenset({"ldap", "ldaps", "radius"})
+AS_CONNECT: Final = frozenset({"ldap", "ldaps", "radius"})
 """Services that ldirectord gives checktimeout, not negotiatetimeout."""
 
-_KINDS: Final[dict[CheckType, Family]] = {
+KINDS: Final[dict[CheckType, Family]] = {
     CheckType.CONNECT: connect.check,
     CheckType.PING: ping.check,
     CheckType.ON: _pass,
@@ -146,6 +147,7 @@ _KINDS: Final[dict[CheckType, Family]] = {
     CheckType.EXTERNAL: external.check,
     CheckType.EXTERNAL_PERL: external.check,
 }
+"""The check of each checktype that does not negotiate."""
 
 
 def _one_line(reason: str) -> str:

@@ -1,4 +1,4 @@
-"""Mail: POP3 (RFC 1939) and IMAP (RFC 3501) servers, in the clear or in TLS.
+"""POP3 (RFC 1939) and IMAP (RFC 3501): the greeting and, with `login`, a login; also in TLS.
 
 Without `login` the greeting is enough; ldirectord then does not even contact a POP3 server.
 """

@@ -1,4 +1,4 @@
-"""Ping: does the address answer an ICMP echo request? Both families, RFC 792 and RFC 4443."""
+"""Ping: an ICMP echo request, RFC 792 and RFC 4443."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ICMP: Final = {
 
 
 async def check(target: Target) -> str:
-    """Passes on the first reply; each of `ping_count` tries has `check_timeout_s`."""
+    """Passes on the first reply; each of `checkcount` tries has `checktimeout`."""
     icmp = _ICMP[target.address.version]
     tries = target.check.ping_count
     with _open(icmp) as sock:

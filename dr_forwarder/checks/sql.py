@@ -1,4 +1,4 @@
-"""SQL: MySQL, PostgreSQL and Oracle. Log in, run `request`, and see whether a row comes.
+"""SQL (MySQL, PostgreSQL, Oracle): log in, run `request`, and see whether a row comes.
 
 Each library speaks asyncio itself, so a server that hangs holds no thread.
 """

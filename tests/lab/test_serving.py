@@ -75,7 +75,8 @@ def ask(lab: Lab, count: int, vip: Address = VIP4) -> list[str]:
 @pytest.mark.parametrize("vip", [VIP4, VIP6])
 def test_it_takes_its_turn(lab: Lab, tmp_path: Path, vip: Address) -> None:
     before = lab.counters("director")
-    with running(lab, tmp_path, BOTH, servers=6):
+    through = "check_through_vip=yes\n" + BOTH
+    with running(lab, tmp_path, through, servers=6):
         assert ask(lab, 6, vip) == IN_TURN * 2
     after = lab.counters("director")
     quiet = ("IpForwDatagrams", "Ip6OutForwDatagrams", "TcpExtIPReversePathFilter")
