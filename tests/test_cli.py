@@ -175,6 +175,7 @@ MISUSED = [
     pytest.param(["--nosuch"], "No such option", id="unknown option"),
     pytest.param(["check"], "Missing argument 'CONFIG'.", id="check what?"),
     pytest.param(["run"], "--interface NAME", id="run what?"),
+    pytest.param(["run", "x", "--listen", "here"], "must be ADDRESS:PORT", id="no address"),
     pytest.param(["run", "x", "--vlan", "4095"], "in 1..4094, not 4095", id="no such VLAN"),
     pytest.param(["run", "x", "--mac", "y"], "'auto', 'virtual', 'nic'", id="unknown mac mode"),
     pytest.param(["check", "/"], "File '/' is a directory.", id="a directory"),

@@ -61,7 +61,8 @@ class Page:
         ]
 
     async def _look(self, request: web.Request) -> web.Response:
-        said = answers.look(self._recent(), request.query.get("service"))
+        # Of ten thousand servers it takes a while, and checks must not wait for it.
+        said = await asyncio.to_thread(answers.look, self._recent(), request.query.get("service"))
         state = {"standby": self._director.standby, "writable": self._writable}
         return web.json_response({**said, **state})
 
