@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 _CSRC = ROOT / "csrc"
 _BENCH = _CSRC / "bench"
-_FLAGS = ("-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
+_FLAGS = ("-std=gnu11", "-O2", "-flto=auto", "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
 _INCLUDE = (f"-I{_CSRC}", f"-I{_BENCH}")
 
 
@@ -20,7 +20,8 @@ def compile_core(into: Path) -> Path:
     files = [path for path in sorted(_CSRC.rglob("*.c")) if path.parent != _BENCH]
     sources = [path for path in files if path.name not in shell]
     # Functions of the core call each other directly, as they do in the extension.
-    _compile(library, ("core.c", *sources), "-fPIC", "-shared", "-Wl,-Bsymbolic")
+    direct = ("-fvisibility=protected", "-Wl,-Bsymbolic")
+    _compile(library, ("core.c", *sources), "-fPIC", "-shared", *direct)
     return library
 
 

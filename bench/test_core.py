@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
@@ -104,3 +106,22 @@ def test_end(benchmark: BenchmarkFixture, flows: int) -> None:
         made.let_pass()
         ended = measure(benchmark, lambda: made.expire(ROUND), lambda: None)
     assert ended == ROUND
+
+
+def resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_ten_million_connections_have_room_in_1_5_gb() -> None:
+    """They are begun, found and ended."""
+    connections, most = 10 * MILLION, 1_500_000_000
+    before = resident_bytes()
+    with core(connections=connections) as made:
+        assert made.fill(connections) == connections
+        assert made.bytes() < most
+        made.prepare(0, connections)
+        assert made.find() == ROUND
+        assert resident_bytes() - before < most
+        made.let_pass()
+        assert made.expire(connections) == connections

@@ -1,6 +1,9 @@
 """Describes dr_forwarder._dataplane, and _bench, to cffi; setup.py builds them."""
 
 import os
+import subprocess
+import sysconfig
+import tempfile
 from pathlib import Path
 
 from cffi import FFI
@@ -15,11 +18,30 @@ def declarations(header: Path) -> str:
         return "".join(line for line in lines if not line.startswith("#"))
 
 
+WHOLE = ["-O2", "-flto=auto"]  # optimised when it is linked, over all files
+
+
+def can_optimise_the_whole() -> bool:
+    """Whether compiler and linker can: some lack the plugin for it."""
+    compiler = os.environ.get("CC", sysconfig.get_config_var("CC") or "cc").split()
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "program.c"
+        program.write_text("int main(void) { return 0; }\n")
+        command = [*compiler, *WHOLE, "-Werror", str(program), "-o", f"{folder}/program"]
+        try:
+            return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        except OSError:
+            return False
+
+
 flags = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"]
 links = []
 if SANITIZE:
     flags += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-O1"]
     links += [f"-fsanitize={SANITIZE}"]
+elif can_optimise_the_whole():
+    flags += WHOLE
+    links += WHOLE
 
 HEADERS = sorted(str(path) for path in CSRC.rglob("*.h"))
 BENCH = CSRC / "bench"

@@ -14,52 +14,9 @@ enum {
 
 /* ---- Hash ---- */
 
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-    __uint128_t product = (__uint128_t)a * b;
-
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-/* Multiply and fold, seeded: 36 bytes in three multiplications. */
-static uint32_t hash_flow(uint64_t seed, const uint8_t client[ADDRESS],
-                          const uint8_t address[ADDRESS], uint32_t ports, uint8_t protocol)
-{
-    uint64_t words[4];
-
-    memcpy(words, client, ADDRESS);
-    memcpy(words + 2, address, ADDRESS);
-    uint64_t hash = mix(words[0] ^ seed, words[1] ^ 0x9e3779b97f4a7c15);
-    hash = mix(words[2] ^ hash, words[3] ^ 0xc2b2ae3d27d4eb4f);
-    hash = mix(hash ^ ports, seed ^ 0x165667b19e3779f9 ^ protocol);
-    return (uint32_t)hash;
-}
-
-uint32_t connections_hash(const struct connections *connections, const struct flow *flow)
-{
-    uint32_t ports = (uint32_t)flow->client_port << 16 | flow->port;
-
-    return hash_flow(connections->book->seed, flow->client, flow->address, ports, flow->protocol);
-}
-
-static uint32_t *bucket_of(const struct connections *connections, uint32_t hash)
-{
-    return &connections->buckets[hash & connections->bucket_mask];
-}
-
 static uint32_t *bucket_of_flow(const struct connections *connections, const struct flow *flow)
 {
-    return bucket_of(connections, connections_hash(connections, flow));
-}
-
-void connections_fetch_bucket(const struct connections *connections, uint32_t hash)
-{
-    __builtin_prefetch(bucket_of(connections, hash));
-}
-
-void connections_fetch_entry(const struct connections *connections, uint32_t hash)
-{
-    __builtin_prefetch(&connections->entries[*bucket_of(connections, hash)], 1);
+    return connections_bucket(connections, connections_hash(connections, flow));
 }
 
 struct flow connection_flow(const struct connection *connection)
@@ -83,19 +40,10 @@ static bool is_flow(const struct connection *connection, const struct flow *flow
            is_same_address(connection->address, flow->address);
 }
 
-void connections_fetch_next(const struct connections *connections, const struct flow *flow,
-                            uint32_t hash)
-{
-    const struct connection *first = &connections->entries[*bucket_of(connections, hash)];
-
-    if (!is_flow(first, flow))
-        __builtin_prefetch(&connections->entries[first->next], 1);
-}
-
 static struct connection *find(const struct connections *connections, const struct flow *flow,
                                uint32_t hash, uint8_t template_flag)
 {
-    uint32_t index = *bucket_of(connections, hash);
+    uint32_t index = *connections_bucket(connections, hash);
 
     while (index != NO_CONNECTION) {
         struct connection *entry = &connections->entries[index];

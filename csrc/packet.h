@@ -99,7 +99,11 @@ static inline uint32_t packet_payload(const struct packet *packet)
 /* Bytes of the transport header. */
 uint32_t packet_header(const uint8_t *frame, const struct packet *packet);
 
-void packet_rewrite(uint8_t *frame, const uint8_t to[MAC], const uint8_t from[MAC]);
+static inline void packet_rewrite(uint8_t *frame, const uint8_t to[MAC], const uint8_t from[MAC])
+{
+    memcpy(frame, to, MAC);
+    memcpy(frame + MAC, from, MAC);
+}
 
 /* Begins another frame, of the same kind and with the same tags; returns where its IP header is. */
 uint8_t *packet_begin(uint8_t *out, const uint8_t *frame, const struct packet *packet,
