@@ -148,6 +148,7 @@ struct dr_tuning {
     uint32_t amemthresh;          /* 1024 pages by default: with less free memory is short */
     uint32_t lblc_expiration;     /* s, a day by default: how long a destination is remembered */
     uint32_t lblcr_expiration;    /* s, a day by default */
+    uint32_t busy_poll;           /* us after a frame in which the loop looks for more, awake */
 };
 
 /* Who tells others of its connections, and who listens; both may run in one director. */

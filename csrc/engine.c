@@ -38,7 +38,9 @@ struct dr_engine {
     int stop; /* written by anybody, read by the loop */
     uint32_t batches;
     uint64_t memory_due_ns;
-    bool is_behind; /* with ending what has expired */
+    bool is_behind;        /* with ending what has expired */
+    uint64_t busy_poll_ns; /* set by anybody, read by the loop */
+    uint64_t frame_ns;     /* when the last frame came */
     uint8_t backup_syncid;
     pthread_mutex_t door; /* whoever waits here goes before the loop's next batch */
     pthread_mutex_t gate; /* held while a batch, a change or a look is under way */
@@ -192,6 +194,17 @@ static bool has_timers(const struct director *director)
            !estimator_is_quiet(&totals->estimator, &totals->in);
 }
 
+/* Whoever asked for it stays awake for a while after a frame: waking is what a lone frame waits
+ * for. */
+static bool may_sleep(struct dr_engine *engine, int received, uint64_t now_ns)
+{
+    uint64_t awake_ns = __atomic_load_n(&engine->busy_poll_ns, __ATOMIC_RELAXED);
+
+    if (received > 0)
+        engine->frame_ns = now_ns;
+    return received == 0 && !engine->is_behind && now_ns - engine->frame_ns >= awake_ns;
+}
+
 int dr_engine_run(struct dr_engine *engine)
 {
     while (!__atomic_load_n(&engine->stop, __ATOMIC_ACQUIRE)) {
@@ -200,7 +213,7 @@ int dr_engine_run(struct dr_engine *engine)
         int received = dr_engine_step(engine, now_ns);
         if (received < 0)
             return received;
-        if (received == 0 && !engine->is_behind) {
+        if (may_sleep(engine, received, now_ns)) {
             engine->io->ops->wait(engine->io, has_timers(&engine->director) ? IDLE_MS : -1);
         }
     }
@@ -376,6 +389,8 @@ void dr_set_tuning(struct dr_engine *engine, const struct dr_tuning *tuning)
 
     enter(engine);
     director->tuning = *tuning;
+    uint64_t awake_ns = (uint64_t)tuning->busy_poll * 1000;
+    __atomic_store_n(&engine->busy_poll_ns, awake_ns, __ATOMIC_RELAXED);
     director->table.lblc_expiration_s = tuning->lblc_expiration;
     director->table.lblcr_expiration_s = tuning->lblcr_expiration;
     defense_adjust(&director->defense, tuning, &director->connections);

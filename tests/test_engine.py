@@ -13,6 +13,7 @@ import pytest
 from director import CLIENT, START_NS, VIP, Director, server_mac, service, tcp
 
 from dr_forwarder import region
+from dr_forwarder.config.model import Tuning
 from dr_forwarder.dataplane import DataplaneError, Engine, Limits
 from dr_forwarder.table import Change, Operation
 
@@ -184,6 +185,38 @@ def test_a_hundred_lives_leave_nothing_behind(tmp_path: Path) -> None:
             until(partial(has_counted, director.engine, turn + 1))
     assert threading.active_count() == threads
     assert descriptors() == before
+
+
+def test_a_loop_that_is_told_to_stay_awake_sleeps_only_a_while_after_the_last_frame(
+    director: Director,
+) -> None:
+    awake_s = 0.2
+    engine = director.engine
+    engine.set_tuning(Tuning(busy_poll=int(awake_s * 1e6)))
+    engine.start()
+    sleeps = partial(times_asleep, engine)
+    until(partial(is_asleep, engine))
+    before = sleeps()
+    pushed_s = time.monotonic()
+    engine.push(syn(1))
+    until(lambda: sleeps() > before)
+    assert time.monotonic() - pushed_s >= awake_s
+    engine.stop()
+
+
+def status_of(engine: Engine, field: str) -> str:
+    """Of the loop's thread (proc_pid_status(5))."""
+    status = Path(f"/proc/self/task/{engine.thread_id}/status").read_text()
+    return next(line.split()[1] for line in status.splitlines() if line.startswith(field))
+
+
+def is_asleep(engine: Engine) -> bool:
+    return status_of(engine, "State:") == "S"
+
+
+def times_asleep(engine: Engine) -> int:
+    """How often it gave its CPU up by itself."""
+    return int(status_of(engine, "voluntary_ctxt_switches:"))
 
 
 def test_a_loop_that_was_stopped_can_be_started_again(director: Director) -> None:

@@ -23,7 +23,7 @@ from .site import LIMIT_S, Running, Site
 @contextmanager
 def _worker(name: str, site: Site) -> Iterator[Running]:
     argv = [sys.executable, "-m", "dr_forwarder.bench.worker", name, site.interface]
-    argv += [str(site.cpu), str(LIMIT_S), str(site.connections)]
+    argv += [str(site.cpu), str(LIMIT_S), str(site.connections), str(site.busy_poll_us)]
     process = site.inside.popen(argv, stdout=PIPE)
     try:
         assert process.stdout is not None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .bulk import bulk
 from .costs import costs, tables
-from .latency import loaded, lone
+from .latency import awake, loaded, lone
 from .model import Section
 from .rates import new_connections, rates, sizes
 from .session import Session
@@ -16,6 +16,7 @@ SECTIONS: tuple[Section[Session], ...] = (
     Section("rates", "what goes through one CPU that receives, decides and sends", rates),
     Section("costs", "CPU time of a frame while frames always wait", costs),
     Section("latency", "how long a frame takes that comes alone", lone),
+    Section("awake", "the same when the director is told to stay awake", awake),
     Section("load", "how long frames take at a tenth, half and nine tenths of the rate", loaded),
     Section("new", "new connections", new_connections),
     Section("tables", "what more connections cost", tables),

@@ -78,10 +78,17 @@ class Session:
 
     @contextmanager
     def opened(
-        self, name: str, *, flows: int = FLOWS, connections: int = 1_048_576
+        self,
+        name: str,
+        *,
+        flows: int = FLOWS,
+        connections: int = 1_048_576,
+        busy_poll_us: int = 0,
     ) -> Iterator[Running]:
         """A forwarder that has met the first packets of its flows."""
-        with self.testbed.forwarder(name, connections=connections) as running:
+        with self.testbed.forwarder(
+            name, connections=connections, busy_poll_us=busy_poll_us
+        ) as running:
             rate = 0.7 * self.no_loss.get(name, _OPENING_RATE)
             seconds = 1.2 * flows / rate
             self.testbed.send(Load(b"", flows=flows, frames=flows, rate=int(rate), seconds=seconds))

@@ -20,6 +20,8 @@ class Site:
     cpu: int
     connections: int = 1_048_576
     """Room in the director's table."""
+    busy_poll_us: int = 0
+    """How long the director stays awake after a frame."""
 
 
 @dataclass(frozen=True, slots=True)

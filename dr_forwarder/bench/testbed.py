@@ -67,9 +67,11 @@ class Testbed:
         return there, missing
 
     @contextmanager
-    def forwarder(self, name: str, *, connections: int = 1_048_576) -> Iterator[Running]:
+    def forwarder(
+        self, name: str, *, connections: int = 1_048_576, busy_poll_us: int = 0
+    ) -> Iterator[Running]:
         """Run one of `FORWARDERS`."""
-        site = Site(self._inside, _RECEIVER, self.forwarder_cpu, connections)
+        site = Site(self._inside, _RECEIVER, self.forwarder_cpu, connections, busy_poll_us)
         with FORWARDERS[name][1](site) as running:
             yield running
 

@@ -1,6 +1,6 @@
 """Worker: one forwarder as a program of its own, in the namespace it is started in.
 
-    python -m dr_forwarder.bench.worker NAME INTERFACE CPU SECONDS CONNECTIONS
+    python -m dr_forwarder.bench.worker NAME INTERFACE CPU SECONDS CONNECTIONS BUSY_POLL_US
 
 NAME is `director` or one of `native.BASELINES`. It says "ready", runs until SIGTERM or the time is
 over, and says at its end, as JSON, how many frames it forwarded and how many connections it has.
@@ -20,6 +20,7 @@ from ipaddress import IPv4Address
 from typing import Protocol
 
 from ..addresses import Identity, frame_filter
+from ..config.model import Tuning
 from ..dataplane import Engine, Limits
 from ..sockets import Sockets, attach_filter, open_sockets
 from ..table import Change, Key, Operation, Server, Service
@@ -85,8 +86,11 @@ def _changes() -> list[Change]:
 
 
 @contextmanager
-def _director(sockets: Sockets, interface: int, connections: int) -> Iterator[_Forwarder]:
+def _director(
+    sockets: Sockets, interface: int, connections: int, busy_poll_us: int
+) -> Iterator[_Forwarder]:
     with Engine(limits=Limits(connections=connections)) as engine:
+        engine.set_tuning(Tuning(busy_poll=busy_poll_us))
         engine.identify(mac=MAC, mtu=_MTU)
         engine.apply(_changes(), now_ns=time.monotonic_ns())
         engine.open_ring(
@@ -120,13 +124,15 @@ def _baseline(name: str, sockets: Sockets, interface: int) -> Iterator[_Forwarde
         baseline.stop()
 
 
-def main(name: str, interface: str, cpu: str, seconds: str, connections: str) -> None:
+def main(
+    name: str, interface: str, cpu: str, seconds: str, connections: str, busy_poll_us: str
+) -> None:
     """The program."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     index = socket.if_nametoindex(interface)
     with closing(_filtered_sockets()) as sockets:
         running = (
-            _director(sockets, index, int(connections))
+            _director(sockets, index, int(connections), int(busy_poll_us))
             if name == "director"
             else _baseline(name, sockets, index)
         )

@@ -443,6 +443,7 @@ DIRECTOR: tuple[Directive, ...] = (
     _tuning(
         "icmp_ratelimit", "Milliseconds between two ICMP errors to a client.", 1000, high=65535
     ),
+    _tuning("busy_poll", "Microseconds after a frame that the loop stays awake.", high=1_000_000),
 )
 
 MARK: tuple[Directive, ...] = (

@@ -229,6 +229,8 @@ class Tuning:
     """Ours, not the kernel's: 1 takes one off a packet's time to live, as kernel IPVS does."""
     icmp_ratelimit: int = 1000
     """net.ipv4.icmp_ratelimit, ms; 0: no limit."""
+    busy_poll: int = 0
+    """As net.core.busy_poll, microseconds: for so long after a frame the loop does not sleep."""
     sync_version: int = 1
     sync_persist_mode: int = 0
     sync_retries: int = 0
