@@ -1,7 +1,6 @@
 /* trace.c -- makes records, and gives them to those who want them. */
 #include "trace.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,20 +12,8 @@ enum {
     TTL6 = 7,
 };
 
-static const uint64_t second_ns = 1000000000;
-
-/* One who wants to see. */
-struct dr_trace {
-    struct dr_trace_filter filter;
-    struct journal journal;
-    uint32_t passed_over; /* frames since the last that was taken */
-    uint32_t taken;       /* in the present second */
-    uint64_t second_began_ns;
-    uint64_t limited;
-};
-
 struct trace {
-    struct dr_trace *watchers[DR_TRACES];
+    struct watchers watchers;
     uint32_t slept;          /* what director->trace_quiet began with */
     uint32_t wanted;         /* a bit for each watcher who may want the present record */
     struct dr_record *asked; /* where the present one is to go too */
@@ -35,14 +22,6 @@ struct trace {
 };
 
 /* ---- Life ---- */
-
-static void watcher_free(struct dr_trace *watcher)
-{
-    if (!watcher)
-        return;
-    journal_close(&watcher->journal);
-    free(watcher);
-}
 
 struct trace *trace_new(void)
 {
@@ -60,8 +39,7 @@ void trace_free(struct trace *trace)
 {
     if (!trace)
         return;
-    for (int i = 0; i < DR_TRACES; i++)
-        watcher_free(trace->watchers[i]);
+    watchers_free(&trace->watchers);
     for (int i = 0; i < DR_VERDICTS; i++)
         journal_close(&trace->drops[i]);
     free(trace);
@@ -71,55 +49,24 @@ void trace_free(struct trace *trace)
 static void wake(struct director *director)
 {
     struct trace *trace = director->trace;
-    uint32_t passed = trace->slept - director->trace_quiet;
 
-    for (int i = 0; i < DR_TRACES; i++)
-        if (trace->watchers[i])
-            trace->watchers[i]->passed_over += passed;
+    watchers_passed(&trace->watchers, trace->slept - director->trace_quiet);
     trace->slept = director->trace_quiet = 0;
 }
 
 int trace_open(struct director *director, struct dr_trace **out,
                const struct dr_trace_filter *filter, uint32_t room)
 {
-    struct dr_trace **place = director->trace->watchers;
-
-    while (place < director->trace->watchers + DR_TRACES && *place)
-        place++;
-    if (place == director->trace->watchers + DR_TRACES)
-        return -EMFILE;
-    struct dr_trace *watcher = calloc(1, sizeof(*watcher));
-    if (!watcher)
-        return -ENOMEM;
-    int result = journal_open(&watcher->journal, room);
-    if (result < 0) {
-        free(watcher);
-        return result;
-    }
     wake(director);
-    watcher->filter = *filter;
-    *place = *out = watcher;
-    director->tracing++;
-    return 0;
+    int result = watchers_open(&director->trace->watchers, out, filter, room);
+    director->tracing += result == 0;
+    return result;
 }
 
 void trace_close(struct director *director, struct dr_trace *watcher)
 {
     wake(director);
-    for (int i = 0; i < DR_TRACES; i++) {
-        if (director->trace->watchers[i] != watcher)
-            continue;
-        director->trace->watchers[i] = NULL;
-        director->tracing--;
-        watcher_free(watcher);
-    }
-}
-
-size_t trace_read(struct dr_trace *watcher, uint64_t *cursor, struct dr_record *records,
-                  size_t room, struct dr_trace_losses *losses)
-{
-    losses->limited = __atomic_load_n(&watcher->limited, __ATOMIC_RELAXED);
-    return journal_read(&watcher->journal, cursor, records, room, &losses->overwritten);
+    director->tracing -= watchers_close(&director->trace->watchers, watcher);
 }
 
 size_t trace_read_drops(const struct trace *trace, enum dr_verdict verdict,
@@ -135,100 +82,6 @@ void trace_next_into(struct director *director, struct dr_record *record)
     wake(director);
     director->trace->asked = record;
     director->tracing++;
-}
-
-/* ---- Who wants this frame? ---- */
-
-static bool is_within(const uint8_t address[ADDRESS], const uint8_t network[ADDRESS],
-                      uint32_t prefix)
-{
-    uint32_t bytes = prefix / 8, bits = prefix % 8;
-
-    if (memcmp(address, network, bytes) != 0)
-        return false;
-    return bits == 0 || (address[bytes] ^ network[bytes]) >> (8 - bits) == 0;
-}
-
-static bool is_for_all(const struct dr_trace_filter *filter)
-{
-    return filter->client_prefix == 0 && !filter->has_address && filter->protocol == 0;
-}
-
-/* A frame without ports may be part of any of that address's services. */
-static bool passes(const struct dr_trace_filter *filter, struct sight sight)
-{
-    if (is_for_all(filter))
-        return true;
-    if (sight.parsed < DR_PARSED_ADDRESSES)
-        return false;
-    const struct flow *flow = &sight.packet->flow;
-    if (!is_within(flow->client, filter->client, filter->client_prefix))
-        return false;
-    if (filter->has_address && !is_same_address(flow->address, filter->address))
-        return false;
-    if (sight.parsed < DR_PARSED_PORTS)
-        return true;
-    return (filter->protocol == 0 || flow->protocol == filter->protocol) &&
-           (filter->port == 0 || flow->port == filter->port);
-}
-
-/* Whether the watcher may have another record in this second. */
-static bool may_take(struct dr_trace *watcher, uint64_t now_ns)
-{
-    if (now_ns - watcher->second_began_ns >= second_ns) {
-        watcher->second_began_ns = now_ns;
-        watcher->taken = 0;
-    }
-    if (watcher->filter.per_s == 0 || watcher->taken < watcher->filter.per_s)
-        return true;
-    __atomic_store_n(&watcher->limited, watcher->limited + 1, __ATOMIC_RELAXED);
-    return false;
-}
-
-static bool wants(struct dr_trace *watcher, struct sight sight, uint64_t now_ns)
-{
-    if (!passes(&watcher->filter, sight) || ++watcher->passed_over < watcher->filter.every)
-        return false;
-    watcher->passed_over = 0;
-    return may_take(watcher, now_ns);
-}
-
-/* What is known only after the decision. */
-static bool is_kept(const struct dr_trace_filter *filter, const struct dr_record *record)
-{
-    if (filter->verdicts != 0 && !(filter->verdicts >> record->verdict & 1))
-        return false;
-    if (filter->first_only && record->by != DR_BY_SCHEDULER && record->by != DR_BY_TEMPLATE)
-        return false;
-    return !filter->has_server ||
-           (record->has_server && is_same_address(record->server, filter->server));
-}
-
-static uint32_t who_wants(struct trace *trace, struct sight sight, uint64_t now_ns)
-{
-    uint32_t wanted = 0;
-
-    for (uint32_t i = 0; i < DR_TRACES; i++)
-        if (trace->watchers[i] && wants(trace->watchers[i], sight, now_ns))
-            wanted |= 1u << i;
-    return wanted;
-}
-
-/* So many frames on, nobody wants: where one in many is asked for, and every frame counts. */
-static uint32_t quiet_frames(const struct trace *trace)
-{
-    uint32_t quiet = UINT32_MAX;
-
-    for (uint32_t i = 0; i < DR_TRACES; i++) {
-        const struct dr_trace *watcher = trace->watchers[i];
-        if (!watcher)
-            continue;
-        if (!is_for_all(&watcher->filter) || watcher->passed_over + 1 >= watcher->filter.every)
-            return 0;
-        uint32_t left = watcher->filter.every - 1 - watcher->passed_over;
-        quiet = left < quiet ? left : quiet;
-    }
-    return quiet == UINT32_MAX ? 0 : quiet;
 }
 
 /* ---- What a record says ---- */
@@ -328,8 +181,8 @@ bool trace_begin(struct director *director, const struct dr_frame *frame, struct
 
     if (trace->slept)
         wake(director);
-    trace->wanted = who_wants(trace, sight, now_ns);
-    director->trace_quiet = trace->slept = quiet_frames(trace);
+    trace->wanted = watchers_wanting(&trace->watchers, sight, now_ns);
+    director->trace_quiet = trace->slept = watchers_quiet(&trace->watchers);
     if (!trace->wanted && !trace->asked)
         return false;
     director->is_recording = true;
@@ -342,13 +195,7 @@ static void hand_out(struct director *director)
 {
     struct trace *trace = director->trace;
 
-    for (uint32_t i = 0; i < DR_TRACES; i++) {
-        struct dr_trace *watcher = trace->watchers[i];
-        if (!(trace->wanted >> i & 1) || !is_kept(&watcher->filter, &trace->record))
-            continue;
-        watcher->taken++;
-        journal_write(&watcher->journal, &trace->record);
-    }
+    watchers_take(&trace->watchers, trace->wanted, &trace->record);
     if (!trace->asked)
         return;
     *trace->asked = trace->record;

@@ -9,17 +9,12 @@
 
 #include "director.h"
 #include "dr_trace.h"
+#include "watchers.h"
 
 struct trace;
 
 struct trace *trace_new(void);
 void trace_free(struct trace *trace);
-
-/* What forward_look() made of a frame; `packet` is valid as far as `parsed` says. */
-struct sight {
-    const struct packet *packet;
-    enum dr_parsed parsed;
-};
 
 /* ---- Around a decision, by `forward` ---- */
 
@@ -77,8 +72,6 @@ static inline void trace_server(struct director *director, const struct server *
 int trace_open(struct director *director, struct dr_trace **out,
                const struct dr_trace_filter *filter, uint32_t room);
 void trace_close(struct director *director, struct dr_trace *watcher);
-size_t trace_read(struct dr_trace *watcher, uint64_t *cursor, struct dr_record *records,
-                  size_t room, struct dr_trace_losses *losses);
 size_t trace_read_drops(const struct trace *trace, enum dr_verdict verdict,
                         struct dr_record *records, size_t room);
 

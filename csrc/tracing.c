@@ -23,7 +23,7 @@ void dr_trace_close(struct dr_engine *engine, struct dr_trace *trace)
 size_t dr_trace_read(struct dr_trace *trace, uint64_t *cursor, struct dr_record *records,
                      size_t room, struct dr_trace_losses *losses)
 {
-    return trace_read(trace, cursor, records, room, losses);
+    return watcher_read(trace, cursor, records, room, losses);
 }
 
 size_t dr_read_drops(struct dr_engine *engine, enum dr_verdict verdict, struct dr_record *records,

@@ -134,6 +134,20 @@ def test_beyond_the_limit_a_second_frames_are_not_looked_at_and_counted(
     assert trace.losses.limited == 7
 
 
+def test_looks_are_limited_too_where_the_decision_has_to_be_seen_first(
+    director: Director,
+) -> None:
+    """Nothing is given out, but each record that is made for the filter costs."""
+    trace = director.engine.trace(Filter(per_s=2, verdicts=frozenset({"no_server"})))
+    for number in range(120):
+        director.engine.forward(syn(number), now_ns=director.now_ns)
+    assert trace.read() == ()
+    assert trace.losses.limited == 20
+    director.engine.forward(syn(0), now_ns=director.now_ns + 10**9)
+    trace.read()
+    assert trace.losses.limited == 20
+
+
 def test_four_may_watch_at_once_and_no_more(director: Director) -> None:
     traces = [director.engine.trace(EVERYTHING) for _ in range(4)]
     with pytest.raises(DataplaneError):

@@ -162,7 +162,7 @@ static size_t seen_by(struct dr_trace *watcher, struct dr_trace_losses *losses)
     struct dr_record records[ROOM];
     uint64_t cursor = 0;
 
-    return trace_read(watcher, &cursor, records, ROOM, losses);
+    return watcher_read(watcher, &cursor, records, ROOM, losses);
 }
 
 static size_t seen_with(struct dr_trace_filter filter)
@@ -217,10 +217,10 @@ static void a_slow_reader_is_told_what_it_missed(void)
     uint64_t cursor = 0;
 
     talk(&world, start_ns);
-    CHECK(trace_read(watcher, &cursor, records, ROOM, &losses) == ROOM);
+    CHECK(watcher_read(watcher, &cursor, records, ROOM, &losses) == ROOM);
     CHECK(losses.overwritten == 20 - ROOM && cursor == 20);
     CHECK(records[ROOM - 1].client_port == 1109 && records[ROOM - 2].client_port == 1009);
-    CHECK(trace_read(watcher, &cursor, records, ROOM, &losses) == 0);
+    CHECK(watcher_read(watcher, &cursor, records, ROOM, &losses) == 0);
     CHECK(losses.overwritten == 20 - ROOM);
     traced_world_free(&world);
 }
