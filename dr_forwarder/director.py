@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pyroute2 import AsyncIPRoute
 
-from . import checks, event_log, open_files, room
+from . import checks, event_log, kept_table, open_files, room
 from .attachment import Attachment, attached, identify
 from .checks import Result, Target
 from .checks.scheduler import Checker
@@ -35,8 +35,11 @@ from .events import (
     VipConflict,
 )
 from .health import Health
+from .kept_table import Keeper, Timeouts
 from .order_book import FILE_NAME, OrderBook
+from .orders import undrained
 from .pace import Pace
+from .plan import key_of
 from .prober import Prober
 from .reconciler import Reconciler
 from .records import Filter, Record
@@ -51,6 +54,7 @@ from .watch import Maintained, Watch
 
 _log = logging.getLogger(__name__)
 
+_AS_CONFIGURED = (0, 0, 0)
 _REMOVALS = {Operation.DELETE_SERVICE, Operation.CLEAR}
 
 
@@ -67,17 +71,21 @@ class Director:
         config: Config,
         *,
         state_dir: Path | None = None,
+        kept: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.config = config
         self.events = Bus(clock)
         self.events.listen(event_log.log)
         self._state_dir = state_dir
+        self._kept_file = kept
+        self._keeper = None if kept is None else Keeper(kept, self._to_keep)
         self._clock = clock
         self.watch = Watch(self.events)
         self._stopped = asyncio.Event()
         self._published = False
-        self._timeouts: tuple[int, int, int] | None = None
+        self._timeouts: Timeouts | None = None
+        self._kept_timeouts: Timeouts = _AS_CONFIGURED
 
     # ---- Life ----
 
@@ -93,6 +101,7 @@ class Director:
             ):
                 self._core = engine
                 book = OrderBook(self._state_dir and self._state_dir / FILE_NAME, self._clock)
+                self._book = book
                 self._reconciler = Reconciler(engine, self.health, self.events, book.drains)
                 self.draining = Draining(book, self._reconciler, self.events, self._clock)
                 self._settling = Settling(lambda what: self.watch.all[what], self._reconciler.mac)
@@ -101,7 +110,7 @@ class Director:
                 async with self._workers(place, attachment) as (prober, self._checker):
                     self._around = Surroundings(place, attachment, prober)
                     self._around.standby = self.config.settings.standby
-                    self._begin(place)
+                    self._begin(place, self._restored())
                     self.sync.start_each(self.config.settings.daemons)
                     await self._settling.wait()
                     self._reconciler.publish()
@@ -176,6 +185,28 @@ class Director:
                 for task in working:
                     task.cancel()
 
+    # ---- What is kept over a restart ----
+
+    def _restored(self) -> Needs:
+        """Takes up what is kept of services that the file does not have; raises SetupError."""
+        if self._kept_file is None:
+            return NOTHING_NEEDED
+        kept = kept_table.read(self._kept_file)
+        of_file = {key_of(virtual) for virtual in self.config.virtuals}
+        goal = [each for each in kept.goal if each.service.key not in of_file]
+        self._kept_timeouts = kept.timeouts
+        return needs_of_table(self._reconciler.restore(goal))
+
+    def _to_keep(self) -> str:
+        timeouts = None if self.timeouts() == self._timeouts else self.timeouts()
+        rows = self._reconciler.others(self.config)
+        return kept_table.text(undrained(rows, self._book.standing), timeouts)
+
+    async def _keep(self) -> tuple[str, ...]:
+        """Returns when what was set is kept; or why it is not."""
+        trouble = None if self._keeper is None else await self._keeper.keep()
+        return () if trouble is None else (trouble,)
+
     # ---- Configuration ----
 
     def _begin(self, place: Place, table: Needs = NOTHING_NEEDED) -> None:
@@ -183,7 +214,9 @@ class Director:
         timeouts = (settings.timeout_tcp_s, settings.timeout_tcp_fin_s, settings.timeout_udp_s)
         if timeouts != self._timeouts:
             # What was set over the socket stays, until the file says something else than before.
-            self._core.set_timeouts(tcp_s=timeouts[0], tcp_fin_s=timeouts[1], udp_s=timeouts[2])
+            kept, self._kept_timeouts = self._kept_timeouts, _AS_CONFIGURED
+            for tcp_s, tcp_fin_s, udp_s in (timeouts, kept):
+                self._core.set_timeouts(tcp_s=tcp_s, tcp_fin_s=tcp_fin_s, udp_s=udp_s)
             self._timeouts = timeouts
         self._core.set_tuning(settings.tuning)
         self._core.set_marks(self.config.marks)
@@ -253,7 +286,7 @@ class Director:
         if any(change.operation in _REMOVALS for change in changes):
             self._around.drop(self._unused())
         self._reconciler.mtus = self._around.place.mtus
-        return Applied(tuple(results), tuple(problems))
+        return Applied(tuple(results), (*problems, *await self._keep()))
 
     def _unused(self) -> set[Address]:
         """VIPs that no service has any more, nor a mark."""
@@ -261,9 +294,10 @@ class Director:
         rows = needs_of_table(self._core.services())
         return {*self._around.place.vips} - {*rows.vips} - marked
 
-    def set_timeouts(self, *, tcp_s: int = 0, tcp_fin_s: int = 0, udp_s: int = 0) -> None:
+    async def set_timeouts(self, *, tcp_s: int = 0, tcp_fin_s: int = 0, udp_s: int = 0) -> None:
         """As ``ipvsadm --set``: seconds, 0 keeps what is."""
         self._core.set_timeouts(tcp_s=tcp_s, tcp_fin_s=tcp_fin_s, udp_s=udp_s)
+        await self._keep()
 
     # ---- Decisions, told ----
 

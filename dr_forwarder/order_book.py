@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from . import messages, orders
+from . import atomic_file, messages, orders
 from .orders import Drains, Member, Order
 
 _log = logging.getLogger(__name__)
@@ -95,11 +94,5 @@ def _parsed(raw: Any) -> tuple[Order, ...]:
 
 
 def _write(path: Path, standing: Iterable[Order]) -> None:
-    """In one piece, and on the disk before it counts."""
-    fresh = path.with_suffix(".new")
     said = {"version": _VERSION, "orders": [messages.jsonable(order) for order in standing]}
-    with fresh.open("w", encoding="utf-8") as file:
-        json.dump(said, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    atomic_file.write(path, json.dumps(said, indent=1))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from .endpoints import Address
-from .table import Change, Drain, Key, Operation, Server, ServiceRow
+from .table import Change, Drain, Key, Operation, Server, ServerRow, ServiceRow
 
 Member = tuple[Key, Address]
 """A real server in its service."""
@@ -128,6 +128,21 @@ def weighs(change: Change) -> tuple[Member, Server] | None:
     if change.service is None or change.server is None:
         return None
     return (change.service.key, change.server.address), change.server
+
+
+def undrained(table: Iterable[ServiceRow], standing: Mapping[Member, Order]) -> list[ServiceRow]:
+    """The table with the weights that it is to have when the orders are lifted."""
+
+    def server(key: Key, row: ServerRow) -> ServerRow:
+        order = standing.get((key, row.server.address))
+        if order is None:
+            return row
+        return replace(row, server=replace(row.server, weight=order.weight, drain=Drain.NONE))
+
+    return [
+        replace(row, servers=tuple(server(row.service.key, each) for each in row.servers))
+        for row in table
+    ]
 
 
 def rows(

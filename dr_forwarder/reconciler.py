@@ -8,6 +8,7 @@ with ipvsadm beside ldirectord. Services that the file does not have are nobody'
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -19,6 +20,8 @@ from .orders import NO_DRAINS, Drains, Member, drained, obeying
 from .plan import HealthOf, Wanted
 from .survey import Place
 from .table import Change, Drain, Key, Operation, Server, ServiceRow
+
+_log = logging.getLogger(__name__)
 
 
 class Reconciler:
@@ -44,6 +47,7 @@ class Reconciler:
         """Of ways to servers that take less than the interface."""
         self._cast = telling.Cast()
         self._bereft: frozenset[Key] = frozenset()
+        self._kept: frozenset[Key] = frozenset()
 
     # ---- What it depends on ----
 
@@ -66,6 +70,18 @@ class Reconciler:
         self._core.apply([Change(Operation.SET_MAC, None, Server(address, 0), mac, mtu)])
 
     # ---- Changes ----
+
+    def restore(self, kept: Sequence[Wanted]) -> tuple[ServiceRow, ...]:
+        """Before the first look: has services that are nobody's but the socket's; gives them.
+
+        What an earlier run left of them stays as it is, with its connections.
+        """
+        self._kept = frozenset(target.service.key for target in kept)
+        changes = plan.changes(self._core.services(self._kept), kept, self._macs, self.mtus)
+        for change, errno in zip(changes, self.apply(changes), strict=True):
+            if errno:
+                _log.error("%s is not kept: errno %d", change, errno)
+        return self._core.services(self._kept)
 
     def publish(self, only: Collection[Key] | None = None) -> None:
         """Brings the file's services, or only these, to what they should be now, in one piece."""
@@ -129,7 +145,7 @@ class Reconciler:
         """All services that are or were the file's; from now on those of ``goal`` are."""
         before = self._of_file
         if before is None:
-            before = frozenset(row.service.key for row in rows)
+            before = frozenset(row.service.key for row in rows) - self._kept
             self._bereft = telling.bereft(rows, self._cast)
         self._of_file = frozenset(target.service.key for target in goal)
         return before | self._of_file

@@ -40,9 +40,10 @@ class Runner:
         read: Callable[[], Config],
         *,
         files: tuple[Path, ...] = (),
+        kept: Path | None = None,
         log_for: LogFor = lambda _: None,
     ) -> None:
-        self._director = Director(config, state_dir=directory)
+        self._director = Director(config, state_dir=directory, kept=kept)
         self._director.events.listen(readiness.tell)
         self._directory = directory
         self._read = read

@@ -137,7 +137,7 @@ class FakeDirector:
         results = tuple(errno.EEXIST if change.server else 0 for change in changes)
         return Applied(results, ("no way there",))
 
-    def set_timeouts(self, **seconds: int) -> None:
+    async def set_timeouts(self, **seconds: int) -> None:
         kept = zip(seconds.values(), self.seconds, strict=True)
         self.seconds = tuple(new or old for new, old in kept)  # type: ignore[assignment]
 

@@ -18,7 +18,8 @@ async def change(served: Served, asked: AskedChanges) -> Applied:
 
 async def set_timeouts(served: Served, asked: Timeouts) -> Timeouts:
     """Those that are then in force."""
-    served.director.set_timeouts(tcp_s=asked.tcp_s, tcp_fin_s=asked.tcp_fin_s, udp_s=asked.udp_s)
+    tcp_s, tcp_fin_s, udp_s = asked.tcp_s, asked.tcp_fin_s, asked.udp_s
+    await served.director.set_timeouts(tcp_s=tcp_s, tcp_fin_s=tcp_fin_s, udp_s=udp_s)
     return Timeouts(*served.director.timeouts())
 
 

@@ -7,12 +7,15 @@ A field's metadata may say ``least`` and ``most`` of a number, ``most`` of a lis
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
-from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 _Data = TypeVar("_Data")
+_Reader = Callable[[Any], Any]
+"""Makes a value of what JSON gave, or raises Invalid with a field that begins there."""
 
 
 class Invalid(Exception):  # noqa: N818 - a request is, and the text says why
@@ -27,23 +30,21 @@ class Invalid(Exception):  # noqa: N818 - a request is, and the text says why
         self.reason = reason
         self.status = status
 
+    def inside(self, name: str) -> Invalid:
+        """The same of a larger whole, in which this was ``name``."""
+        joint = "." if self.field and not self.field.startswith("[") else ""
+        return Invalid(f"{name}{joint}{self.field}", self.reason, status=self.status)
 
-def read(raw: Any, kind: type[_Data], at: str = "") -> _Data:
+
+def read(raw: Any, kind: type[_Data]) -> _Data:
     """The data that an object describes; raises Invalid."""
-    if not isinstance(raw, dict):
-        raise Invalid(at or "the body", "must be an object")
-    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    for name in raw:
-        if name not in fields:
-            known = ", ".join(sorted(fields))
-            raise Invalid(_under(at, name), f"is not known; known are {known}")
-    hints = get_type_hints(kind)
-    values = {
-        name: _value(raw.get(name), hints[name], field.metadata, _under(at, name))
-        for name, field in fields.items()
-        if name in raw or _is_needed(field)
-    }
-    return kind(**values)
+    try:
+        value: _Data = _object_reader(kind)(raw)
+    except Invalid as error:
+        if error.field:
+            raise
+        raise Invalid("the body", error.reason) from error
+    return value
 
 
 def read_text(raw: Mapping[str, str], kind: type[_Data]) -> _Data:
@@ -83,54 +84,91 @@ def optional(hint: Any) -> Any:
 _UNIONS = (get_origin(int | None),)
 
 
-def _value(raw: Any, hint: Any, limits: Mapping[str, Any], at: str) -> Any:
+# ---- Readers, made once for each type ----
+
+
+@functools.cache
+def _object_reader(kind: Any) -> _Reader:
+    hints = get_type_hints(kind)
+    fields = [
+        (field.name, _reader(hints[field.name], field.metadata), _is_needed(field))
+        for field in dataclasses.fields(kind)
+    ]
+    names = {name for name, _, _ in fields}
+
+    def read_object(raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            raise Invalid("", "must be an object")
+        for name in raw:
+            if name not in names:
+                raise Invalid(name, f"is not known; known are {', '.join(sorted(names))}")
+        values = {}
+        for name, reader, needed in fields:
+            if needed or name in raw:
+                try:
+                    values[name] = reader(raw.get(name))
+                except Invalid as error:
+                    raise error.inside(name) from error
+        return kind(**values)
+
+    return read_object
+
+
+def _reader(hint: Any, limits: Mapping[str, Any]) -> _Reader:
     if (inner := optional(hint)) is not None:
-        return None if raw is None else _value(raw, inner, limits, at)
+        reader = _reader(inner, limits)
+        return lambda raw: None if raw is None else reader(raw)
     if is_address(hint):
-        return _address(raw, at)
+        return _address
     if dataclasses.is_dataclass(hint):
-        return read(raw, hint, at)  # type: ignore[arg-type]
+        return _object_reader(hint)
     if get_origin(hint) is tuple:
-        return _items(raw, get_args(hint)[0], limits, at)
+        return functools.partial(_items, _reader(get_args(hint)[0], {}), limits.get("most"))
     if hint is bool:
-        if type(raw) is not bool:
-            raise Invalid(at, "must be true or false")
-        return raw
-    return _number(raw, limits, at) if hint is int else _text(raw, limits, at)
+        return _flag
+    if hint is int:
+        return functools.partial(_number, limits["least"], limits["most"])
+    return functools.partial(_text, limits.get("choices"))
 
 
-def _items(raw: Any, kind: Any, limits: Mapping[str, Any], at: str) -> tuple[Any, ...]:
+def _items(reader: _Reader, most: int | None, raw: Any) -> tuple[Any, ...]:
     if not isinstance(raw, list):
-        raise Invalid(at, "must be a list")
-    if "most" in limits and len(raw) > limits["most"]:
-        raise Invalid(at, f"at most {limits['most']} at a time")
-    return tuple(_value(each, kind, {}, f"{at}[{i}]") for i, each in enumerate(raw))
+        raise Invalid("", "must be a list")
+    if most is not None and len(raw) > most:
+        raise Invalid("", f"at most {most} at a time")
+    values = []
+    for each in raw:
+        try:
+            values.append(reader(each))
+        except Invalid as error:
+            raise error.inside(f"[{len(values)}]") from error
+    return tuple(values)
 
 
-def _number(raw: Any, limits: Mapping[str, Any], at: str) -> int:
-    least, most = limits["least"], limits["most"]
+def _flag(raw: Any) -> bool:
+    if type(raw) is not bool:
+        raise Invalid("", "must be true or false")
+    return raw
+
+
+def _number(least: int, most: int, raw: Any) -> int:
     if type(raw) is not int or not least <= raw <= most:
-        raise Invalid(at, f"must be a whole number from {least} to {most}")
+        raise Invalid("", f"must be a whole number from {least} to {most}")
     return raw
 
 
-def _text(raw: Any, limits: Mapping[str, Any], at: str) -> str:
-    choices = limits.get("choices")
+def _text(choices: tuple[str, ...] | None, raw: Any) -> str:
     if choices is not None and raw not in choices:
-        raise Invalid(at, f"must be one of {', '.join(choices)}")
+        raise Invalid("", f"must be one of {', '.join(choices)}")
     if not isinstance(raw, str):
-        raise Invalid(at, "must be text")
+        raise Invalid("", "must be text")
     return raw
 
 
-def _address(raw: Any, at: str) -> IPv4Address | IPv6Address:
+def _address(raw: Any) -> IPv4Address | IPv6Address:
     try:
         if isinstance(raw, str):
-            return ip_address(raw)
+            return IPv6Address(raw) if ":" in raw else IPv4Address(raw)
     except ValueError:
         pass
-    raise Invalid(at, "must be an IPv4 or IPv6 address as text")
-
-
-def _under(at: str, name: str) -> str:
-    return f"{at}.{name}" if at else name
+    raise Invalid("", "must be an IPv4 or IPv6 address as text")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from .. import kept_table
 from .. import listen as listens
 from .. import state_dir as state_dirs
 from ..attendants import log_file
@@ -70,6 +71,14 @@ def _listen(text: str | None) -> Listen | None:
 @click.option(
     "--listen-writable", is_flag=True, help="Let the page drain, disable and enable servers."
 )
+@click.option(
+    "--persist", is_flag=True, help="Keep what is set over the socket, for the next start."
+)
+@click.option(
+    "--persist-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The same in this file, which outlives a reboot; else it is in the state directory.",
+)
 @click.option("--standby", is_flag=True, help="Leave the VIPs to another director for now.")
 @click.option("--skip-unsupported", is_flag=True, help="Leave masq and ipip servers out.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every detail.")
@@ -82,6 +91,8 @@ def command(
     marks: Path | None,
     listen: Listen | None,
     listen_writable: bool,
+    persist: bool,
+    persist_file: Path | None,
     standby: bool,
     skip_unsupported: bool,
     verbose: bool,
@@ -118,7 +129,8 @@ def command(
     _log_to_stderr(verbose=verbose)
     with state_dirs.held(loaded.settings.state_dir or state_dirs.default()) as directory:
         files = tuple(path for path in (config, marks) if path is not None)
-        runner = Runner(loaded, directory, read, files=files, log_for=_log_file)
+        kept = persist_file or (directory / kept_table.FILE_NAME if persist else None)
+        runner = Runner(loaded, directory, read, files=files, kept=kept, log_for=_log_file)
         stats = asyncio.run(runner.run())
     for line in summary(stats):
         _log.info("%s", line)
