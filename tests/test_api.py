@@ -218,6 +218,7 @@ def test_health_names_service_server_and_reason(tmp_path: Path, client: Client) 
     assert while_serving(tmp_path, lambda: client.get("health")) == [
         {"protocol": "tcp", "virtual": "10.9.0.100:80", "server": "10.9.0.11:8080", **unknown},
         {
+            "protocol": "tcp",
             "virtual": "10.9.0.100:80",
             "server": "10.9.0.12:80",
             "up": True,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 _LOOKS = 3
-"""At a client that does not read, before it is sent away."""
+"""At each client, in the shorter of the times that it may keep others waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def peer_uid(connected: socket.socket) -> int:
 
 @dataclass(slots=True)
 class _Visit:
-    transport: asyncio.Transport
+    since_s: float
     asked: bool = False
     """A whole head has come."""
     unread_bytes: int = 0
@@ -59,6 +59,7 @@ class Door:
 
     limits: Limits = USUAL
     _visits: dict[asyncio.BaseTransport, _Visit] = field(default_factory=dict)
+    _looking: asyncio.TimerHandle | None = None
 
     def before(self, server: Server) -> Server:
         """What asyncio is to make of each connection, that the server would be made of."""
@@ -78,33 +79,47 @@ class Door:
         if len(self._visits) >= self.limits.clients:
             _send_away(transport, "503 Service Unavailable", "there are too many clients")
             return
-        visit = self._visits[transport] = _Visit(transport)
+        self._visits[transport] = _Visit(asyncio.get_running_loop().time())
+        self._look_again()
         protocol = server()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
-        loop = asyncio.get_running_loop()
-        loop.call_later(self.limits.head_s, self._expect_head, visit)
-        loop.call_later(self.limits.stalled_s / _LOOKS, self._look_after, visit)
 
     def _forget_those_who_left(self) -> None:
-        self._visits = {t: visit for t, visit in self._visits.items() if not t.is_closing()}
+        self._visits = {t: visit for t, visit in self._visits.items() if not _has_left(t)}
 
-    def _expect_head(self, visit: _Visit) -> None:
-        if not visit.asked:
-            visit.transport.abort()
+    # ---- Those who keep others waiting ----
 
-    def _look_after(self, visit: _Visit) -> None:
-        """Whoever has let the same bytes lie at every look does not read any more."""
-        if visit.transport.is_closing() and not visit.transport.get_write_buffer_size():
-            return
-        unread = visit.transport.get_write_buffer_size()
+    def _look_again(self) -> None:
+        if self._looking is None:
+            after_s = min(self.limits.head_s, self.limits.stalled_s) / _LOOKS
+            self._looking = asyncio.get_running_loop().call_later(after_s, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        self._forget_those_who_left()
+        for transport, visit in tuple(self._visits.items()):
+            assert isinstance(transport, asyncio.Transport)
+            if self._is_slow(transport, visit):
+                transport.abort()
+        if self._visits:
+            self._look_again()
+
+    def _is_slow(self, transport: asyncio.Transport, visit: _Visit) -> bool:
+        """Says nothing, or lets the same bytes lie at every look."""
+        waited_s = asyncio.get_running_loop().time() - visit.since_s
+        unread = transport.get_write_buffer_size()
         visit.looks = visit.looks + 1 if unread and unread == visit.unread_bytes else 0
         visit.unread_bytes = unread
-        if visit.looks >= _LOOKS:
-            visit.transport.abort()
-            return
-        loop = asyncio.get_running_loop()
-        loop.call_later(self.limits.stalled_s / _LOOKS, self._look_after, visit)
+        stalled_looks = self.limits.stalled_s / min(self.limits.head_s, self.limits.stalled_s)
+        return visit.looks >= _LOOKS * stalled_looks or (
+            not visit.asked and waited_s > self.limits.head_s
+        )
+
+
+def _has_left(transport: asyncio.BaseTransport) -> bool:
+    assert isinstance(transport, asyncio.Transport)
+    return transport.is_closing() and not transport.get_write_buffer_size()
 
 
 class _Entering(asyncio.Protocol):

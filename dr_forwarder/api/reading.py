@@ -38,8 +38,9 @@ class Invalid(Exception):  # noqa: N818 - a request is, and the text says why
 
 def read(raw: Any, kind: type[_Data]) -> _Data:
     """The data that an object describes; raises Invalid."""
+    known: Any = kind
     try:
-        value: _Data = _object_reader(kind)(raw)
+        value: _Data = _object_reader(known)(raw)
     except Invalid as error:
         if error.field:
             raise
@@ -120,7 +121,7 @@ def _reader(hint: Any, limits: Mapping[str, Any]) -> _Reader:
         return lambda raw: None if raw is None else reader(raw)
     if is_address(hint):
         return _address
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _object_reader(hint)
     if get_origin(hint) is tuple:
         return functools.partial(_items, _reader(get_args(hint)[0], {}), limits.get("most"))
