@@ -28,12 +28,12 @@ bench: dev
 	$(BIN)/python -m pytest -q bench
 
 # The core's figures: kept for later, and held against those that were kept last; a best round that
-# is a quarter slower fails.
+# is two fifths slower fails. Nothing else may be running.
 CORE_FIGURES := $(BIN)/python -m pytest -q bench --benchmark-storage=bench/saved
 bench-save: dev
 	$(CORE_FIGURES) --benchmark-save=core
 bench-compare: dev
-	$(CORE_FIGURES) --benchmark-compare --benchmark-compare-fail=min:25%
+	$(CORE_FIGURES) --benchmark-compare --benchmark-compare-fail=min:40%
 
 # The Python tests of the core once more, with the extension itself under the sanitizers.
 asan: dev

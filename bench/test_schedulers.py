@@ -9,7 +9,6 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.core import core
 
-PICKS = 256
 ROUNDS = 15
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sed", "nq", "fo", "ovf")
 HASHES = ("sh", "dh", "mh", "lblc", "lblcr", "twos")
@@ -19,14 +18,23 @@ MH_SERVERS = 4093
 pytestmark = pytest.mark.benchmark(timer=time.thread_time)
 
 
-@pytest.mark.benchmark(group="7 pick a server")
-@pytest.mark.parametrize("servers", [2, 100, 10_000])
-@pytest.mark.parametrize("scheduler", [*SCHEDULERS, *HASHES])
-def test_pick(benchmark: BenchmarkFixture, scheduler: str, servers: int) -> None:
-    if scheduler == "mh" and servers > MH_SERVERS:
-        pytest.skip(f"mh takes {MH_SERVERS} servers at most")
+def measure(benchmark: BenchmarkFixture, scheduler: str, servers: int, picks: int) -> None:
     with core(connections=1_000, scheduler=scheduler, servers=servers) as made:
         made.prepare(0, 65_536)
-        benchmark.extra_info["operations"] = PICKS
-        picked = benchmark.pedantic(made.pick, (PICKS,), rounds=ROUNDS, warmup_rounds=1)
-    assert picked == PICKS
+        benchmark.extra_info["operations"] = picks
+        picked = benchmark.pedantic(made.pick, (picks,), rounds=ROUNDS, warmup_rounds=1)
+    assert picked == picks
+
+
+@pytest.mark.benchmark(group="7 pick a server")
+@pytest.mark.parametrize("servers", [2, 100])
+@pytest.mark.parametrize("scheduler", [*SCHEDULERS, *HASHES])
+def test_pick(benchmark: BenchmarkFixture, scheduler: str, servers: int) -> None:
+    measure(benchmark, scheduler, servers, picks=16_384)
+
+
+@pytest.mark.benchmark(group="8 pick one of very many servers")
+@pytest.mark.parametrize("scheduler", [*SCHEDULERS, *HASHES])
+def test_pick_of_many(benchmark: BenchmarkFixture, scheduler: str) -> None:
+    servers = MH_SERVERS if scheduler == "mh" else 10_000
+    measure(benchmark, scheduler, servers, picks=512)
