@@ -3,7 +3,8 @@
 This is the way of the clients' packets, which no ordinary socket can take: the kernel would ask the
 network for the VIP's MAC address, which is the director's. So the frames are made here. What comes
 back is for the host's own address, and its kernel would answer what it does not know with a RST;
-a listening socket at that port, whose filter drops everything, keeps it quiet.
+a listening socket at that port, which takes nothing that has less than the highest TTL, keeps it
+quiet.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ _FRAME_BYTES: Final = 128 * 1024
 _IN_A_TURN: Final = 64
 """Frames that are taken before anybody else has a turn."""
 _REFUSE_ALL: Final = ((0x06, 0, 0, 0),)
+_IP_MINTTL, _IPV6_MINHOPCOUNT = 21, 73
+_HIGHEST_TTL: Final = 255
 
 Port = tuple[int, int]
 """The IP version, and ours."""
@@ -168,11 +171,21 @@ def _open() -> socket.socket:
 
 
 def _quiet_port(source: Address) -> socket.socket:
-    """A port at which the kernel answers nothing: the filter of who listens is asked first."""
-    family = socket.AF_INET6 if source.version == 6 else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
+    """A port at which the kernel answers nothing.
+
+    It drops what comes with a lower TTL than who listens asks for (RFC 5082), and every system
+    but a few begins with 64 or 128. A filter drops all, but some kernels (seen with Linux 6.18)
+    want CAP_NET_ADMIN for one on a TCP socket.
+    """
+    is_ipv6 = source.version == 6
+    made = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        attach_filter(made, _REFUSE_ALL)
+        if is_ipv6:
+            made.setsockopt(socket.IPPROTO_IPV6, _IPV6_MINHOPCOUNT, _HIGHEST_TTL)
+        else:
+            made.setsockopt(socket.IPPROTO_IP, _IP_MINTTL, _HIGHEST_TTL)
+        with contextlib.suppress(PermissionError):
+            attach_filter(made, _REFUSE_ALL)
         made.bind((str(source), 0))
         made.listen(1)
     except BaseException:

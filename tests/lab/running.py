@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
+
+import pytest
 
 from dr_forwarder.client import Client
 from dr_forwarder.errors import NotRunning
@@ -142,12 +145,29 @@ class Running:
         return {f".{row.server.address.packed[-1]}": row.server.weight for row in self.servers()}
 
 
+def with_cap_net_raw_only() -> tuple[str, ...]:
+    """A prefix that takes all other capabilities away; skips where there is none."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("setpriv, which takes the other capabilities away, is not installed")
+    return (
+        *(setpriv, "--bounding-set=-all,+net_raw", "--inh-caps=-all,+net_raw"),
+        "--no-new-privs",
+    )
+
+
 @contextmanager
 def running(
-    lab: Lab, directory: Path, text: str | None, *options: str, servers: int = 0
+    lab: Lab,
+    directory: Path,
+    text: str | None,
+    *options: str,
+    servers: int = 0,
+    prefix: tuple[str, ...] = (),
 ) -> Iterator[Running]:
     """A director that has started, with so many servers up; it is stopped whatever happens."""
     director = Running(lab, directory, *options)
+    director.prefix = prefix
     try:
         director.start(text)
         wait_until(lambda: len(director.servers()) >= servers, f"{servers} servers are up")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import shutil
 import signal
 import socket
 from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
-from running import CONFIG, UNCHECKED, Running, running, wait_until
+from running import CONFIG, UNCHECKED, Running, running, wait_until, with_cap_net_raw_only
 
 from dr_forwarder.lab import Lab, break_
 
@@ -140,16 +139,10 @@ def test_udp_is_forwarded(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_cap_net_raw_is_enough(lab: Lab, tmp_path: Path) -> None:
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        pytest.skip("setpriv, which takes the other capabilities away, is not installed")
     director = Running(lab, tmp_path)
-    director.prefix = (
-        *(setpriv, "--bounding-set=-all,+net_raw", "--inh-caps=-all,+net_raw"),
-        "--no-new-privs",
-    )
+    director.prefix = with_cap_net_raw_only()
     try:
-        director.start("check_through_vip=yes\n" + CONFIG)
+        director.start(CONFIG)
         assert director.process is not None
         status = Path(f"/proc/{director.process.pid}/status").read_text()
         assert "CapEff:\t0000000000002000" in status

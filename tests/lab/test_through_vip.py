@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from running import BOTH_FAMILIES, VIP4, VIP6, Running, running, wait_until
+from running import BOTH_FAMILIES, VIP4, VIP6, Running, running, wait_until, with_cap_net_raw_only
 
 from dr_forwarder.lab import Lab, links
 
@@ -102,7 +102,7 @@ def test_a_server_that_lost_its_vip_goes_down_and_the_plain_check_does_not_notic
     all_up = {80: 4, 81: 4, 82: 2, 443: 2, PLAIN_PORT: 2}
     half_up = {80: 2, 81: 2, 82: 1, 443: 1, PLAIN_PORT: 2}
     before = lab.counters("director")
-    with running(lab, secure, config(secure)) as director:
+    with running(lab, secure, config(secure), prefix=with_cap_net_raw_only()) as director:
         wait_until(lambda: servers_by_port(director) == all_up, "all are up")
         with without_vips(lab, "vm2"):
             wait_until(lambda: servers_by_port(director) == half_up, "one is down, but there")
