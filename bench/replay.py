@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from dr_forwarder.bench.model import Comparison, Findings, Value
+from dr_forwarder.bench.session import Session
 from dr_forwarder.config import load
 from dr_forwarder.replay import Replay
 
@@ -70,6 +72,21 @@ def _measure(capture: Path, write: Path | None, frames: int) -> float:
         took_s = time.perf_counter() - began_s
     assert summary.verdicts["forwarded"] == summary.report.frames == frames
     return frames / took_s
+
+
+def section(session: Session) -> Findings:
+    """As a part of the whole benchmark."""
+    session.tell("replaying a capture")
+    frames = 500_000 if session.plan.is_short else 2_000_000
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        capture = directory / "in.pcap"
+        _write(capture, frames)
+        values = {
+            what: [Value(_measure(capture, write, frames)) for _ in range(session.plan.rounds)]
+            for what, write in _ways(directory)
+        }
+    return Findings(comparisons=(Comparison("a capture replayed", "frames/s", values),))
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ import time
 from contextlib import ExitStack
 
 from bench.core import ROUND, Core, core
+from dr_forwarder.bench.model import Comparison, Findings, Value
+from dr_forwarder.bench.session import Session
 
 _FLOWS = 1000
 
@@ -43,10 +45,8 @@ def _nanoseconds(made: Core) -> float:
     return (time.thread_time() - began_s) / ROUND * 1e9
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=300)
-    rounds = parser.parse_args().rounds
+def measure(rounds: int) -> dict[str, list[float]]:
+    """Nanoseconds a frame of each way, in each round."""
     with ExitStack() as stack:
         cores = {"without the flight recorder": _made(stack, None, recorder=False)}
         cores |= {way: _made(stack, watched, recorder=True) for way, watched in _WAYS.items()}
@@ -54,6 +54,22 @@ def main() -> None:
         for _ in range(rounds):
             for way, made in cores.items():
                 taken[way].append(_nanoseconds(made))
+    return taken
+
+
+def section(session: Session) -> Findings:
+    """As a part of the whole benchmark."""
+    session.tell("what watching costs")
+    taken = measure(50 if session.plan.is_short else 300)
+    values = {way: [Value(ns) for ns in all_ns] for way, all_ns in taken.items()}
+    title = "a decision without I/O, by what is watched"
+    return Findings(comparisons=(Comparison(title, "ns/frame", values, less_is_better=True),))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=300)
+    taken = measure(parser.parse_args().rounds)
     print(f"{'':<28} {'ns/frame':>8} {'least':>6}  to 'off': quartile - median - quartile")
     for way, ns in taken.items():
         ratios = [a / b for a, b in zip(ns, taken["off"], strict=True)]
