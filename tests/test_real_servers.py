@@ -1,4 +1,7 @@
-"""Checks against servers of others' making: up, wrong, hanging and gone, on both families."""
+"""Checks against servers of others' making: up, wrong, hanging and gone, on both families.
+
+Oracle has no server that could be installed here: `test_services` alone is about its check.
+"""
 
 from __future__ import annotations
 
