@@ -89,16 +89,8 @@ def _connection(of: Connection) -> dict[str, Any]:
 
 def _server_row(of: ServerRow) -> dict[str, Any]:
     """Spelt out, because there may be ten thousand."""
-    server = of.server
     return {
-        "server": {
-            "address": str(server.address),
-            "port": server.port,
-            "weight": server.weight,
-            "upper": server.upper,
-            "lower": server.lower,
-            "drain": server.drain.value,
-        },
+        "server": {**_server(of.server), "drain": of.server.drain.value},
         "active": of.active,
         "inactive": of.inactive,
         "persistent": of.persistent,
@@ -110,6 +102,21 @@ def _server_row(of: ServerRow) -> dict[str, Any]:
     }
 
 
+def _server(of: Server) -> dict[str, Any]:
+    """What a change says of one; whether it is drained is an order's."""
+    return {
+        "address": str(of.address),
+        "port": of.port,
+        "weight": of.weight,
+        "upper": of.upper,
+        "lower": of.lower,
+    }
+
+
+def _key(of: Key) -> dict[str, Any]:
+    return {"protocol": of.protocol, "address": str(of.address), "port": of.port}
+
+
 def _counters(of: Counters) -> dict[str, int]:
     return {"connections": of.connections, "packets": of.packets, "bytes": of.bytes}
 
@@ -119,10 +126,9 @@ def change(of: Change) -> dict[str, Any]:
     said: dict[str, Any] = {"operation": of.operation.name.lower()}
     if of.service is not None:
         whole = of.operation in (Operation.ADD_SERVICE, Operation.EDIT_SERVICE)
-        said["service"] = jsonable(of.service) if whole else {"key": jsonable(of.service.key)}
+        said["service"] = jsonable(of.service) if whole else {"key": _key(of.service.key)}
     if of.server is not None:
-        said["server"] = jsonable(of.server)
-        del said["server"]["drain"]  # by an order only
+        said["server"] = _server(of.server)
     return said
 
 

@@ -5,16 +5,21 @@ Its texts, errors and exit statuses are compared with the original's in tests/re
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from test_api import CONNECTIONS, SERVICES, while_serving
 
-from dr_forwarder.ipvsadm import connections, listing
+from dr_forwarder.ipvsadm import command, connections, listing
+from dr_forwarder.ipvsadm.names import SystemNames
+from dr_forwarder.table import Change
 
 LIMIT_S = 60
 PROGRAM = "from dr_forwarder.ipvsadm.shell import main; main()"
@@ -52,6 +57,67 @@ def test_without_a_director_it_says_so_as_without_ip_vs(ipvsadm: Run, tmp_path: 
     assert first == "Can't initialize ipvs: Protocol not available"
     assert str(tmp_path) in second
     assert "dr-forwarder run" in second
+
+
+def test_whoever_may_not_ask_is_told_so_as_by_ipvsadm(ipvsadm: Run, tmp_path: Path) -> None:
+    def refused(ask: Callable[[], object]) -> subprocess.CompletedProcess[str]:
+        async def no(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b'HTTP/1.1 403 Forbidden\r\nContent-Length: 15\r\n\r\n{"error": "no"}')
+            writer.close()
+
+        async def scenario() -> subprocess.CompletedProcess[str]:
+            async with await asyncio.start_unix_server(no, str(tmp_path / "control")):
+                return await asyncio.to_thread(ask)
+
+        return asyncio.run(scenario())
+
+    ended = refused(lambda: ipvsadm("-C"))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.splitlines() == [
+        "Can't initialize ipvs: Permission denied (you must be root)",
+        "no",
+    ]
+
+
+def test_it_ends_where_nobody_reads_on(tmp_path: Path) -> None:
+    def ask() -> subprocess.CompletedProcess[bytes]:
+        here, there = os.pipe()
+        os.close(here)
+        environment = {**os.environ, "DR_FORWARDER_STATE_DIR": str(tmp_path)}
+        words = [sys.executable, "-c", PROGRAM, "-Lnc"]
+        try:
+            return subprocess.run(
+                words, env=environment, stdout=there, stderr=subprocess.PIPE, check=False
+            )
+        finally:
+            os.close(there)
+
+    ended = while_serving(tmp_path, ask)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_a_restored_table_is_asked_for_in_few_requests() -> None:
+    class Counting:
+        asked: ClassVar[list[int]] = []
+
+        def apply(self, changes: Sequence[Change]) -> list[int]:
+            self.asked.append(len(changes))
+            return [errno.EEXIST if change.server is None else 0 for change in changes]
+
+        def timeouts(self) -> tuple[int, int, int]:
+            return 1, 2, 3
+
+    lines = ["-A -t 10.0.0.1:80", "-a -t 10.0.0.1:80 -r 10.0.0.2", "-L --timeout", "-A -u :x"]
+    lines[3:3] = [f"-a -t 10.0.0.1:80 -r 10.1.{n // 250}.{n % 250}" for n in range(5000)]
+    ipvs = Counting()
+    done = command.run(["-R"], ipvs, SystemNames(), given=lambda: "\n".join(lines))  # type: ignore[arg-type]
+    assert ipvs.asked == [2, 4096, 904]
+    assert done.out == "Timeout (tcp tcpfin udp): 1 2 3\n"
+    assert done.error.splitlines() == [
+        "Service already exists",
+        "illegal virtual server address[:port] specified",
+    ]
+    assert done.status == 2
 
 
 @pytest.mark.parametrize("word", ["-h", "--version"])

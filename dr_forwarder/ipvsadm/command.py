@@ -28,6 +28,8 @@ OPERATIONS = {
     Verb.EDIT_SERVER: Operation.EDIT_SERVER,
     Verb.DELETE_SERVER: Operation.DELETE_SERVER,
 }
+_MOST_AT_ONCE = 4096
+"""Lines of a saved table that are asked for together."""
 _OTHER_METHODS = {"masq": "masquerading (-m)", "ipip": "tunneling (-i)"}
 
 
@@ -80,14 +82,37 @@ def _restore(given: str, ipvs: Ipvs, names: Names) -> Outcome:
     All lines are understood before the first is carried out, as far as the first bad one.
     """
     status, out, error = 0, "", ""
-    for each in list(_understood(given, names)):
-        outcome = each if isinstance(each, Outcome) else _carry_out(each, ipvs, names)
+    understood = list(_understood(given, names))
+    for each, outcome in _carried_out(understood, ipvs, names):
         status = outcome.status
         out += outcome.printed
         error += outcome.error
         if isinstance(each, Command) and each.verb is Verb.LIST and status:
             break  # ipvsadm ends at a service that it cannot list
     return Outcome(status, out, error)
+
+
+def _carried_out(
+    understood: Sequence[Command | Outcome], ipvs: Ipvs, names: Names
+) -> Iterator[tuple[Command | Outcome, Outcome]]:
+    """Each with its outcome; changes that follow each other are asked for together."""
+    waiting: list[Command] = []
+    for each in understood:
+        if isinstance(each, Command) and _is_change(each):
+            waiting.append(each)
+            continue
+        yield from _changed(waiting, ipvs)
+        waiting = []
+        yield each, each if isinstance(each, Outcome) else _carry_out(each, ipvs, names)
+    yield from _changed(waiting, ipvs)
+
+
+def _changed(commands: Sequence[Command], ipvs: Ipvs) -> Iterator[tuple[Command, Outcome]]:
+    for first in range(0, len(commands), _MOST_AT_ONCE):
+        some = commands[first : first + _MOST_AT_ONCE]
+        numbers = ipvs.apply([_change_of(each) for each in some])
+        for each, number in zip(some, numbers, strict=True):
+            yield each, _outcome(each.verb, number)
 
 
 def _understood(given: str, names: Names) -> Iterator[Command | Outcome]:
@@ -158,8 +183,16 @@ def _change(command: Command, ipvs: Ipvs) -> Outcome:
             error=f"{_OTHER_METHODS[command.method]} is not done here: dr-forwarder forwards by"
             " direct routing (-g) only\n",
         )
-    change = Change(OPERATIONS[command.verb], command.service, command.server)
-    return _outcome(command.verb, ipvs.apply([change])[0])
+    return _outcome(command.verb, ipvs.apply([_change_of(command)])[0])
+
+
+def _is_change(command: Command) -> bool:
+    """Whether all that it does is one change of the table."""
+    return command.verb in OPERATIONS and not command.engine and command.method == "gate"
+
+
+def _change_of(command: Command) -> Change:
+    return Change(OPERATIONS[command.verb], command.service, command.server)
 
 
 def _without_engine(command: Command, ipvs: Ipvs) -> int:
