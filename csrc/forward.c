@@ -245,20 +245,29 @@ static struct sight sight_of(const struct look *look)
 }
 
 /* With a record of it, for those who want one. */
+static enum dr_verdict decide_recorded(struct director *director, struct dr_frame *frame,
+                                       const struct look *look, struct sight sight, uint64_t now_ns)
+{
+    enum dr_verdict verdict = decide(director, frame, look, now_ns);
+
+    trace_end(director, frame, sight, verdict);
+    if (trace_is_drop(verdict))
+        trace_drop_recorded(director);
+    return verdict;
+}
+
 static enum dr_verdict decide_traced(struct director *director, struct dr_frame *frame,
                                      const struct look *look, uint64_t now_ns)
 {
-    struct sight sight = sight_of(look);
+    if (trace_is_awake(director)) {
+        struct sight sight = sight_of(look);
+        if (trace_begin(director, frame, sight, now_ns))
+            return decide_recorded(director, frame, look, sight, now_ns);
+    }
     const struct dr_frame came = *frame;
-    bool is_recorded = trace_is_awake(director) && trace_begin(director, frame, sight, now_ns);
     enum dr_verdict verdict = decide(director, frame, look, now_ns);
-
-    if (is_recorded)
-        trace_end(director, frame, sight, verdict);
-    if (is_recorded && trace_is_drop(verdict))
-        trace_drop_recorded(director);
-    else if (trace_is_drop(verdict))
-        trace_drop(director, &came, sight, verdict, now_ns);
+    if (__builtin_expect(trace_is_drop(verdict), false))
+        trace_drop(director, &came, sight_of(look), verdict, now_ns);
     return verdict;
 }
 
