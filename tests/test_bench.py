@@ -103,11 +103,12 @@ def test_there_is_no_ratio_to_what_was_refused() -> None:
 def test_the_report_says_bars_refusals_and_what_is_missing() -> None:
     findings = Findings(comparisons=(COST,), tables=(Table("t", ("a", "b"), (("c", "1"),)),))
     sections = {"costs": ("a sentence", findings)}
-    report = Report(describe(), 0.0, False, 1.0, sections, {"ipvs": "no IPVS"})
+    report = Report(describe(), 0.0, False, 1.0, sections, {"ipvs": "no IPVS"}, "no sysfs")
     said = head(report.machine) + section("costs", *report.sections["costs"]) + foot(report)
     assert "0.50 - 0.70 - 0.90 x | 0.90 MISSED |" in said
     assert "director: 1 of 3 refused, too loud" in said
     assert "without ipvs: no IPVS" in said
+    assert "the sender's CPU received for the forwarder: no sysfs" in said
     again = json.loads(json.dumps(values(report)))
     assert again["ratios"]["cost"]["ring"]["greatest"] == 0.9
     assert again["sections"]["costs"][1]["comparisons"][0]["values"]["none"][0]["number"] is None

@@ -5,6 +5,7 @@ Each gives itself up with `Unavailable`, and the reason, where this host has not
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
@@ -18,6 +19,7 @@ from .site import LIMIT_S, Running, Site, say
 from .worker import MAC, SERVERS, VIP
 
 _START_S = 10.0
+_COMPLAINT = re.compile("error|fail|cannot|denied|invalid", re.IGNORECASE)
 _POLLING_NS = 50_000_000
 """A thread that has used so much CPU time has begun to poll."""
 
@@ -139,7 +141,9 @@ def _wait_until_it_polls(process: subprocess.Popen[str]) -> tuple[str, ...]:
     process.kill()
     said, _ = process.communicate()
     lines = [line for line in said.splitlines() if line.strip()]
-    raise Unavailable(f"dpdk-testpmd ended: {lines[-1] if lines else 'and said nothing'}")
+    complaints = [line for line in lines if _COMPLAINT.search(line)]
+    said = next(iter(complaints or lines[-1:]), "it said nothing")
+    raise Unavailable(f"dpdk-testpmd does not forward: {said}")
 
 
 def _workers(pid: int) -> tuple[str, ...]:

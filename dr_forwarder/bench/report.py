@@ -24,6 +24,8 @@ class Report:
     """Of each section's name its sentence and what it found."""
     missing: Mapping[str, str]
     """Forwarders that this host has not, and why."""
+    unsteered: str = ""
+    """Why receiving is the sender's CPU's work here; empty: it is not."""
 
 
 def head(machine: Machine) -> str:
@@ -43,6 +45,8 @@ def foot(report: Report) -> str:
     """What comes last."""
     priority = "real-time" if report.real_time else "ordinary"
     lines = [f"without {name}: {why}" for name, why in report.missing.items()]
+    if report.unsteered:
+        lines.append(f"the sender's CPU received for the forwarder: {report.unsteered}")
     lines.append(
         f"{report.seconds:.0f} s at {priority} priority; stolen by the hypervisor:"
         f" {report.stolen:.1%}"

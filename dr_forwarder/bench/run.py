@@ -32,7 +32,7 @@ def run(
     began_s = time.monotonic()
     with before_others() if real_time else nullcontext(), Testbed() as testbed:
         session = Session(testbed, plan, tell, real_time=real_time)
-        missing = session.available[1]
+        missing, unsteered = session.available[1], testbed.unsteered
         found = {}
         for section in sections:
             found[section.name] = section.sentence, section.run(session)
@@ -45,4 +45,5 @@ def run(
         seconds=time.monotonic() - began_s,
         sections=found,
         missing=missing,
+        unsteered=unsteered,
     )

@@ -37,6 +37,9 @@ def main(interface: str, mask: str) -> int:
         _mount(b"sysfs", b"/sys", 0)
         for queue in Path(f"/sys/class/net/{interface}/queues").glob("rx-*/rps_cpus"):
             queue.write_text(mask)
+    except PermissionError as error:
+        print(f"steering it to another CPU needs root ({error})")
+        return 1
     except OSError as error:
         print(error)
         return 1

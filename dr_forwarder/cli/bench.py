@@ -62,8 +62,9 @@ def made(sections: Sequence[Section[Session]]) -> click.Group:
     ) -> None:
         """Measure this director on this host, beside everything comparable that the host has.
 
-        Needs root, or user namespaces, and two CPUs with nothing else to do. All traffic is in
-        namespaces of its own, which are gone afterwards. Progress goes to standard error.
+        Needs two CPUs with nothing else to do, and root (with user namespaces alone there are no
+        rates). All traffic is in namespaces of its own, which are gone afterwards. Progress goes to
+        standard error.
         """
         if context.invoked_subcommand is not None:
             return
