@@ -16,14 +16,26 @@ from xml.etree import ElementTree
 import pytest
 from pyroute2 import IPRoute
 
+from dr_forwarder.bench.errors import BenchError
 from dr_forwarder.bench.judge import contention, highest, starvation
 from dr_forwarder.bench.machine import describe
-from dr_forwarder.bench.model import Comparison, Curve, Findings, Spread, Table, Value, spread
+from dr_forwarder.bench.model import (
+    Comparison,
+    Curve,
+    Findings,
+    Section,
+    Spread,
+    Table,
+    Value,
+    spread,
+)
 from dr_forwarder.bench.native import generate
 from dr_forwarder.bench.others import nftables_rules
 from dr_forwarder.bench.plot import drawing
 from dr_forwarder.bench.report import Report, foot, head, section, values
+from dr_forwarder.bench.run import run
 from dr_forwarder.bench.runs import Load, Run, Sent, Ticks, Usage
+from dr_forwarder.bench.session import SHORT, Session
 from dr_forwarder.bench.testbed import Testbed
 from dr_forwarder.lab import LabUnavailable, acquire_privileges
 from dr_forwarder.lab.namespace import Namespace
@@ -248,6 +260,17 @@ def test_what_the_host_lacks_is_told_with_the_reason(pair: Testbed) -> None:
     there, missing = pair.available()
     assert there[0] == "director"
     assert all(missing.values())
+
+
+def test_a_section_that_cannot_be_measured_costs_the_others_nothing(pair: Testbed) -> None:
+    def fail(session: Session) -> Findings:
+        raise BenchError("no luck")
+
+    sections = [Section("bad", "", fail), Section("good", "", lambda session: Findings())]
+    shown: list[str] = []
+    report = run(sections, SHORT, lambda told: None, lambda name, *rest: shown.append(name))
+    assert shown == ["bad", "good"]
+    assert report.sections["bad"][1].notes == ("not measured: no luck",)
 
 
 def test_an_interrupted_benchmark_leaves_no_process_behind() -> None:
