@@ -214,16 +214,24 @@ static inline uint32_t *connections_bucket(const struct connections *connections
     return &connections->buckets[hash & connections->bucket_mask];
 }
 
+/* gcc takes a function that only prefetches for one without any effect, and leaves its calls out:
+ * the empty statement is an effect. */
+static inline void connections_prefetch(const void *line)
+{
+    __builtin_prefetch(line);
+    __asm__ volatile("");
+}
+
 /* Start to bring a flow's bucket into the cache, then its first entry, and then, when that is of
  * another flow by the looks of it, the one behind it. */
 static inline void connections_fetch_bucket(const struct connections *connections, uint32_t hash)
 {
-    __builtin_prefetch(connections_bucket(connections, hash));
+    connections_prefetch(connections_bucket(connections, hash));
 }
 
 static inline void connections_fetch_entry(const struct connections *connections, uint32_t hash)
 {
-    __builtin_prefetch(&connections->entries[*connections_bucket(connections, hash)], 1);
+    connections_prefetch(&connections->entries[*connections_bucket(connections, hash)]);
 }
 
 static inline void connections_fetch_next(const struct connections *connections,
@@ -233,7 +241,7 @@ static inline void connections_fetch_next(const struct connections *connections,
 
     if (first->client_port != flow->client_port ||
         memcmp(first->client + 8, flow->client + 8, 8) != 0)
-        __builtin_prefetch(&connections->entries[first->next], 1);
+        connections_prefetch(&connections->entries[first->next]);
 }
 
 #endif
