@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import logging
 import os
 import socket
 import struct
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Final
@@ -28,6 +30,7 @@ _POLL_S: Final = 0.02
 """Kernel IPVS's daemon wakes so long after its first full message."""
 _LONGEST: Final = 65535
 _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT = 10, 0
+_SIOCGIFMTU, _NAME_BYTES = 0x8921, 16
 _BURST: Final = 64
 """Messages taken in one turn of the event loop."""
 
@@ -54,11 +57,11 @@ class Synchroniser:
 
     def start(self, daemon: SyncDaemon) -> int:
         """0, or what kernel IPVS would answer: EEXIST, ENODEV (no such interface), EINVAL ..."""
-        daemon = daemon.resolved()
         if daemon.role in self._running:
             return errno.EEXIST
         with ExitStack() as stack:
             try:
+                daemon = daemon.resolved(mtu=_mtu(daemon.interface))
                 sockets = [self._socket(stack, daemon, port) for port in range(self._ports())]
             except OSError as error:
                 _log.warning("%s daemon on %s: %s", daemon.role, daemon.interface, error)
@@ -154,6 +157,14 @@ class Synchroniser:
                 return
             if refused := self._core.receive_sync(message):
                 _log.debug("a synchronisation message was refused: %s", errno.errorcode[refused])
+
+
+def _mtu(interface: str) -> int:
+    """Raises OSError (ENODEV)."""
+    asked = struct.pack("16sI", interface.encode()[: _NAME_BYTES - 1], 0) + bytes(20)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        answer = fcntl.ioctl(any_socket, _SIOCGIFMTU, asked)
+    return int.from_bytes(answer[_NAME_BYTES : _NAME_BYTES + 4], sys.byteorder)
 
 
 def _speak(opened: socket.socket, index: int, ttl: int) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterator
+from ipaddress import IPv6Address
 
 import pytest
 from director import Director
@@ -54,3 +55,22 @@ def test_a_daemons_socket_has_the_size_that_is_asked_for(role: str, option: int,
     found = asyncio.run(sizes())
     assert len(found) == 1
     assert (found[0] == 2 * SIZE) == (size == SIZE), "the kernel doubles it, for its own needs"
+
+
+LENGTHS = [
+    pytest.param(SyncDaemon("master"), 9000, 1472, id="a master, whatever its interface takes"),
+    pytest.param(SyncDaemon("master", max_length=100), 1500, 100, id="told"),
+    pytest.param(SyncDaemon("master", group=IPv6Address("ff02::81")), 1500, 1452, id="IPv6"),
+    pytest.param(SyncDaemon("backup"), 1280, 1472, id="a backup"),
+    pytest.param(SyncDaemon("backup"), 9000, 8972, id="a backup on jumbo frames"),
+    pytest.param(SyncDaemon("backup"), 65536, 65507, id="a backup on lo"),
+    pytest.param(SyncDaemon("backup", max_length=100), 1500, 1024, id="a backup told less"),
+    pytest.param(SyncDaemon("backup", max_length=2000), 1500, 2000, id="a backup told more"),
+]
+
+
+@pytest.mark.parametrize(("daemon", "mtu", "length"), LENGTHS)
+def test_messages_are_as_long_as_kernel_ipvs_makes_them(
+    daemon: SyncDaemon, mtu: int, length: int
+) -> None:
+    assert daemon.resolved(mtu=mtu).max_length == length
