@@ -133,7 +133,10 @@ def test_other_ways_of_forwarding_are_refused_with_the_reason(ipvsadm: Run) -> N
     assert "direct routing (-g)" in ended.stderr
 
 
-SLOW = ("aiohttp", "asyncio", "click", "pyroute2", "http.client", "email", "pathlib", "logging")
+SLOW = (
+    *("inspect", "aiohttp", "asyncio", "click", "pyroute2", "http.client", "email", "pathlib"),
+    "logging",
+)
 
 
 def test_it_imports_nothing_slow() -> None:
@@ -146,3 +149,14 @@ def test_it_imports_nothing_slow() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=LIMIT_S
     )
     assert not set(SLOW) & set(done.stdout.split())
+
+
+def test_classes_without_a_docstring_are_described_all_the_same() -> None:
+    program = (
+        "import sys, dr_forwarder.ipvsadm.shell; from dataclasses import make_dataclass;"
+        " print('inspect' in sys.modules, make_dataclass('Plain', [('field', int)]).__doc__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=LIMIT_S
+    )
+    assert done.stdout == "False Plain(field: int)\n"
