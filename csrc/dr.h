@@ -358,7 +358,6 @@ size_t dr_sync_take(struct dr_engine *engine, uint64_t now_ns, uint32_t *port, u
                     size_t room);
 /* -ESRCH (no backup daemon), -EBADMSG, -EPERM (another syncid) */
 int dr_sync_receive(struct dr_engine *engine, const uint8_t *bytes, size_t length, uint64_t now_ns);
-void dr_read_sync(struct dr_engine *engine, struct dr_sync_stats *out);
 
 void dr_read_stats(struct dr_engine *engine, struct dr_stats *out);
 void dr_read_timeouts(struct dr_engine *engine, struct dr_timeouts *out);

@@ -518,13 +518,6 @@ int dr_sync_receive(struct dr_engine *engine, const uint8_t *bytes, size_t lengt
     return result;
 }
 
-void dr_read_sync(struct dr_engine *engine, struct dr_sync_stats *out)
-{
-    enter(engine);
-    *out = engine->director.sync_stats;
-    leave(engine);
-}
-
 /* ---- Looks ---- */
 
 void dr_read_stats(struct dr_engine *engine, struct dr_stats *out)
