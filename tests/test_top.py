@@ -16,7 +16,7 @@ from dr_forwarder.cli.top import command
 from dr_forwarder.cluster import Checked, Line, Look, lines
 from dr_forwarder.errors import ForwarderError, NotRunning
 from dr_forwarder.table import Counters, Key, Server, ServerRow, Service, ServiceRow, Stats
-from dr_forwarder.top.model import Order, headline, ordered, verdicts
+from dr_forwarder.top.model import Order, books, headline, ordered, verdicts
 
 VIP, VM2, VM3 = (IPv4Address(f"10.10.10.{last}") for last in (60, 62, 63))
 KEY = Key("tcp", VIP, 80)
@@ -66,7 +66,9 @@ def test_verdicts_add_up_and_have_rates() -> None:
 
 def test_books_that_do_not_balance_are_said() -> None:
     assert "BOOKS" not in headline(look(), None, ())
+    assert (books(look(), None).name, books(look(), None).count) == ("frames in, the sum of", 10)
     wrong = replace(look(), stats=replace(STATS, frames=11))
+    assert books(wrong, None).name == "frames in, 1 WITHOUT A VERDICT"
     assert "BOOKS: 1 frames without a verdict" in headline(wrong, None, ())
 
 
@@ -127,7 +129,10 @@ def servers(app: Any) -> list[str]:
 def test_the_screen_shows_servers_reasons_and_verdicts() -> None:
     async def scenario(app: Any, pilot: Any) -> None:
         assert servers(app) == ["10.10.10.62:80", "10.10.10.63:80", "10.10.10.64:80"]
-        assert app.query_one("#verdicts").row_count == 2
+        table = app.query_one("#verdicts")
+        rows = [[str(cell) for cell in table.get_row_at(row)] for row in range(table.row_count)]
+        assert rows[0] == ["frames in, the sum of", "10", "0"]
+        assert rows[1:] == [["forwarded", "7", "0"], ["no_mac", "3", "0"]]
         assert "2 up, 1 down" in shown(app, "headline")
         await pilot.press("down", "down")
         await until(pilot, lambda: "10.10.10.64:80 down: connection" in shown(app, "detail"))

@@ -68,12 +68,19 @@ def _rate(look: Look, before: Look | None, name: str) -> float:
     return max(0, more) / (look.at_s - before.at_s)
 
 
+def books(look: Look, before: Look | None) -> Verdict:
+    """What came in, as the core counted it, and whether the verdicts add up to it."""
+    stats, rate = look.stats, sum(each.rate for each in verdicts(look, before))
+    missing = stats.frames - sum(stats.verdicts.values())
+    name = f"frames in, {missing:,} WITHOUT A VERDICT" if missing else "frames in, the sum of"
+    return Verdict(name, stats.frames, rate)
+
+
 def headline(look: Look, before: Look | None, rows: Sequence[Line]) -> str:
     """All of the director in one line; says so if the books do not balance."""
     stats = look.stats
-    frames = sum(each.rate for each in verdicts(look, before))
     said = [
-        f"{frames:,.0f} frames/s",
+        f"{books(look, before).rate:,.0f} frames/s",
         f"{stats.rates.connections:,} new/s",
         f"{stats.connections:,} connections",
         total(rows) or "no servers",

@@ -15,7 +15,7 @@ from textual.widgets import DataTable, Footer, Static
 
 from ..cluster import Line, Look, State, lines
 from ..errors import ForwarderError
-from .model import Order, headline, ordered, verdicts
+from .model import Order, books, headline, ordered, verdicts
 
 EVERY_S: Final = 1.0
 WIDE: Final = 118
@@ -172,7 +172,10 @@ class Top(App[None]):
             self._verdicts,
             [
                 (each.name, _right(f"{each.count:,}"), _right(f"{each.rate:,.0f}"))
-                for each in verdicts(self._look, self._before)
+                for each in (
+                    books(self._look, self._before),
+                    *verdicts(self._look, self._before),
+                )
             ],
         )
         self._stay_at(chosen)
