@@ -54,6 +54,14 @@ def _page() -> Iterator[str]:
     yield ""
     yield "Made from the program's own tables by `make docs`; a test holds it against them."
     yield ""
+    yield from _what_can_be_said()
+    yield from _what_is_checked()
+    yield from _what_is_done()
+    yield from _what_is_shown()
+    yield from _what_ipvs_does()
+
+
+def _what_can_be_said() -> Iterator[str]:
     yield "## ldirectord's directives"
     yield ""
     yield "*both*: global, and for one virtual service, which then overrules it."
@@ -75,6 +83,9 @@ def _page() -> Iterator[str]:
             ("key", "default", "what it does"),
             ((f"`{row.name}`", _default(row), row.help) for row in rows),
         )
+
+
+def _what_is_checked() -> Iterator[str]:
     yield "## Checks"
     yield ""
     yield (
@@ -87,6 +98,9 @@ def _page() -> Iterator[str]:
         ("check", "usual port", "what is asked", "what passes", "library", "time limit", "VIP"),
         (*_negotiated(), *_other_checks()),
     )
+
+
+def _what_is_done() -> Iterator[str]:
     yield "## Schedulers"
     yield ""
     yield "In kernel IPVS's order, to the pick: " + ", ".join(f"`{name}`" for name in SCHEDULERS)
@@ -94,6 +108,9 @@ def _page() -> Iterator[str]:
     yield "## Accepted, and done otherwise"
     yield ""
     yield from _table(("what", "instead"), ((f"`{a}`", b) for a, b in OTHERWISE.items()))
+
+
+def _what_is_shown() -> Iterator[str]:
     yield "## Verdicts"
     yield ""
     yield "Every frame ends in exactly one of them; `dr-forwarder list --verdicts` counts."
@@ -104,6 +121,9 @@ def _page() -> Iterator[str]:
     yield "At `/metrics` of `run --listen ADDR:PORT`, with `process_*` of the director's process."
     yield ""
     yield from _table(("metric", "kind", "labels", "meaning"), _metrics())
+
+
+def _what_ipvs_does() -> Iterator[str]:
     yield "## What of kernel IPVS is covered"
     yield ""
     yield from _table(("what", "how far", "held by"), _coverage())

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -16,15 +17,14 @@ from ..border import VERDICTS
 from ..config import Config, load
 from ..endpoints import Address
 from ..messages import jsonable
-from ..records import Record
+from ..records import Filter, Record
 from ..replay import Replay, Summary, Turn, parse_events
 from ..replay.summary import lines
 from ..vlan import parse as parse_vlan
 from .files import file_errors, refuse_overwriting
-from .selection import chosen, selecting
-from .sinks import sinks
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
+from .options import FILE
+from .selection import Selection, selecting
+from .sinks import Forms, showing, sinks
 
 
 def _mac(text: str) -> bytes:
@@ -46,16 +46,14 @@ def _server_mac(text: str) -> tuple[Address, bytes]:
 
 
 @click.command("replay")
-@click.argument("capture", type=_FILE)
-@click.option("--config", "config_file", required=True, type=_FILE, help="The director's.")
-@click.option("--marks", type=_FILE, help="Rules that define firewall marks, as for run.")
+@click.argument("capture", type=FILE)
+@click.option("--config", "config_file", required=True, type=FILE, help="The director's.")
+@click.option("--marks", type=FILE, help="Rules that define firewall marks, as for run.")
 @click.option("--skip-unsupported", is_flag=True, help="Leave masq and ipip servers out.")
-@click.option("--events", type=_FILE, help="Lines like: 3.2 10.10.10.62:80 down")
-@click.option("--write", type=_FILE, help="A pcapng file of what is sent, with the reasons.")
+@click.option("--events", type=FILE, help="Lines like: 3.2 10.10.10.62:80 down")
+@click.option("--write", type=FILE, help="A pcapng file of what is sent, with the reasons.")
 @selecting
-@click.option("--json", "as_json", is_flag=True, help="A JSON object a line, the summary last.")
-@click.option("--explain", is_flag=True, help="Draw each: who sends what to whom, what changes.")
-@click.option("--html", type=_FILE, help="The same as a page.")
+@showing
 @click.option("--summary", "only_summary", is_flag=True, help="No records.")
 @click.option("--quiet", is_flag=True, help="Print nothing but what is wrong.")
 @click.option("--mac", metavar="MAC", help="The VIPs', where the capture does not show it.")
@@ -75,9 +73,8 @@ def command(
     skip_unsupported: bool,
     events: Path | None,
     write: Path | None,
-    as_json: bool,
-    explain: bool,
-    html: Path | None,
+    selection: Selection,
+    forms: Forms,
     only_summary: bool,
     quiet: bool,
     mac: str | None,
@@ -85,30 +82,17 @@ def command(
     vlan: str | None,
     mtu: int,
     seed: int,
-    client: str | None,
-    service: str | None,
-    server: str | None,
-    verdict: tuple[str, ...],
-    first: bool,
-    sample: int | None,
 ) -> None:
     """Decide on the frames of CAPTURE, a pcap or pcapng file, as the running director would.
 
     By the same core and table, on the capture's own clock, without privileges and always with
     the same outcome. Frames count as sent to the director when their MAC address is the VIPs'.
+    The summary comes last, with --json too.
     """
-    asked = chosen(
-        client=client,
-        service=service,
-        server=server,
-        verdict=verdict,
-        first=first,
-        sample=sample,
-        known=VERDICTS,
-    )
+    asked = selection.filter(VERDICTS)
     loaded = load(config_file, rules=marks, skip_unsupported=skip_unsupported)
     config = _in_vlan(loaded, vlan)
-    refuse_overwriting(capture, write, html)
+    refuse_overwriting(capture, write, forms.html)
     with file_errors(capture), contextlib.ExitStack() as cleanup:
         run = cleanup.enter_context(
             Replay(
@@ -122,31 +106,29 @@ def command(
             )
         )
         out = cleanup.enter_context(write.open("wb")) if write else None
-        if html is None and (only_summary or quiet):
-            summary = run.run(write=out)
+        if not (only_summary or quiet):
+            summary = _shown(run, asked, forms, capture.name, write=out)
+        elif forms.html is not None:
+            page = Forms(as_json=False, explain=False, html=forms.html)
+            summary = _shown(run, asked, page, capture.name, write=out)
         else:
-            show = cleanup.enter_context(
-                sinks(
-                    as_json=as_json and not (only_summary or quiet),
-                    explain=explain,
-                    html=html,
-                    write=None,
-                    title=f"What the director would have done with {capture.name}",
-                    when=_Since(run),
-                    shown=html is None,
-                )
-            )
-            for record in run.records(asked, write=out):
-                show(record)
-            summary = run.summary()
-    if not (quiet or as_json or only_summary):
-        print()
+            summary = run.run(write=out)
     if not quiet:
-        _print_summary(summary, as_json=as_json)
+        _print_summary(summary, as_json=forms.as_json, apart=not only_summary)
     if summary.problem:
         print(f"dr-forwarder: {capture} {summary.problem}", file=sys.stderr)
     if summary.report.fault != "fine" or not summary.report.frames:
         sys.exit(1)
+
+
+def _shown(
+    run: Replay, asked: Filter, forms: Forms, name: str, *, write: BinaryIO | None
+) -> Summary:
+    title = f"What the director would have done with {name}"
+    with sinks(forms, title=title, when=_Since(run)) as show:
+        for record in run.records(asked, write=write):
+            show(record)
+    return run.summary()
 
 
 def _in_vlan(loaded: Config, vlan: str | None) -> Config:
@@ -179,9 +161,11 @@ class _Since:
         return record_text.since(record, self._began_ns)
 
 
-def _print_summary(summary: Summary, *, as_json: bool) -> None:
+def _print_summary(summary: Summary, *, as_json: bool, apart: bool) -> None:
     if as_json:
         print(json.dumps({"summary": jsonable(summary)}))
         return
+    if apart:
+        print()
     for text in lines(summary):
         print(text)

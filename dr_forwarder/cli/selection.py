@@ -2,61 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
 
 import click
 
 from .. import records
 from ..records import Filter
+from .options import together
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 
-_OPTIONS = (
-    click.option("--client", metavar="ADDRESS", help="Of this client, or this network of them."),
-    click.option(
-        "--service", metavar="SERVICE", help="For 10.0.0.1, 10.0.0.1:80 or udp:10.0.0.1:53."
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was said on the command line."""
+
+    client: str | None
+    service: str | None
+    server: str | None
+    verdict: tuple[str, ...]
+    first: bool
+    sample: int | None
+
+    def filter(self, known: tuple[str, ...], *, per_s: int = 0) -> Filter:
+        """Of verdicts that are ``known``; raises click's usage error with the option's name."""
+        said = {
+            "client": self.client or "",
+            "service": self.service or "",
+            "server": self.server or "",
+            "verdict": ",".join(self.verdict),
+            "first": "1" if self.first else "",
+            "every": "" if self.sample is None else str(self.sample),
+            "per_s": str(per_s),
+        }
+        try:
+            return records.from_query({k: v for k, v in said.items() if v}, known=known)
+        except ValueError as error:
+            option, _, reason = str(error).partition(": ")
+            names = {"every": "sample", "per_s": "rate"}
+            raise click.UsageError(f"--{names.get(option, option)}: {reason}") from error
+
+
+selecting = together(
+    "selection",
+    Selection,
+    (
+        click.option(
+            "--client", metavar="ADDRESS", help="Of this client, or this network of them."
+        ),
+        click.option(
+            "--service", metavar="SERVICE", help="For 10.0.0.1, 10.0.0.1:80 or udp:10.0.0.1:53."
+        ),
+        click.option("--server", metavar="ADDRESS", help="Which had to do with this real server."),
+        click.option(
+            "--verdict", metavar="NAME", multiple=True, help="That ended so; may be given again."
+        ),
+        click.option("--first", is_flag=True, help="Only those that begin a connection."),
+        click.option("--sample", metavar="N", type=int, help="One in N of them."),
     ),
-    click.option("--server", metavar="ADDRESS", help="Which had to do with this real server."),
-    click.option(
-        "--verdict", metavar="NAME", multiple=True, help="That ended so; may be given again."
-    ),
-    click.option("--first", is_flag=True, help="Only those that begin a connection."),
-    click.option("--sample", metavar="N", type=int, help="One in N of them."),
 )
-
-
-def selecting(command: Command) -> Command:
-    """Adds the options; the command gets them by their names."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
-def chosen(
-    *,
-    client: str | None,
-    service: str | None,
-    server: str | None,
-    verdict: tuple[str, ...],
-    first: bool,
-    sample: int | None,
-    known: tuple[str, ...],
-    per_s: int = 0,
-) -> Filter:
-    """The filter; raises click's usage error with the option's name."""
-    said = {
-        "client": client or "",
-        "service": service or "",
-        "server": server or "",
-        "verdict": ",".join(verdict),
-        "first": "1" if first else "",
-        "every": "" if sample is None else str(sample),
-        "per_s": str(per_s),
-    }
-    try:
-        return records.from_query({k: v for k, v in said.items() if v}, known=known)
-    except ValueError as error:
-        option, _, reason = str(error).partition(": ")
-        names = {"every": "sample", "per_s": "rate"}
-        raise click.UsageError(f"--{names.get(option, option)}: {reason}") from error

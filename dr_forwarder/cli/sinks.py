@@ -1,4 +1,6 @@
-"""Where records go: lines, JSON, explanations in the terminal, a page, a capture file."""
+"""Where records go: lines, JSON, explanations in the terminal, a page, a capture file; and the
+options of `trace` and `replay` that say so.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,17 @@ import contextlib
 import datetime
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import click
 
 from .. import record_file, record_text
 from ..errors import ForwarderError
 from ..messages import jsonable
 from ..records import Record
+from .options import FILE, together
 
 _PAGE_FRAMES = 500
 """A page is read by people; so many frames it has at most."""
@@ -111,29 +117,48 @@ class Page:
         self._path.write_text(page(self._title, self._records, left_out=self._left_out))
 
 
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """In which forms records are shown, as the command line says."""
+
+    as_json: bool
+    explain: bool
+    html: Path | None
+
+
+showing = together(
+    "forms",
+    Forms,
+    (
+        click.option("--json", "as_json", is_flag=True, help="A JSON object a line."),
+        click.option(
+            "--explain", is_flag=True, help="Draw each: who sends what to whom, what changes."
+        ),
+        click.option("--html", type=FILE, help="The same as a page, written at the end."),
+    ),
+)
+
+
 @contextlib.contextmanager
 def sinks(
+    forms: Forms,
     *,
-    as_json: bool,
-    explain: bool,
-    html: Path | None,
-    write: Path | None,
     title: str,
     when: Callable[[Record], str],
-    shown: bool = True,
+    write: Path | None = None,
 ) -> Iterator[Callable[[Record], None]]:
-    """What is to be called with each record; ``shown``: something goes to standard output."""
+    """What is to be called with each record; lines only if there is nothing else to show it."""
     opened: list[Sink] = []
-    if as_json:
+    if forms.as_json:
         opened.append(JsonLines())
-    elif explain:
+    elif forms.explain:
         opened.append(Explained())
-    elif shown:
+    elif write is None and forms.html is None:
         opened.append(Lines(when))
     if write is not None:
         opened.append(Pcapng(write))
-    if html is not None:
-        opened.append(Page(html, title))
+    if forms.html is not None:
+        opened.append(Page(forms.html, title))
     try:
         yield lambda record: _show(opened, record)
     finally:

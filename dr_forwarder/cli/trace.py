@@ -14,11 +14,11 @@ from .. import state_dir as state_dirs
 from ..border import VERDICTS
 from ..client import Client
 from ..records import Filter, Losses, Record, Traced
+from . import options
 from .files import file_errors
-from .selection import chosen, selecting
-from .sinks import clock_time, sinks
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
+from .options import FILE
+from .selection import Selection, selecting
+from .sinks import Forms, clock_time, showing, sinks
 
 
 @click.command("trace")
@@ -26,66 +26,37 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--rate", default=0, help="Records a second at most, up to 5000; 1000 unless given.")
 @click.option("--count", type=click.IntRange(1), help="End after so many.")
 @click.option("--dropped", is_flag=True, help="The last frames dropped for each reason instead.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
-@click.option("--write", type=_FILE, help="A pcapng file of the frames as they came, with reasons.")
-@click.option("--explain", is_flag=True, help="Draw each: who sends what to whom, what changes.")
-@click.option("--html", type=_FILE, help="The same as a page, written at the end.")
-@click.option(
-    "--state-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Of the director that is asked.",
-)
+@click.option("--write", type=FILE, help="A pcapng file of the frames as they came, with reasons.")
+@showing
+@options.state_dir
 def command(
+    selection: Selection,
     rate: int,
     count: int | None,
     dropped: bool,
-    as_json: bool,
     write: Path | None,
-    explain: bool,
-    html: Path | None,
+    forms: Forms,
     state_dir: Path | None,
-    client: str | None,
-    service: str | None,
-    server: str | None,
-    verdict: tuple[str, ...],
-    first: bool,
-    sample: int | None,
 ) -> None:
     """Show what the running director decides, a record a frame, until Ctrl-C.
 
     It watches beside the forwarding and never holds it up: beyond --rate, frames are not looked
     at, and it says how many.
     """
-    asked = chosen(
-        client=client,
-        service=service,
-        server=server,
-        verdict=verdict,
-        first=first,
-        sample=sample,
-        known=VERDICTS,
-        per_s=rate,
-    )
+    asked = selection.filter(VERDICTS, per_s=rate)
     director = Client(state_dir or state_dirs.default())
     told = _Told()
     stream = _dropped(director, asked) if dropped else told.records(director.trace(asked))
+    file = write or forms.html
     with (
-        file_errors(write or html),
-        sinks(
-            as_json=as_json,
-            explain=explain,
-            html=html,
-            write=write,
-            title="What the director decided",
-            when=clock_time,
-            shown=write is None and html is None,
-        ) as show,
+        file_errors(file),
+        sinks(forms, write=write, title="What the director decided", when=clock_time) as show,
         contextlib.suppress(KeyboardInterrupt),
     ):
         for record in itertools.islice(stream, count):
             show(record)
             told.shown += 1
-    told.end(write or html)
+    told.end(file)
 
 
 class _Told:
