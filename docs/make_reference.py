@@ -11,19 +11,14 @@ from pathlib import Path
 from dr_forwarder import checks
 from dr_forwarder.config import vip_checks
 from dr_forwarder.config.deviations import DEVIATIONS
-from dr_forwarder.config.directives import (
-    CHECK_PORTS,
-    DIRECTIVES,
-    DIRECTOR,
-    MARK,
-    REAL,
-    Directive,
-    Level,
-)
+from dr_forwarder.config.directive import Directive, Level
+from dr_forwarder.config.directives import CHECK_PORTS, DIRECTIVES
 from dr_forwarder.config.model import CheckType
+from dr_forwarder.config.native import DIRECTOR, MARK, REAL
 from dr_forwarder.config.needs import LIBRARIES
 from dr_forwarder.config.support import OTHERWISE, SCHEDULERS
-from dr_forwarder.metrics import DURATION, DURATION_LABELS, DURATION_TEXT, FAMILIES, PREFIX
+from dr_forwarder.exposition import DURATION, DURATION_LABELS, DURATION_TEXT
+from dr_forwarder.metrics import FAMILIES, PREFIX
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))

@@ -24,15 +24,9 @@ from dr_forwarder.config import (
     load_text,
     parse_text,
 )
-from dr_forwarder.config.directives import (
-    DIRECTIVES,
-    DIRECTOR,
-    REAL,
-    TARGET,
-    Directive,
-    Kind,
-    Level,
-)
+from dr_forwarder.config.directive import Directive, Kind, Level
+from dr_forwarder.config.directives import DIRECTIVES
+from dr_forwarder.config.native import DIRECTOR, REAL, TARGET
 from dr_forwarder.vlan import Vlan
 
 DATA = Path(__file__).parent / "data"

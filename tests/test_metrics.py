@@ -18,15 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families as plain_fam
 
 from dr_forwarder.checks import Result, target
 from dr_forwarder.config.model import Check, Config, Real, Virtual
+from dr_forwarder.exposition import DURATION, Metrics
 from dr_forwarder.health import Health
-from dr_forwarder.metrics import (
-    DURATION,
-    FAMILIES,
-    PREFIX,
-    Kind,
-    Metrics,
-    look,
-)
+from dr_forwarder.metrics import FAMILIES, PREFIX, Kind, look
 from dr_forwarder.table import (
     Counters,
     Key,

@@ -17,8 +17,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from dr_forwarder.config.model import Config, Real, Settings, Virtual
 from dr_forwarder.events import Bus, Started
+from dr_forwarder.exposition import Metrics
 from dr_forwarder.health import Health
-from dr_forwarder.metrics import Metrics
 from dr_forwarder.orders import OrderRow
 from dr_forwarder.table import Connection, Key, Server, ServerRow, Service, ServiceRow, Stats
 from dr_forwarder.web.guard import HEADERS

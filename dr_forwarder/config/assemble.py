@@ -8,7 +8,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from .. import listen, vlan
-from .directives import CHECK_PORTS, DIRECTIVES, DIRECTOR, LOAD_SCHEDULERS, Kind, Level
+from .directive import Kind, Level
+from .directives import CHECK_PORTS, DIRECTIVES, LOAD_SCHEDULERS
 from .draft import Draft, Reading, Scope, Section, one_of
 from .model import (
     Alert,
@@ -22,6 +23,7 @@ from .model import (
     Tuning,
     Virtual,
 )
+from .native import DIRECTOR
 from .servers import with_slash
 
 _SERVICE_OF = {port: service for service, port in CHECK_PORTS.items()}

@@ -1,79 +1,11 @@
-"""Directives: every name a configuration may use, as one table for both formats. No parsing."""
+"""Directives: ldirectord's, and ours beside them, one row each, for both formats. No parsing."""
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
-Value = bool | int | str | tuple[str, ...]
-LARGEST = 2**31 - 1
-
-
-class Level(enum.Enum):
-    """Where a name may stand."""
-
-    GLOBAL = "global"
-    VIRTUAL = "virtual"
-    BOTH = "both"
-    """Global, and again in a virtual service, which then goes before the global one."""
-    DIRECTOR = "director"
-    """The table ``[director]`` of the native form."""
-    REAL = "real"
-    """The tables ``[[virtual.real]]`` of the native form."""
-    MARK = "mark"
-    """The tables ``[[mark]]`` of the native form."""
-
-
-class Kind(enum.Enum):
-    """What a value is, and so how it is read."""
-
-    FLAG = "yes or no"
-    NUMBER = "number"
-    CHOICE = "one of a few words"
-    CHECKTYPE = "a word or a number"
-    LETTERS = "lower-case letters"
-    WORD = "one word"
-    LIST = "words with commas between them"
-    REPEATED = "text, and more of it at each further line"
-    TEXT = "text"
-    PATTERN = "regular expression"
-    SERVER = "address"
-    VLAN = "a number, or a list of two"
-    MACS = "MAC addresses"
-    LISTEN = "an address and a port"
-
-
-class Quotes(enum.Enum):
-    """What ldirectord makes of double quotes around a value; here they may always be there."""
-
-    NEEDED = "needed"
-    OPTIONAL = "optional"
-    REFUSED = "refused or kept as part of the value"
-
-
-@dataclass(frozen=True, slots=True)
-class Directive:
-    """One row of the table."""
-
-    name: str
-    level: Level
-    kind: Kind
-    help: str
-    default: Value | None = None
-    low: int = 1
-    high: int = LARGEST
-    choices: tuple[str, ...] = ()
-    quotes: Quotes = Quotes.OPTIONAL
-    exact: bool = False
-    """True where ldirectord refuses anything after the value, even a blank."""
-    any_case: bool = False
-    ours: bool = False
-    """True for what ldirectord has not: it refuses a file with it."""
-    idle: str = ""
-    """Why it is accepted and does nothing."""
-
+from .directive import LARGEST, Directive, Kind, Level, Quotes, Value
 
 CHECK_PORTS: Mapping[str, int] = MappingProxyType(
     {
@@ -107,7 +39,7 @@ CHECK_TYPES = ("negotiate", "connect", "ping", "on", "off", "external", "externa
 DNS_TYPES = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
 ALERT_STATES = ("all", "none", "starting", "running", "stopping", "reloading")
 
-_G, _V, _B, _D, _R = Level.GLOBAL, Level.VIRTUAL, Level.BOTH, Level.DIRECTOR, Level.REAL
+_G, _V, _B = Level.GLOBAL, Level.VIRTUAL, Level.BOTH
 _FLAG, _NUMBER, _CHOICE, _LIST, _TEXT = (Kind.FLAG, Kind.NUMBER, Kind.CHOICE, Kind.LIST, Kind.TEXT)
 _NEEDED, _REFUSED = Quotes.NEEDED, Quotes.REFUSED
 
@@ -133,16 +65,6 @@ def _ours(
 ) -> Directive:
     """A directive that ldirectord has not."""
     return Directive(name, level, kind, help, default, low, high, choices, any_case=True, ours=True)
-
-
-def _tuning(name: str, help: str, default: int = 0, *, high: int = 1) -> Directive:
-    """A sysctl of kernel IPVS, under its name."""
-    return Directive(name, _D, _NUMBER, help, default, low=0, high=high)
-
-
-def _idle(name: str, why: str, default: int = 0) -> Directive:
-    """A sysctl of kernel IPVS that has nothing to do here, and why."""
-    return Directive(name, _D, _NUMBER, f"Nothing: {why}.", default, low=0, idle=why)
 
 
 DIRECTIVES: tuple[Directive, ...] = (
@@ -336,146 +258,6 @@ DIRECTIVES: tuple[Directive, ...] = (
     Directive(
         "maintenancedir", _G, _TEXT, "Files here take the servers they name down.", quotes=_REFUSED
     ),
-)
-
-DIRECTOR: tuple[Directive, ...] = (
-    Directive("interface", _D, _TEXT, "The interface the clients and real servers are behind."),
-    Directive(
-        "mac",
-        _D,
-        _CHOICE,
-        "Which MAC address the VIPs are announced with.",
-        "auto",
-        choices=("auto", "virtual", "nic"),
-    ),
-    Directive(
-        "vlan",
-        _D,
-        Kind.VLAN,
-        "The 802.1Q tag of all frames: `100`, or `[200, 100]` for QinQ, outer first; untagged.",
-    ),
-    Directive(
-        "virtual_router_id", _D, _NUMBER, "Last byte of the virtual MAC address.", 60, high=255
-    ),
-    Directive("announce_interval", _D, _NUMBER, "Seconds between announcements of a VIP.", 60),
-    Directive("workers", _D, _NUMBER, "Forwarding threads.", 1, high=1024),
-    Directive("state_dir", _D, _TEXT, "Directory of the control socket and the connections."),
-    Directive(
-        "flight_recorder_dir",
-        _D,
-        _TEXT,
-        "Where the last dropped frames are written when a server goes down; nowhere.",
-    ),
-    Directive(
-        "listen",
-        _D,
-        Kind.LISTEN,
-        "Serves metrics and the page at ADDRESS:PORT; `:9700` is the loopback's.",
-    ),
-    Directive(
-        "listen_writable",
-        _D,
-        _FLAG,
-        "Whoever reaches the page may drain, disable and enable servers.",
-        False,
-    ),
-    Directive(
-        "listen_names",
-        _D,
-        _LIST,
-        "Names the page may be asked by, beside addresses, localhost and this host's own.",
-    ),
-    Directive("connections", _D, _NUMBER, "Room in the connection table.", 1_048_576),
-    Directive("timeout_tcp", _D, _NUMBER, "Seconds an idle TCP connection is kept.", 900),
-    Directive("timeout_tcp_fin", _D, _NUMBER, "Seconds a closing TCP connection is kept.", 120),
-    Directive("timeout_udp", _D, _NUMBER, "Seconds an idle UDP flow is kept.", 300),
-    Directive(
-        "peers", _D, Kind.MACS, "MAC addresses of other directors: what they sent on stays there."
-    ),
-    Directive(
-        "standby", _D, _FLAG, "Leaves the VIPs to another director until told to take over.", False
-    ),
-    Directive("sync_master", _D, _TEXT, "Tells other directors of connections, by this interface."),
-    Directive("sync_backup", _D, _TEXT, "Learns the connections of a master by this interface."),
-    Directive(
-        "sync_id", _D, _NUMBER, "Names a pair; a backup with 0 learns of all.", 0, low=0, high=255
-    ),
-    _tuning("conn_reuse_mode", "When a SYN on a connection that is over begins anew.", 1, high=3),
-    _tuning("expire_nodest_conn", "1: a removed server's connections end at once."),
-    _tuning("expire_quiescent_template", "1: persistence ends when a server's weight is 0."),
-    _tuning("sloppy_tcp", "1: TCP connections may begin in mid-stream."),
-    _tuning("sloppy_sctp", "1: SCTP associations may begin in mid-stream."),
-    _tuning("schedule_icmp", "1: An ICMP error about no connection is scheduled like a new one."),
-    _tuning("secure_tcp", "Other TCP states under attack. 3: on; 1, 2: automatic.", high=3),
-    _tuning("drop_entry", "Ends half-open connections and idle ones; likewise.", high=3),
-    _tuning("drop_packet", "Drops packets that would begin a connection; likewise.", high=3),
-    _tuning("am_droprate", "With drop_packet = 3 each so-manieth goes.", 10, high=LARGEST),
-    _tuning(
-        "amemthresh", "Pages of free memory below which automatic ones act.", 1024, high=LARGEST
-    ),
-    _tuning("backup_only", "1: while a backup daemon runs, nothing is forwarded."),
-    _tuning(
-        "lblc_expiration", "Seconds lblc remembers an unused destination.", 86400, high=LARGEST
-    ),
-    _tuning("lblcr_expiration", "Seconds, for lblcr, and for its sets.", 86400, high=LARGEST),
-    _tuning("sync_version", "1: messages as since Linux 3.0; 0: as before, IPv4 alone.", 1),
-    _tuning(
-        "sync_threshold", "Others are told of a connection at this packet of it.", 3, high=LARGEST
-    ),
-    _tuning("sync_period", "And again every so many packets; 0: once.", 50, high=LARGEST),
-    _tuning("sync_refresh_period", "Seconds in which it is not told again; 0: none.", high=LARGEST),
-    _tuning("sync_retries", "How often it is repeated within that time.", high=3),
-    _tuning("sync_persist_mode", "1: of persistent connections only the templates are told."),
-    _tuning("sync_ports", "UDP ports that messages are spread over: a power of two.", 1, high=64),
-    _tuning("sync_qlen_max", "Messages that may wait to be sent.", 4096, high=1_000_000),
-    _tuning("sync_sock_size", "Bytes of a socket's buffer; 0: the host's default.", high=LARGEST),
-    _tuning("run_estimation", "0: rates are not estimated.", 1),
-    _idle("pmtu_disc", "it is for tunnels, and forwarding is by `gate` alone", 1),
-    _idle("snat_reroute", "it is for masquerading", 1),
-    _idle("nat_icmp_send", "it is for masquerading"),
-    _idle("conntrack", "the VIPs' frames never reach the host's connection tracking"),
-    _idle("ignore_tunneled", "what is in a tunnel is not looked at anyway"),
-    _idle("cache_bypass", "without a server the client always hears port unreachable"),
-    _idle("est_cpulist", "rates are estimated by the forwarding thread"),
-    _idle("est_nice", "rates are estimated by the forwarding thread"),
-    _idle("debug_level", "`run --verbose` tells more"),
-    _tuning("decrement_ttl", "1: take one off the time to live, as kernel IPVS does."),
-    _tuning(
-        "icmp_ratelimit", "Milliseconds between two ICMP errors to a client.", 1000, high=65535
-    ),
-    _tuning("busy_poll", "Microseconds after a frame that the loop stays awake.", high=1_000_000),
-)
-
-MARK: tuple[Directive, ...] = (
-    Directive("mark", Level.MARK, _NUMBER, "The firewall mark that is defined.", high=2**32 - 1),
-    Directive("address", Level.MARK, _TEXT, "The VIP, or a network of VIPs."),
-    Directive(
-        "protocol",
-        Level.MARK,
-        _CHOICE,
-        "Marked is only this protocol; any if left out.",
-        choices=("tcp", "udp", "sctp"),
-    ),
-    Directive("ports", Level.MARK, _TEXT, "Marked are only these: numbers, ranges, commas."),
-)
-
-TARGET: tuple[Directive, ...] = (
-    Directive("address", _V, _TEXT, "What clients connect to, as after virtual=."),
-    Directive("fwmark", _V, _NUMBER, "A firewall mark, instead of an address.", high=2**32 - 1),
-    Directive("ipv6", _V, _FLAG, "Says that a mark or a host name stands for IPv6.", False),
-)
-"""What opens a virtual service in the native form, where ldirectord has ``virtual=``."""
-
-REAL: tuple[Directive, ...] = (
-    Directive("address", _R, _TEXT, "HOST:PORT of the server, or FIRST->LAST:PORT of many."),
-    Directive(
-        "method", _R, _CHOICE, "How it is reached.", "gate", choices=("gate", "masq", "ipip")
-    ),
-    Directive("weight", _R, _NUMBER, "Its share of connections; 0 is none.", 1, low=0, high=65535),
-    Directive("request", _R, _TEXT, "Its own request."),
-    Directive("receive", _R, Kind.PATTERN, "Its own receive."),
-    Directive("lower", _R, _NUMBER, "Connections below which it is used again.", 0, low=0),
-    Directive("upper", _R, _NUMBER, "Connections above which it is spared.", 0, low=0),
 )
 
 BY_NAME: Mapping[str, Directive] = MappingProxyType({row.name: row for row in DIRECTIVES})

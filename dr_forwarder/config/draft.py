@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from .directives import BY_NAME, Directive, Value
+from .directive import Directive, Value
+from .directives import BY_NAME
 from .model import Address, ConfigError, Fallback, Mark, Notice, Real
 
 Resolver = Callable[[str, int], Address]

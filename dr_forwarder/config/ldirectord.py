@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import servers, values
-from .directives import BY_NAME, Directive, Kind, Level
+from .directive import Directive, Kind, Level
+from .directives import BY_NAME
 from .draft import Draft, Reading, Scope, Section, meant, shown
 
 _INDENT = 4

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from . import names, vip_checks
-from .directives import Value
+from .directive import Value
 from .model import CheckType, Config, ConfigError, Notice, Settings, Virtual
 
 EXTRA: Final = "dr-forwarder[checks]"

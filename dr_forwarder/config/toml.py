@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import servers, values
-from .directives import DIRECTIVES, DIRECTOR, MARK, REAL, TARGET, Directive, Kind, Level
+from .directive import Directive, Kind, Level
+from .directives import DIRECTIVES
 from .draft import Draft, Reading, Scope, Section, Target, meant, shown
 from .marks import from_ports
 from .model import Mark, Real
+from .native import DIRECTOR, MARK, REAL, TARGET
 
 _Key = tuple[str | int, ...]
 _HEADER = re.compile(r"\s*\[(\[)?([^\[\]]+)\]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .. import listen, vlan
-from .directives import Directive, Kind, Quotes, Value
+from .directive import Directive, Kind, Quotes, Value
 from .draft import Reading, meant, one_of, short, shown
 from .patterns import compiled
 

@@ -8,7 +8,8 @@ from itertools import groupby
 
 from ..config import Config, Mark, ldirectord
 from ..config.assemble import assemble
-from ..config.directives import BY_NAME, Kind
+from ..config.directive import Kind
+from ..config.directives import BY_NAME
 from ..config.draft import Draft, Reading, Section, Spare
 from ..config.model import Real, bracketed, endpoint
 from ..config.support import refuse_unsupported

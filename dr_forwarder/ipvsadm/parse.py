@@ -6,20 +6,17 @@ refuses is for whoever carries the command out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from ..endpoints import Address
 from ..flags import ServiceFlag
-from ..table import HOST_MASK, Key, Server, Service, SyncDaemon
+from ..table import HOST_MASK, Server, Service, SyncDaemon
 from . import values
+from .entry import HOST_MASK_6, Entry, take, timeout
 from .options import (
     HINT,
     REFUSED,
     TUNNEL,
-    UNCHECKED,
-    Option,
     Reader,
     UsageError,
     Verb,
@@ -28,13 +25,7 @@ from .options import (
 from .values import Names
 
 _DEFAULT_SCHEDULER = "wlc"
-_DEFAULT_PERSISTENT_S = 360
-_MOST_TIMEOUT_S = 31 * 24 * 60 * 60
-_MOST_SIGNED = 2**31 - 1
-_HOST_MASK_6 = IPv6Address(2**128 - 1)
 _NAME_LENGTH = 15
-_PROTOCOLS = {"tcp-service": "tcp", "udp-service": "udp", "sctp-service": "sctp"}
-_METHODS = {"gatewaying": "gate", "ipip": "ipip", "masquerading": "masq"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +45,6 @@ class Command:
     daemon: SyncDaemon | None = None
 
 
-@dataclass(slots=True)
-class _Entry:
-    """What the options have said so far, in their order, which matters to some."""
-
-    names: Names
-    given: dict[str, str] = field(default_factory=dict)
-    """Values of the options by their names; empty for those that take none."""
-    key: Key | None = None
-    mask: Address = HOST_MASK
-    server: tuple[Address, int] | None = None
-    method: str = "gate"
-    persistent_s: int | None = None
-    numbers: dict[str, int] = field(default_factory=dict)
-    group: Address | None = None
-
-    @property
-    def protocol(self) -> str:
-        """Whose ports a name may be of; ipvsadm has none before it has seen a service."""
-        if self.key is None:
-            return ""
-        return "tcp" if self.key.protocol == "fwm" else self.key.protocol
-
-
 def parse(words: Sequence[str], names: Names) -> Command:
     """Raises UsageError. ``words`` are those after ``ipvsadm``; none at all is ``-L``."""
     if not words:
@@ -87,11 +55,11 @@ def parse(words: Sequence[str], names: Names) -> Command:
         return Command(verb)
     if verb in (Verb.START_DAEMON, Verb.STOP_DAEMON):
         _check_role(verb, role)
-    entry = _Entry(names)
+    entry = Entry(names)
     for option, value in reader:
         if option.verb is not None:
             raise UsageError(f"invalid option `{reader.word}'")
-        _take(entry, option, value)
+        take(entry, option, value)
     timeouts = _take_timeouts(reader) if verb is Verb.SET else (0, 0, 0)
     if reader.rest:
         raise UsageError(f"unexpected argument {reader.rest[0]}")
@@ -133,126 +101,15 @@ def _check_role(verb: Verb, role: str) -> None:
 def _take_timeouts(reader: Reader) -> tuple[int, int, int]:
     if len(reader.rest) < 3:
         raise UsageError("--set option requires 3 timeout values")
-    seconds = [_timeout(word, least=0) for word in reader.rest[:3]]
+    seconds = [timeout(word, least=0) for word in reader.rest[:3]]
     del reader.rest[:3]
     return seconds[0], seconds[1], seconds[2]
-
-
-def _timeout(text: str, *, least: int) -> int:
-    found = values.number(text, least, _MOST_TIMEOUT_S)
-    if found is None:
-        raise UsageError(f"invalid timeout value `{text}' specified")
-    return found
-
-
-# ---- The options ----
-
-
-def _take(entry: _Entry, option: Option, value: str | None) -> None:
-    if option.called in entry.given and option.called not in UNCHECKED:
-        raise UsageError(f"multiple '{option.called}' options specified")
-    if option.called not in UNCHECKED:
-        entry.given[option.called] = value or ""
-    if option.called in _NUMBERS:
-        least, most, said = _NUMBERS[option.called]
-        found = values.number(value or "", least, most)
-        if found is None:
-            raise UsageError(f"illegal {said} specified")
-        entry.numbers[option.called] = found
-    elif option.called in _READERS:
-        _READERS[option.called](entry, option.word, value)
-
-
-_NUMBERS: Mapping[str, tuple[int, int, str]] = {
-    "weight": (0, _MOST_SIGNED, "weight"),
-    "u-threshold": (0, _MOST_SIGNED, "u_threshold"),
-    "l-threshold": (0, _MOST_SIGNED, "l_threshold"),
-    "syncid": (0, 255, "syncid"),
-    "sync-maxlen": (1, 65507, "sync-maxlen"),
-    "mcast-port": (1, 65535, "mcast-port"),
-    "mcast-ttl": (1, 255, "mcast-ttl"),
-    "tun-port": (1, 65535, "tunnel port"),
-}
-"""By option: the limits, and what the message calls it."""
-
-
-def _read_service(entry: _Entry, word: str, value: str | None) -> None:
-    text = value or ""
-    if word == "fwmark-service":
-        mark = values.number(text, 1, 2**32 - 1)
-        if mark is None:
-            raise UsageError(f"invalid fwmark value `{text}' specified")
-        entry.key = Key("fwm", IPv4Address(mark), 0)
-        return
-    found = values.endpoint(text, _PROTOCOLS[word], entry.names)
-    if found is None:
-        raise UsageError("illegal virtual server address[:port] specified")
-    address, port = found
-    entry.key = Key(_PROTOCOLS[word], address, port or 0)
-    if address.version == 6:
-        entry.mask = _HOST_MASK_6
-
-
-def _read_ipv6(entry: _Entry, word: str, value: str | None) -> None:
-    if entry.key is None or entry.key.protocol != "fwm":
-        raise UsageError("-6 used before -f\n")
-    entry.key = Key("fwm", IPv6Address(int(entry.key.address)), 0)
-    entry.mask = _HOST_MASK_6
-
-
-def _read_mask(entry: _Entry, word: str, value: str | None) -> None:
-    text = value or ""
-    if entry.key is not None and entry.key.address.version == 6:
-        entry.mask = values.ipv6_mask(text)
-        return
-    mask = entry.names.address(text)
-    if mask is None:
-        raise UsageError("illegal virtual server persistent mask specified")
-    entry.mask = mask
-
-
-def _read_persistent(entry: _Entry, word: str, value: str | None) -> None:
-    entry.persistent_s = _DEFAULT_PERSISTENT_S if value is None else _timeout(value, least=1)
-
-
-def _read_server(entry: _Entry, word: str, value: str | None) -> None:
-    found = values.endpoint(value or "", entry.protocol, entry.names)
-    if found is None:
-        raise UsageError("illegal real server address[:port] specified")
-    address, port = found
-    service_port = entry.key.port if entry.key is not None else 0
-    entry.server = address, service_port if port is None else port
-
-
-def _read_method(entry: _Entry, word: str, value: str | None) -> None:
-    entry.method = _METHODS[word]
-
-
-def _read_group(entry: _Entry, word: str, value: str | None) -> None:
-    entry.group = values.multicast_group(value or "")
-
-
-def _read_tunnel_type(entry: _Entry, word: str, value: str | None) -> None:
-    if value not in ("ipip", "gue", "gre"):
-        raise UsageError("illegal tunnel type specified")
-
-
-_READERS: Mapping[str, Callable[[_Entry, str, str | None], None]] = {
-    "service-address": _read_service,
-    "ipv6": _read_ipv6,
-    "netmask": _read_mask,
-    "persistent": _read_persistent,
-    "real-server": _read_server,
-    "forwarding-method": _read_method,
-    "mcast-group": _read_group,
-    "tun-type": _read_tunnel_type,
-}
 
 
 # ---- The whole line ----
 
 
-def _check_sense(verb: Verb, entry: _Entry) -> None:
+def _check_sense(verb: Verb, entry: Entry) -> None:
     key = entry.key
     if key is None:
         return
@@ -267,7 +124,7 @@ def _check_sense(verb: Verb, entry: _Entry) -> None:
         _check_tunnel(entry)
 
 
-def _check_tunnel(entry: _Entry) -> None:
+def _check_tunnel(entry: Entry) -> None:
     given = [name for name in TUNNEL if name in entry.given]
     if entry.method != "ipip":
         if given:
@@ -297,18 +154,18 @@ _TUNNEL_OPTIONS: Mapping[str, frozenset[str]] = {
 }
 
 
-def _service(entry: _Entry, scheduler: str, flags: ServiceFlag) -> Service | None:
+def _service(entry: Entry, scheduler: str, flags: ServiceFlag) -> Service | None:
     if entry.key is None:
         return None
     if "ops" in entry.given:
         flags |= ServiceFlag.ONE_PACKET
     # Without persistence a mask is taken and nobody uses it.
-    full = HOST_MASK if entry.key.address.version == 4 else _HOST_MASK_6
+    full = HOST_MASK if entry.key.address.version == 4 else HOST_MASK_6
     mask = entry.mask if entry.persistent_s is not None else full
     return Service(entry.key, scheduler, entry.persistent_s, mask, flags)
 
 
-def _server(verb: Verb, entry: _Entry) -> Server | None:
+def _server(verb: Verb, entry: Entry) -> Server | None:
     if entry.server is None or entry.key is None:
         return None
     address, port = entry.server
@@ -325,7 +182,7 @@ def _server(verb: Verb, entry: _Entry) -> Server | None:
     )
 
 
-def _daemon(entry: _Entry, role: str) -> SyncDaemon:
+def _daemon(entry: Entry, role: str) -> SyncDaemon:
     interface = entry.given.get("mcast-interface", "")[:_NAME_LENGTH]
     return SyncDaemon(
         role=role,

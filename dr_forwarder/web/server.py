@@ -16,8 +16,8 @@ from ..checks.model import os_reason
 from ..director import Director
 from ..errors import SetupError
 from ..events import Happening, Reloaded
+from ..exposition import Metrics
 from ..listen import Listen
-from ..metrics import Metrics
 from .guard import guard, harden
 from .page import Page
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from dr_forwarder.config.directives import DIRECTOR
+from dr_forwarder.config.native import DIRECTOR
 
 from .world import TUNING
 
