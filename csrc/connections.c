@@ -222,7 +222,6 @@ static struct connection *add(struct connections *connections, struct table *tab
     if (!connection)
         return NULL;
     timeout_s = bounded_s(timeout_s);
-    *connections_rest(connections, connection) = (struct connection_rest){.announced = tick & ~3u};
     *connection = (struct connection){
         .client_port = flow->client_port,
         .port = flow->port,
@@ -312,19 +311,32 @@ void connections_packet(struct connections *connections, struct table *table,
         state_timeout_s(connection->protocol, state, &connections->book->timeouts), tick);
 }
 
+struct connection_rest *connections_rest(struct connections *connections,
+                                         struct connection *connection, uint32_t tick)
+{
+    struct connection_rest *rest = &connections->rest[connections_index(connections, connection)];
+
+    if (!(connection->flags & CONNECTION_HAS_REST)) {
+        *rest = (struct connection_rest){.announced = tick & ~3u};
+        connection->flags |= CONNECTION_HAS_REST;
+    }
+    return rest;
+}
+
 uint32_t connections_packets(const struct connections *connections,
                              const struct connection *connection)
 {
-    uint32_t high = connections_rest(connections, connection)->packets;
-
+    if (!(connection->flags & CONNECTION_HAS_REST))
+        return connection->packets;
+    uint32_t high = connections->rest[connections_index(connections, connection)].packets;
     return high << PACKET_BITS | connection->packets;
 }
 
 void connections_set_packets(struct connections *connections, struct connection *connection,
-                             uint32_t packets)
+                             uint32_t packets, uint32_t tick)
 {
     connection->packets = packets & ((1 << PACKET_BITS) - 1);
-    connections_rest(connections, connection)->packets = packets >> PACKET_BITS;
+    connections_rest(connections, connection, tick)->packets = packets >> PACKET_BITS;
 }
 
 static void leave_server(struct table *table, struct connection *connection, uint32_t tick)

@@ -5,7 +5,8 @@
  * memory is the caller's region.
  *
  * Of each entry there are two parts: 64 bytes that every packet needs, and a few beside them that
- * are needed once in 1,024 packets, and by synchronisation. */
+ * synchronisation needs, and a connection of 1,024 packets and more. Until then their memory is not
+ * touched, so where nobody is told of connections the system need not give it. */
 #ifndef CONNECTIONS_H
 #define CONNECTIONS_H
 
@@ -30,6 +31,7 @@ enum connection_flag {
     CONNECTION_TEMPLATE = 0x1,
     CONNECTION_INACTIVE = 0x2, /* on which side its server counts it */
     CONNECTION_SYNCED = 0x4,   /* another director told us of it */
+    CONNECTION_HAS_REST = 0x8, /* what is beside it is its own */
 };
 
 struct connection {
@@ -52,7 +54,7 @@ struct connection {
 
 _Static_assert(sizeof(struct connection) == 64, "a connection is one cache line");
 
-/* Beside each entry, under the same index. */
+/* Beside each entry, under the same index; of a former one while CONNECTION_HAS_REST is not set. */
 struct connection_rest {
     uint32_t announced; /* tick until which others think it lives; two low bits: how often told */
     uint32_t packets : 32 - PACKET_BITS; /* the other bits */
@@ -130,7 +132,7 @@ struct flow connection_flow(const struct connection *connection);
 uint32_t connections_packets(const struct connections *connections,
                              const struct connection *connection);
 void connections_set_packets(struct connections *connections, struct connection *connection,
-                             uint32_t packets);
+                             uint32_t packets, uint32_t tick);
 
 /* Puts it on another server's account, or on the other side of it. */
 void connections_move(struct table *table, struct connection *connection, struct server *server,
@@ -164,17 +166,16 @@ void connections_sweep_begin(struct connections *connections, uint32_t tick);
 bool connections_sweep(struct connections *connections, struct table *table, bool removed,
                        uint32_t tick, uint32_t budget);
 
-static inline struct connection_rest *connections_rest(const struct connections *connections,
-                                                       const struct connection *connection)
-{
-    return &connections->rest[connection - connections->entries];
-}
+/* What is beside an entry; `tick` counts as the last time others were told, if it is new. */
+struct connection_rest *connections_rest(struct connections *connections,
+                                         struct connection *connection, uint32_t tick);
 
 /* One more packet. */
-static inline void connections_count(struct connections *connections, struct connection *connection)
+static inline void connections_count(struct connections *connections, struct connection *connection,
+                                     uint32_t tick)
 {
     if (++connection->packets == 0)
-        connections_rest(connections, connection)->packets++;
+        connections_rest(connections, connection, tick)->packets++;
 }
 
 static inline uint32_t connections_index(const struct connections *connections,

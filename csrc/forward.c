@@ -57,11 +57,11 @@ static bool is_solicited_node(const struct dr_frame *frame)
 static void count_use(struct director *director, const struct way *way, uint32_t tick)
 {
     if (way->connection)
-        connections_count(&director->connections, way->connection);
+        connections_count(&director->connections, way->connection, tick);
     if (director->sync)
         sync_packet(director, way, tick);
     else if (!way->connection && way->template)
-        connections_count(&director->connections, way->template);
+        connections_count(&director->connections, way->template, tick);
 }
 
 static enum dr_verdict forward_on(struct director *director, struct dr_frame *frame,
@@ -112,7 +112,7 @@ static enum dr_verdict forward_icmp_error(struct director *director, struct dr_f
         return verdict;
     deliver_count(director, way.server, packet);
     if (way.connection)
-        connections_count(&director->connections, way.connection);
+        connections_count(&director->connections, way.connection, tick_of(now_ns));
     return deliver(director, frame, packet, way.server, DR_ICMP_FORWARDED, now_ns);
 }
 

@@ -9,7 +9,7 @@
 
 enum {
     MAGIC = 0x44724664, /* "DrFd" */
-    FORMAT = 9,         /* of everything below; raised with any change of layout or meaning */
+    FORMAT = 10,        /* of everything below; raised with any change of layout or meaning */
     ALIGNMENT = 64,
     EXPIRATION_S = 24 * 60 * 60, /* lblc_expiration, lblcr_expiration */
 };

@@ -179,10 +179,9 @@ static struct sync_entry entry_of(const struct director *director,
 
 enum urgency { SYNC_NEVER, SYNC_AT_TIMES, SYNC_NOW };
 
-static enum urgency urgency_of(const struct director *director, const struct connection *connection)
+static enum urgency urgency_of(const struct director *director, const struct connection *connection,
+                               const struct connection_rest *rest)
 {
-    const struct connection_rest *rest = connections_rest(&director->connections, connection);
-
     if (connection->flags & CONNECTION_TEMPLATE)
         return SYNC_AT_TIMES;
     if (director->tuning.sync_persist_mode && connection->control != NO_CONNECTION)
@@ -229,13 +228,13 @@ static bool is_its_turn(const struct dr_tuning *tuning, const struct connection 
 }
 
 /* Tells of it if it is time to; false when it is not. */
-static bool tell(struct director *director, const struct connection *connection, uint32_t packets,
+static bool tell(struct director *director, struct connection *connection, uint32_t packets,
                  uint32_t tick)
 {
     const struct dr_tuning *tuning = &director->tuning;
-    struct connection_rest *rest = connections_rest(&director->connections, connection);
+    struct connection_rest *rest = connections_rest(&director->connections, connection, tick);
     uint32_t until = (tick + ticks_of_ms(UINT64_C(1000) * connection->timeout_s)) & ~TWO_BITS;
-    enum urgency urgency = urgency_of(director, connection);
+    enum urgency urgency = urgency_of(director, connection, rest);
 
     if (urgency == SYNC_NEVER)
         return false;
@@ -279,7 +278,7 @@ void sync_packet(struct director *director, const struct way *way, uint32_t tick
     }
     if (!template)
         return;
-    connections_count(connections, template);
+    connections_count(connections, template, tick);
     tell(director, template, connections_packets(connections, template), tick);
 }
 

@@ -396,6 +396,33 @@ static void the_wrap_of_the_tick_counter_is_survived(void)
     world_free(&world);
 }
 
+static uint32_t packets_after(struct world *world, struct connection *connection, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        connections_count(&world->director.connections, connection, start_tick());
+    return connections_packets(&world->director.connections, connection);
+}
+
+static void what_is_beside_a_connection_is_touched_by_its_1024th_packet(void)
+{
+    struct world world = world_with_a_server(8);
+    struct connections *connections = &world.director.connections;
+    struct connection *connection = add_at(&world, 1, start_tick());
+    uint32_t index = connections_index(connections, connection);
+
+    connections->rest[index] = (struct connection_rest){.packets = 9}; /* of a former one */
+    CHECK(packets_after(&world, connection, 1023) == 1023);
+    CHECK(connections->rest[index].packets == 9);
+    CHECK(packets_after(&world, connection, 1) == 1024);
+    CHECK(packets_after(&world, connection, 1024) == 2048);
+
+    connections_end(connections, &world.director.table, connection, start_tick());
+    CHECK(add_at(&world, 2, start_tick()) == connection);
+    CHECK(packets_after(&world, connection, 1) == 1);
+    check(&world);
+    world_free(&world);
+}
+
 int main(void)
 {
     RUN(what_was_added_is_found_until_it_ends);
@@ -413,4 +440,5 @@ int main(void)
     RUN(a_sweep_ends_the_connections_of_removed_servers_from_the_next_tick_on);
     RUN(a_swept_connection_takes_its_template_along_unless_that_was_assured);
     RUN(the_wrap_of_the_tick_counter_is_survived);
+    RUN(what_is_beside_a_connection_is_touched_by_its_1024th_packet);
 }
