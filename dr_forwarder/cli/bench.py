@@ -96,7 +96,13 @@ def _show(name: str, sentence: str, findings: Findings) -> None:
 @click.command("generate")
 @click.option("--interface", required=True, help="To send on.")
 @click.option("--mac", required=True, help="To send to.")
-@click.option("--flows", default=1000, show_default=True, type=click.IntRange(1, 100_000_000))
+@click.option(
+    "--flows",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1, 100_000_000),
+    help="That go on at a time.",
+)
 @click.option(
     "--new-share",
     default=0.0,
@@ -104,14 +110,22 @@ def _show(name: str, sentence: str, findings: Findings) -> None:
     type=click.FloatRange(0, 1),
     help="Of the frames, after the first of each flow, that open a flow.",
 )
-@click.option("--size", default="60", show_default=True, type=click.Choice(list(_SIZES)))
+@click.option(
+    "--size",
+    default="60",
+    show_default=True,
+    type=click.Choice(list(_SIZES)),
+    help="Bytes of a frame; imix: 60, 590 and 1,514 as 7 : 4 : 1.",
+)
 @click.option(
     "--rate", type=click.IntRange(1), help="Frames a second; as many as one CPU sends if not given."
 )
 @click.option("--seconds", default=1.0, show_default=True, type=click.FloatRange(0.001, 3600))
-@click.option("--seed", default=1, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--seed", default=1, show_default=True, type=click.IntRange(1), help="Of the order of flows."
+)
 @click.option("--cpu", type=click.IntRange(0), help="To run on.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def _generate(
     interface: str,
     mac: str,

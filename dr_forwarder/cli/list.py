@@ -18,13 +18,17 @@ from ..ipvsadm.shell import Far
 from . import options
 
 
+def _view(name: str, view: View, help: str) -> options.Decorator:
+    return click.option(name, "view", flag_value=view, type=View, help=help)
+
+
 @click.command("list")
 @click.option("-n", "--numeric", is_flag=True, help="Addresses and ports as numbers.")
 @click.option("-c", "--connection", is_flag=True, help="The connections.")
-@click.option("--stats", "view", flag_value=View.STATS, type=View, help="What came in.")
-@click.option("--rate", "view", flag_value=View.RATE, type=View, help="What comes in a second.")
-@click.option("--thresholds", "view", flag_value=View.THRESHOLDS, type=View, help="-x and -y.")
-@click.option("--persistent-conn", "view", flag_value=View.PERSISTENT, type=View, help="Templates.")
+@_view("--stats", View.STATS, "Connections, packets and bytes so far.")
+@_view("--rate", View.RATE, "The same a second, now.")
+@_view("--thresholds", View.THRESHOLDS, "Limits of connections, as set by ipvsadm -x and -y.")
+@_view("--persistent-conn", View.PERSISTENT, "Persistence templates of each server.")
 @click.option("--timeout", is_flag=True, help="The time-outs: tcp tcpfin udp.")
 @click.option("--daemon", is_flag=True, help="The synchronisation daemons.")
 @click.option("--exact", is_flag=True, help="Numbers in full, not as 12M.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from running import CONFIG, running, wait_until
+from running import CONFIG, Running, running, wait_until
 
 from dr_forwarder.lab import Lab
 
@@ -84,11 +84,15 @@ def test_a_server_dies_and_returns_in_the_tutorials_second_configuration(
         own_lab.start_web("vm3")
         weights({".62": 3, ".63": 1}, "vm3 is back")
 
-    monitored = (tmp_path / "monitor").read_text()
+    assert_it_was_written_down(tmp_path, director)
+
+
+def assert_it_was_written_down(directory: Path, director: Running) -> None:
+    monitored = (directory / "monitor").read_text()
     assert "negotiate http tcp 10.10.10.62 80 1 gate /test.html foo [up] HTTP 200 OK" in monitored
     assert "[down] connection refused" in monitored
     assert "[down] Server in maintenance" in monitored
-    logged = (tmp_path / "ldirectord.log").read_text()
+    logged = (directory / "ldirectord.log").read_text()
     assert f"|ldirectord.cf|{director.process and director.process.pid}] " in logged
     for line in (
         "Added virtual server: 10.10.10.60:80",
