@@ -5,8 +5,9 @@
 #include "director.h"
 
 /* After a first fragment; `server` is NULL if it went to none. */
-void fate_learn(struct director *director, const struct packet *packet, const struct server *server,
-                enum dr_verdict verdict, uint64_t now_ns);
+__attribute__((cold)) void fate_learn(struct director *director, const struct packet *packet,
+                                      const struct server *server, enum dr_verdict verdict,
+                                      uint64_t now_ns);
 
 /* Decides a later one, or holds it until the first has come. */
 enum dr_verdict fate_follow(struct director *director, struct dr_frame *frame,

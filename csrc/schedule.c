@@ -241,8 +241,10 @@ static enum dr_verdict may_go(const struct director *director, const struct way 
 }
 
 /* A packet of a connection that its drained server is not to have any more. */
-static enum dr_verdict end_drained(struct director *director, const struct packet *packet,
-                                   struct connection *connection, uint32_t tick, struct way *way)
+__attribute__((cold)) static enum dr_verdict end_drained(struct director *director,
+                                                         const struct packet *packet,
+                                                         struct connection *connection,
+                                                         uint32_t tick, struct way *way)
 {
     const struct server *server = &director->table.servers[connection->server];
 

@@ -31,14 +31,14 @@ static inline bool trace_is_awake(struct director *director)
 
 /* To be called when that is true. True when somebody wants a record of this frame: then
  * trace_end() is to be called. */
-bool trace_begin(struct director *director, const struct dr_frame *frame, struct sight sight,
-                 uint64_t now_ns);
+__attribute__((cold)) bool trace_begin(struct director *director, const struct dr_frame *frame,
+                                       struct sight sight, uint64_t now_ns);
 void trace_end(struct director *director, const struct dr_frame *frame, struct sight sight,
                enum dr_verdict verdict);
 
 /* Keeps a dropped frame; `frame` is as it came, unless it could not be sent. */
-void trace_drop(struct director *director, const struct dr_frame *frame, struct sight sight,
-                enum dr_verdict verdict, uint64_t now_ns);
+__attribute__((cold)) void trace_drop(struct director *director, const struct dr_frame *frame,
+                                      struct sight sight, enum dr_verdict verdict, uint64_t now_ns);
 /* The same after trace_end(), whose record says more. */
 void trace_drop_recorded(struct director *director);
 
