@@ -1,5 +1,4 @@
-/* answer.c -- one buffer for all that the director says; sent before the next frame is looked at.
- */
+/* answer.c -- what the director says itself, in a buffer that the caller has for this frame. */
 #include "answer.h"
 
 #include "announce.h"

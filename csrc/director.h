@@ -8,7 +8,10 @@
 #include "icmp.h"
 #include "table.h"
 
-enum { ANSWER_HEADROOM = 16 }; /* for what an I/O end puts before a frame */
+enum {
+    ANSWER_HEADROOM = 16, /* for what an I/O end puts before a frame; zeros */
+    ANSWER_ROOM = ANSWER_HEADROOM + ICMP_ROOM,
+};
 
 struct sync;
 
@@ -28,6 +31,7 @@ struct director {
     struct sync *sync; /* NULL while no master daemon runs */
     struct dr_sync_stats sync_stats;
     struct dr_stats *stats;
+    uint64_t frame;     /* the number of the one that is being decided on */
     uint32_t *changing; /* enum changing: what in the state region may contradict itself now */
     struct icmp_limiter limiter;
     struct fragments *fragments;
@@ -37,7 +41,7 @@ struct director {
     uint32_t tracing;     /* how many want records */
     uint32_t trace_quiet; /* so many frames on, nobody who watches wants to look at */
     bool is_recording;    /* the present frame's decision */
-    uint8_t answer[ANSWER_HEADROOM + ICMP_ROOM]; /* a frame of our own; sent before the next */
+    uint8_t *answer;      /* ANSWER_ROOM bytes, of the caller's, for what is said to this frame */
 };
 
 #endif

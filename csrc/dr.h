@@ -318,6 +318,8 @@ struct dr_ring {
     uint32_t send_slots;  /* of small_slot_bytes */
 };
 
+enum { DR_WORKERS = 64 }; /* at most */
+
 struct dr_engine;
 
 /* Rows are in the order of the lists: services by slot, servers newest first. Each call returns how
@@ -331,10 +333,13 @@ int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct
 int dr_engine_adopted(const struct dr_engine *engine);
 void dr_engine_free(struct dr_engine *engine);
 
+/* Each adds a worker with an I/O end of its own; -ENOSPC beyond DR_WORKERS. All share one table, so
+ * whichever meets a frame decides the same. */
 int dr_engine_open_memory(struct dr_engine *engine, uint32_t slots);
 int dr_engine_open_ring(struct dr_engine *engine, const struct dr_ring *ring);
 
-int dr_engine_run(struct dr_engine *engine);
+/* The loop of one worker, in the caller's thread, until dr_engine_stop(), which ends all. */
+int dr_engine_run(struct dr_engine *engine, uint32_t worker);
 void dr_engine_stop(struct dr_engine *engine);
 int dr_engine_step(struct dr_engine *engine, uint64_t now_ns);
 
@@ -370,7 +375,7 @@ size_t dr_read_connections(struct dr_engine *engine, uint32_t *cursor, uint64_t 
 int dr_scheduler_find(const char *name);
 const char *dr_scheduler_name(int scheduler);
 
-int dr_memory_push(struct dr_engine *engine, const struct dr_frame *frame);
-size_t dr_memory_pop(struct dr_engine *engine, uint8_t *bytes, size_t room);
+int dr_memory_push(struct dr_engine *engine, uint32_t worker, const struct dr_frame *frame);
+size_t dr_memory_pop(struct dr_engine *engine, uint32_t worker, uint8_t *bytes, size_t room);
 
 #endif

@@ -1,11 +1,49 @@
-/* engine.h -- the gate, for the parts of the border that live in files of their own. */
+/* engine.h -- the gate, through which everybody passes who looks at or changes what the workers
+ * work on: between two of their batches, never within one. For the parts of the border, each of
+ * which lives in a file of its own. */
 #ifndef ENGINE_H
 #define ENGINE_H
 
-#include "director.h"
+#include <pthread.h>
+#include <stdbool.h>
 
-/* Waits until no batch is under way; none begins before engine_leave(). */
+#include "director.h"
+#include "io.h"
+
+enum { BATCH = 64 }; /* frames that are decided without leaving the gate */
+
+/* One thread with an I/O end of its own. */
+struct worker {
+    struct io *io;
+    int stop; /* written by anybody, read by the loop */
+    uint32_t batches;
+    bool is_behind;    /* with ending what has expired */
+    bool has_timers;   /* when it last looked */
+    uint64_t frame_ns; /* when its last frame came */
+    uint8_t answers[BATCH][ANSWER_ROOM];
+};
+
+struct dr_engine {
+    struct director director;
+    struct worker *workers[DR_WORKERS];
+    uint32_t worker_count;
+    int adopted;
+    uint64_t latest_ns; /* that any worker's clock has shown */
+    uint64_t memory_due_ns;
+    uint64_t busy_poll_ns; /* set by anybody, read by the loops */
+    uint8_t backup_syncid;
+    uint8_t answer[ANSWER_ROOM]; /* where there is no worker */
+    pthread_mutex_t door;        /* whoever waits here goes before the next batch */
+    pthread_mutex_t gate;        /* held while decisions, a change or a look are under way */
+};
+
+/* Waits until no batch is being decided; none is before engine_leave(). */
 struct director *engine_enter(struct dr_engine *engine);
+/* The same, for changes that cannot be mended when the process dies within one. */
+struct director *engine_enter_table(struct dr_engine *engine);
 void engine_leave(struct dr_engine *engine);
+
+/* Adds what the kernel dropped to the counters; within the gate. */
+void engine_take_losses(struct dr_engine *engine);
 
 #endif

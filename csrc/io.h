@@ -10,9 +10,9 @@ struct io;
 struct io_ops {
     /* Up to `room` frames; their bytes belong to the caller until release. */
     int (*receive)(struct io *io, struct dr_frame *frames, int room);
-    /* Queues a frame; marks it `failed` when that is impossible. */
+    /* Queues a frame, which stays where it is, and as it is, until flush. */
     void (*send)(struct io *io, struct dr_frame *frame);
-    /* Sends what was queued; marks frames `failed` that did not go out. */
+    /* Sends what was queued, in order; marks frames `failed` that did not go out. */
     void (*flush)(struct io *io);
     /* Gives back the frames of the last receive. */
     void (*release)(struct io *io);

@@ -11,6 +11,7 @@
 
 enum { SLOT_BYTES = 80 * 1024 };
 
+/* One thread puts, another takes. */
 struct queue {
     struct dr_frame *frames; /* data points into bytes */
     uint8_t *bytes;
@@ -32,19 +33,30 @@ static struct memory *memory_of(struct io *io)
     return (struct memory *)(void *)io;
 }
 
+static uint64_t count_of(const uint64_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_ACQUIRE);
+}
+
+static void count_up(uint64_t *counter, uint64_t by)
+{
+    __atomic_store_n(counter, *counter + by, __ATOMIC_RELEASE);
+}
+
 static int queue_put(struct queue *queue, uint32_t slots, const struct dr_frame *frame)
 {
-    if (queue->put - queue->taken == slots)
+    if (queue->put - count_of(&queue->taken) == slots)
         return -ENOBUFS;
     if (frame->captured > SLOT_BYTES)
         return -EMSGSIZE;
-    uint64_t at = queue->put++ % slots;
+    uint64_t at = queue->put % slots;
     queue->frames[at] = *frame;
     queue->frames[at].send = 0;
     queue->frames[at].failed = 0;
     queue->frames[at].local = 0;
     queue->frames[at].data = queue->bytes + at * SLOT_BYTES;
     memcpy(queue->frames[at].data, frame->data, frame->captured);
+    count_up(&queue->put, 1);
     return 0;
 }
 
@@ -54,7 +66,7 @@ static int memory_receive(struct io *io, struct dr_frame *frames, int room)
     struct queue *in = &memory->in;
     int count = 0;
 
-    while (count < room && in->taken + memory->held < in->put)
+    while (count < room && in->taken + memory->held < count_of(&in->put))
         frames[count++] = in->frames[(in->taken + memory->held++) % memory->slots];
     return count;
 }
@@ -75,7 +87,7 @@ static void memory_release(struct io *io)
 {
     struct memory *memory = memory_of(io);
 
-    memory->in.taken += memory->held;
+    count_up(&memory->in.taken, memory->held);
     memory->held = 0;
 }
 
@@ -162,10 +174,11 @@ size_t io_memory_pop(struct io *io, uint8_t *bytes, size_t room)
     struct memory *memory = memory_of(io);
     struct queue *out = &memory->out;
 
-    if (io->ops != &memory_ops || out->taken == out->put)
+    if (io->ops != &memory_ops || out->taken == count_of(&out->put))
         return 0;
-    const struct dr_frame *frame = &out->frames[out->taken++ % memory->slots];
+    const struct dr_frame *frame = &out->frames[out->taken % memory->slots];
     size_t length = frame->captured < room ? frame->captured : room;
     memcpy(bytes, frame->data, length);
+    count_up(&out->taken, 1);
     return length;
 }

@@ -38,7 +38,7 @@ enum {
     LARGE_SLOT_BYTES = 68 * 1024,
     SEND_HEADER = TPACKET2_HDRLEN - sizeof(struct sockaddr_ll), /* before a slot's data */
     SLOT_OVERHEAD = 128,   /* ring header, address and vnet header before a frame's bytes */
-    PENDING = 256,         /* frames queued between two flushes, at most */
+    QUEUE = 256,           /* frames between two flushes, at most */
     SEND_TIMEOUT_MS = 100, /* how long a full interface may hold the loop up */
     LOOPBACK = 1,          /* lo's index in every network namespace: LOOPBACK_IFINDEX */
 };
@@ -64,9 +64,11 @@ struct rings {
     struct ring small;
     struct ring large;
     struct ring send;
-    uint32_t room;    /* bytes of a frame that a slot of `send` takes */
-    uint32_t pending; /* queued in `send`, not flushed */
-    struct dr_frame *frames[PENDING];
+    uint32_t room; /* bytes of a frame that a slot of `send` takes */
+    uint32_t queued;
+    struct dr_frame *queue[QUEUE];
+    uint32_t filled; /* slots of `send` that the kernel has not been told of */
+    struct dr_frame *in_slots[QUEUE];
     int local_fd;
     int wake_fd;
 };
@@ -229,7 +231,7 @@ static void send_leftovers(struct rings *rings, uint32_t first)
     uint32_t index = first;
     uint32_t unsent = UINT32_MAX;
 
-    for (uint32_t i = 0; i < rings->pending; i++, index = slot_after(ring, index)) {
+    for (uint32_t i = 0; i < rings->filled; i++, index = slot_after(ring, index)) {
         struct tpacket2_hdr *slot = slot_at(ring, index);
         uint32_t status = slot_status(slot);
         if (status != TP_STATUS_SEND_REQUEST && status != TP_STATUS_WRONG_FORMAT)
@@ -238,21 +240,20 @@ static void send_leftovers(struct rings *rings, uint32_t first)
             unsent = index;
         slot_give(slot, TP_STATUS_AVAILABLE);
         const uint8_t *bytes = (const uint8_t *)slot + SEND_HEADER + VNET_HEADER;
-        send_directly(rings->large.fd, rings->frames[i], bytes);
+        send_directly(rings->large.fd, rings->in_slots[i], bytes);
     }
     /* The kernel goes on where it stopped, and so must we. */
     if (unsent != UINT32_MAX)
         ring->head = unsent;
 }
 
-static void ring_flush(struct io *io)
+static void send_slots(struct rings *rings)
 {
-    struct rings *rings = rings_of(io);
     struct ring *ring = &rings->send;
 
-    if (rings->pending == 0)
+    if (rings->filled == 0)
         return;
-    uint32_t first = (ring->head + ring->slots - rings->pending) % ring->slots;
+    uint32_t first = (ring->head + ring->slots - rings->filled) % ring->slots;
     ssize_t sent;
     do
         sent = send(ring->fd, NULL, 0, MSG_DONTWAIT);
@@ -261,12 +262,11 @@ static void ring_flush(struct io *io)
     uint32_t status = slot_status(slot_at(ring, last));
     if (sent < 0 || status == TP_STATUS_SEND_REQUEST || status == TP_STATUS_WRONG_FORMAT)
         send_leftovers(rings, first);
-    rings->pending = 0;
+    rings->filled = 0;
 }
 
-static void ring_send(struct io *io, struct dr_frame *frame)
+static void send_one(struct rings *rings, struct dr_frame *frame)
 {
-    struct rings *rings = rings_of(io);
     struct ring *ring = &rings->send;
 
     /* The host's own stack receives it within this call; that costs more than the call. */
@@ -274,18 +274,35 @@ static void ring_send(struct io *io, struct dr_frame *frame)
         send_directly(rings->local_fd, frame, frame->data);
         return;
     }
-    if (rings->pending == PENDING)
-        ring_flush(io);
     struct tpacket2_hdr *slot = slot_at(ring, ring->head);
     bool is_full = slot_status(slot) != TP_STATUS_AVAILABLE;
     if (frame->length > rings->room || is_full) {
-        ring_flush(io);
+        send_slots(rings);
         send_directly(rings->large.fd, frame, frame->data);
         return;
     }
     fill(slot, frame);
-    rings->frames[rings->pending++] = frame;
+    rings->in_slots[rings->filled++] = frame;
     ring->head = slot_after(ring, ring->head);
+}
+
+static void ring_flush(struct io *io)
+{
+    struct rings *rings = rings_of(io);
+
+    for (uint32_t i = 0; i < rings->queued; i++)
+        send_one(rings, rings->queue[i]);
+    send_slots(rings);
+    rings->queued = 0;
+}
+
+static void ring_send(struct io *io, struct dr_frame *frame)
+{
+    struct rings *rings = rings_of(io);
+
+    if (rings->queued == QUEUE)
+        ring_flush(io);
+    rings->queue[rings->queued++] = frame;
 }
 
 /* ---- Waiting ---- */

@@ -127,7 +127,7 @@ static void begin_record(const struct director *director, struct dr_record *reco
 {
     memset(record, 0, offsetof(struct dr_record, bytes));
     record->time_ns = now_ns;
-    record->frame = director->stats->frames;
+    record->frame = director->frame;
     record->length = frame->length;
     record->captured = frame->captured < DR_RECORD_BYTES ? frame->captured : DR_RECORD_BYTES;
     memcpy(record->bytes, frame->data, record->captured);

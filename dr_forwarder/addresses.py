@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from typing import Final
 
 from . import nd
 from .config.model import Address, MacMode
@@ -113,6 +114,10 @@ _TO, _FROM = (30, 38), (26, 22)
 """Where a frame without tags has its addresses, of IPv4 and of IPv6."""
 _NEAR = 128
 """A conditional jump reaches 255 instructions."""
+
+
+NOTHING: Final[tuple[Instruction, ...]] = ((_RETURN, 0, 0, 0),)
+"""Lets in no frame."""
 
 
 def frame_filter(

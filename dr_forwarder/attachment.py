@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from ipaddress import IPv6Address
 
 from . import nd
-from .addresses import frame_filter
+from .addresses import NOTHING, frame_filter
 from .config.model import Address, Config, Settings
 from .dataplane import Engine
+from .errors import SetupError
 from .sockets import (
     Sockets,
     attach_filter,
@@ -19,6 +20,7 @@ from .sockets import (
     listen_to_neighbours,
     open_sockets,
     receive_mac,
+    share,
 )
 from .survey import Place
 from .vlan import TAG_BYTES, Vlan
@@ -41,9 +43,12 @@ class Attachment:
         self._vlan = vlan
         self._joined: set[Address] = set()
         self._cleanup = cleanup
+        for ring in sockets.rings:
+            attach_filter(ring.small, NOTHING)
+            attach_filter(ring.large, NOTHING)
         listen_to_neighbours(sockets.arp, place.interface, vlan)
         if place.identity.is_virtual:
-            receive_mac(sockets.small, place.interface, place.identity.mac)
+            receive_mac(sockets.rings[0].small, place.interface, place.identity.mac)
         _log.info(
             "VIPs are announced on %s%s with %s MAC %s",
             place.interface.name,
@@ -52,19 +57,28 @@ class Attachment:
             place.identity.mac.hex(":"),
         )
 
-    def open_ring(self, place: Place, engine: Engine, *, on_end: Callable[[], None]) -> None:
-        """Starts forwarding; ``on_end`` is called in the event loop when it is over."""
+    def open_rings(
+        self, place: Place, config: Config, engine: Engine, *, on_end: Callable[[], None]
+    ) -> None:
+        """Starts forwarding; ``on_end`` is called in the event loop when it is over.
+
+        Raises SetupError when the kernel cannot part frames among workers.
+        """
         slot = _SMALLEST_SLOT
         while slot < _longest(place) + _SLOT_OVERHEAD:
             slot *= 2
-        engine.open_ring(
-            small=self.sockets.small,
-            large=self.sockets.large,
-            send=self.sockets.send,
-            local=self.sockets.local,
-            interface_index=place.interface.index,
-            slot_bytes=slot,
-        )
+        for ring in self.sockets.rings:
+            engine.open_ring(
+                small=ring.small,
+                large=ring.large,
+                send=ring.send,
+                local=self.sockets.local,
+                interface_index=place.interface.index,
+                slot_bytes=slot,
+            )
+        if len(self.sockets.rings) > 1:
+            self._share()
+        self.let_in(place, config)
         loop = asyncio.get_running_loop()
 
         def on_thread_end() -> None:
@@ -72,6 +86,16 @@ class Attachment:
             loop.call_soon_threadsafe(on_end)
 
         engine.start(on_end=on_thread_end)
+
+    def _share(self) -> None:
+        """Both groups have the workers in the same order, so that a client has one worker."""
+        try:
+            share([ring.small for ring in self.sockets.rings])
+            share([ring.large for ring in self.sockets.rings])
+        except OSError as error:
+            raise SetupError(
+                f"this kernel does not share frames among workers ({error}): set workers = 1"
+            ) from error
 
     def let_in(self, place: Place, config: Config) -> None:
         """New filters are in force before the table is, so no frame of a new VIP is missed."""
@@ -86,7 +110,7 @@ class Attachment:
             self._filter(place, whole_mac=True)
 
     def _filter(self, place: Place, *, whole_mac: bool) -> None:
-        for where, longer in ((self.sockets.small, False), (self.sockets.large, True)):
+        for longer in (False, True):
             program = frame_filter(
                 place.identity,
                 place.vips,
@@ -95,13 +119,14 @@ class Attachment:
                 whole_mac=whole_mac,
                 vlan=self._vlan,
             )
-            attach_filter(where, program)
+            for ring in self.sockets.rings:
+                attach_filter(ring.large if longer else ring.small, program)
 
     def _join_groups(self, place: Place) -> None:
         fresh = [v for v in place.vips if isinstance(v, IPv6Address) and v not in self._joined]
         for vip in fresh:
             group = nd.group_mac(nd.solicited_node(vip))
-            receive_mac(self.sockets.small, place.interface, group)
+            receive_mac(self.sockets.rings[0].small, place.interface, group)
         if fresh:
             self._joined.update(fresh)
             self._cleanup.enter_context(join_groups(fresh, place.kernel))
@@ -109,10 +134,10 @@ class Attachment:
 
 @contextlib.contextmanager
 def attached(place: Place, config: Config) -> Iterator[Attachment]:
-    """Opens the sockets, and lets in what the configuration needs."""
-    with contextlib.closing(open_sockets()) as sockets, contextlib.ExitStack() as cleanup:
+    """Opens the sockets; nothing is let in yet."""
+    workers = config.settings.workers
+    with contextlib.closing(open_sockets(workers)) as sockets, contextlib.ExitStack() as cleanup:
         attachment = Attachment(sockets, place, config.settings.vlan, cleanup)
-        attachment.let_in(place, config)
         yield attachment
 
 

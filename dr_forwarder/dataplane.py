@@ -70,7 +70,8 @@ class Engine:
         raw.clock = region.boot_id()
         self._limits = limits
         self._traces: list[Trace] = []
-        self._thread: threading.Thread | None = None
+        self._workers = 0
+        self._threads: tuple[threading.Thread, ...] = ()
         self._loop_result = 0
         size = int(lib.dr_state_size(raw))
         out = ffi.new("struct dr_engine **")
@@ -119,8 +120,9 @@ class Engine:
     # ---- The loop ----
 
     def open_memory(self, *, slots: int = 256) -> None:
-        """Uses queues in memory as the I/O end: ``push``, ``step``, ``pop``."""
+        """Adds a worker on queues in memory; ``push``, ``step`` and ``pop`` use the first."""
         check(lib.dr_engine_open_memory(self._engine, slots), "memory I/O")
+        self._workers += 1
 
     def open_ring(
         self,
@@ -135,7 +137,7 @@ class Engine:
         large_slots: int = 120,
         send_slots: int = 1024,
     ) -> None:
-        """Uses AF_PACKET rings on three sockets of the caller's, who keeps them open.
+        """Adds a worker on AF_PACKET rings of three sockets of the caller's, who keeps them open.
 
         By ``local`` frames go to a real server that is this host itself.
         """
@@ -146,39 +148,46 @@ class Engine:
         raw.small_slot_bytes = slot_bytes
         raw.small_slots, raw.large_slots, raw.send_slots = small_slots, large_slots, send_slots
         check(lib.dr_engine_open_ring(self._engine, raw), "packet rings")
+        self._workers += 1
 
     def start(self, *, on_end: Callable[[], None] | None = None) -> None:
-        """Runs the loop in a thread of its own, which calls ``on_end`` when it is over."""
-        self._thread = threading.Thread(
-            target=self._run, args=(on_end,), name="forwarding", daemon=True
+        """Runs each worker's loop in a thread of its own, which calls ``on_end`` at its end."""
+        self._threads = tuple(
+            threading.Thread(
+                target=self._run, args=(number, on_end), name=f"forwarding-{number}", daemon=True
+            )
+            for number in range(max(self._workers, 1))
         )
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
-    def _run(self, on_end: Callable[[], None] | None) -> None:
-        self._loop_result = int(lib.dr_engine_run(self._engine))
+    def _run(self, number: int, on_end: Callable[[], None] | None) -> None:
+        result = int(lib.dr_engine_run(self._engine, number))
+        self._loop_result = self._loop_result or result
         if on_end is not None:
             on_end()
 
     def stop(self) -> None:
-        """Ends the loop and waits for it."""
-        if self._thread is None:
+        """Ends the loops and waits for them."""
+        if not self._threads:
             return
         lib.dr_engine_stop(self._engine)
-        self._thread.join(_STOP_LIMIT_S)
-        if self._thread.is_alive():
+        for thread in self._threads:
+            thread.join(_STOP_LIMIT_S)
+        if self.running:
             raise DataplaneError(errno.EBUSY, "the forwarding loop does not stop")
-        self._thread = None
+        self._threads = ()
         check(self._loop_result, "the forwarding loop")
 
     @property
     def running(self) -> bool:
-        """True while the loop's thread lives."""
-        return self._thread is not None and self._thread.is_alive()
+        """True while a worker's thread lives."""
+        return any(thread.is_alive() for thread in self._threads)
 
     @property
-    def thread_id(self) -> int | None:
-        """The loop's thread as the kernel numbers it, for CPU affinity and accounting."""
-        return None if self._thread is None else self._thread.native_id
+    def thread_ids(self) -> tuple[int, ...]:
+        """The workers' threads as the kernel numbers them, for CPU affinity and accounting."""
+        return tuple(thread.native_id or 0 for thread in self._threads)
 
     def step(self, *, now_ns: int) -> int:
         """One batch; returns how many frames it had."""

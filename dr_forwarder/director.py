@@ -106,7 +106,7 @@ class Director:
                 self.draining = Draining(book, self._reconciler, self.events, self._clock)
                 self._settling = Settling(lambda what: self.watch.all[what], self._reconciler.mac)
                 self._pace = Pace(self._reconciler.publish)
-                attachment.open_ring(place, engine, on_end=self.stop)
+                attachment.open_rings(place, self.config, engine, on_end=self.stop)
                 async with self._workers(place, attachment) as (prober, self._checker):
                     self._around = Surroundings(place, attachment, prober)
                     self._around.standby = self.config.settings.standby
@@ -235,9 +235,11 @@ class Director:
         async with AsyncIPRoute() as netlink:
             place = await survey(netlink, config)
         now = self._around.place
-        fixed = (place.interface.name, place.identity, config.settings.vlan)
-        if fixed != (now.interface.name, now.identity, self.config.settings.vlan):
-            raise SetupError("interface, mac and vlan cannot change while running: restart instead")
+        fixed = (place.interface.name, place.identity, *_fixed(config))
+        if fixed != (now.interface.name, now.identity, *_fixed(self.config)):
+            raise SetupError(
+                "interface, mac, vlan and workers cannot change while running: restart instead"
+            )
         room.refuse_more(config, self._room)
         self.config = config
         self.events.phase = Phase.RELOADING
@@ -338,6 +340,11 @@ class Director:
     def timeouts(self) -> tuple[int, int, int]:
         """Seconds: established TCP, TCP after a FIN, UDP."""
         return self._core.timeouts()
+
+
+def _fixed(config: Config) -> tuple[object, ...]:
+    """Settings that sockets are opened with."""
+    return config.settings.vlan, config.settings.workers
 
 
 def epoch_ns() -> int:

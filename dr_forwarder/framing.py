@@ -47,13 +47,13 @@ def held(engine: Any, *, now_ns: int) -> Iterator[bytes]:
 def push(engine: Any, frame: bytes) -> None:
     """Into the memory end; raises DataplaneError."""
     raw, _data = _raw(frame)
-    check(lib.dr_memory_push(engine, raw), "memory I/O")
+    check(lib.dr_memory_push(engine, 0, raw), "memory I/O")
 
 
 def pop(engine: Any) -> bytes | None:
     """The next frame that the memory end sent."""
     out = ffi.new("uint8_t[]", _LONGEST_BYTES)
-    length = int(lib.dr_memory_pop(engine, out, _LONGEST_BYTES))
+    length = int(lib.dr_memory_pop(engine, 0, out, _LONGEST_BYTES))
     return bytes(ffi.buffer(out, length)) if length else None
 
 

@@ -193,7 +193,7 @@ REFUSED = [
     (f"{V}{V}", 3, "virtual service tcp 10.0.0.1:80 is already defined at line 1"),
     ("[director]\nmac = 'mine'", 2, "mac must be auto, virtual or nic, not 'mine'"),
     ("[director]\nvirtual_router_id = 256", 2, "virtual_router_id must be in 1..255, not 256"),
-    ("[director]\nworkers = 2", 2, "workers must be 1, not 2: one worker for now"),
+    ("[director]\nworkers = 65", 2, "workers must be in 1..64, not 65"),
 ]
 
 

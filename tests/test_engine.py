@@ -102,9 +102,15 @@ def test_without_an_end_there_is_no_loop() -> None:
             director.engine.stop()
 
 
-def test_there_is_only_one_end(director: Director) -> None:
+def test_each_end_is_another_workers_up_to_64(director: Director) -> None:
+    for _ in range(63):
+        director.engine.open_memory(slots=1)
     with pytest.raises(DataplaneError):
-        director.engine.open_memory()
+        director.engine.open_memory(slots=1)
+    director.engine.start()
+    assert len(set(director.engine.thread_ids)) == 64
+    director.engine.stop()
+    assert not director.engine.running
 
 
 # ---- The loop in its thread ----
@@ -120,7 +126,7 @@ def test_the_loop_forwards_while_the_table_changes(director: Director) -> None:
 
     engine.start()
     assert engine.running
-    assert engine.thread_id is not None
+    assert len(engine.thread_ids) == 1
     for number in range(500):
         until(partial(few_are_under_way, number))
         engine.push(syn(number))
@@ -206,7 +212,7 @@ def test_a_loop_that_is_told_to_stay_awake_sleeps_only_a_while_after_the_last_fr
 
 def status_of(engine: Engine, field: str) -> str:
     """Of the loop's thread (proc_pid_status(5))."""
-    status = Path(f"/proc/self/task/{engine.thread_id}/status").read_text()
+    status = Path(f"/proc/self/task/{engine.thread_ids[0]}/status").read_text()
     return next(line.split()[1] for line in status.splitlines() if line.startswith(field))
 
 

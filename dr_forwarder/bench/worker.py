@@ -48,7 +48,7 @@ class _Director:
 
     @property
     def thread_id(self) -> int | None:
-        return self._engine.thread_id
+        return next(iter(self._engine.thread_ids), None)
 
     def said(self) -> dict[str, int]:
         stats = self._engine.stats()
@@ -68,7 +68,8 @@ def _filtered_sockets() -> Sockets:
     """What the rings are opened on, as the director makes them."""
     sockets = open_sockets()
     identity = Identity(MAC, is_virtual=True)
-    for where, longer in ((sockets.small, False), (sockets.large, True)):
+    (rings,) = sockets.rings
+    for where, longer in ((rings.small, False), (rings.large, True)):
         attach_filter(where, frame_filter(identity, (), limit=_LONGEST, longer=longer))
     return sockets
 
@@ -89,14 +90,15 @@ def _changes() -> list[Change]:
 def _director(
     sockets: Sockets, interface: int, connections: int, busy_poll_us: int
 ) -> Iterator[_Forwarder]:
+    (rings,) = sockets.rings
     with Engine(limits=Limits(connections=connections)) as engine:
         engine.set_tuning(Tuning(busy_poll=busy_poll_us))
         engine.identify(mac=MAC, mtu=_MTU)
         engine.apply(_changes(), now_ns=time.monotonic_ns())
         engine.open_ring(
-            small=sockets.small,
-            large=sockets.large,
-            send=sockets.send,
+            small=rings.small,
+            large=rings.large,
+            send=rings.send,
             interface_index=interface,
         )
         engine.start()
@@ -106,12 +108,13 @@ def _director(
 @contextmanager
 def _baseline(name: str, sockets: Sockets, interface: int) -> Iterator[_Forwarder]:
     # The director's own sizes: the bare ring shall differ in nothing but the decision.
+    (rings,) = sockets.rings
     sizes = Engine.open_ring.__kwdefaults__ or {}
     baseline = Baseline(
         name,
         Place(
             interface,
-            (sockets.small.fileno(), sockets.large.fileno(), sockets.send.fileno()),
+            (rings.small.fileno(), rings.large.fileno(), rings.send.fileno()),
             slot_bytes=sizes["slot_bytes"],
             small_slots=sizes["small_slots"],
             large_slots=sizes["large_slots"],

@@ -55,6 +55,12 @@ def _listen(text: str | None) -> Listen | None:
     help="The 802.1Q tag of all frames: 100, or 200.100 (outer first) for QinQ.",
 )
 @click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    metavar="NUMBER",
+    help="Forwarding threads; the clients are spread over them.",
+)
+@click.option(
     "--state-dir", type=click.Path(file_okay=False, path_type=Path), help="For run-time files."
 )
 @click.option(
@@ -87,6 +93,7 @@ def command(
     interface: str | None,
     mac: str | None,
     vlan: Vlan | None,
+    workers: int | None,
     state_dir: Path | None,
     marks: Path | None,
     listen: Listen | None,
@@ -112,6 +119,7 @@ def command(
             interface=interface or loaded.settings.interface,
             mac=MacMode(mac) if mac else loaded.settings.mac,
             vlan=vlan or loaded.settings.vlan,
+            workers=workers or loaded.settings.workers,
             listen=listen or loaded.settings.listen,
             listen_writable=listen_writable or loaded.settings.listen_writable,
             standby=standby or loaded.settings.standby,

@@ -43,12 +43,6 @@ def refuse_unsupported(config: Config, *, rules_later: bool = False) -> Config:
                 )
             notices.append(Notice(_UNDEFINED.format(virtual.fwmark), virtual.line))
         _refuse_virtual(virtual, config.path)
-    if config.settings.workers != 1:
-        raise ConfigError(
-            f"workers must be 1, not {config.settings.workers}: one worker for now",
-            file=config.path,
-            line=config.line_of("workers"),
-        )
     first: dict[str, int] = {}
     for what, line in sorted(_used(config), key=lambda use: use[1]):
         if what in OTHERWISE:

@@ -13,6 +13,8 @@ enum {
     FRAMES = 4000,
     SLOTS = 32,
     FLOWS = 50,
+    WORKERS = 3,
+    OTHERS = 4, /* threads that look or change */
     ROWS = 64,
 };
 
@@ -22,7 +24,8 @@ static const struct dr_limits limits = {
 struct stage {
     struct dr_engine *engine;
     void *region;
-    int done; /* every frame has been pushed and counted */
+    uint32_t running; /* workers that have begun */
+    int done;         /* every frame has been pushed and counted */
 };
 
 /* The loop's own clock. */
@@ -100,7 +103,8 @@ static void *loop(void *argument)
 {
     struct stage *stage = argument;
 
-    CHECK(dr_engine_run(stage->engine) == 0);
+    uint32_t worker = __atomic_fetch_add(&stage->running, 1, __ATOMIC_RELAXED);
+    CHECK(dr_engine_run(stage->engine, worker) == 0);
     return NULL;
 }
 
@@ -183,12 +187,12 @@ static void *change_all(void *argument)
     return NULL;
 }
 
-static uint64_t pop_all(struct dr_engine *engine)
+static uint64_t pop_all(struct dr_engine *engine, uint32_t worker)
 {
     uint8_t bytes[LONGEST_FRAME];
     uint64_t count = 0;
 
-    while (dr_memory_pop(engine, bytes, sizeof(bytes)) > 0)
+    while (dr_memory_pop(engine, worker, bytes, sizeof(bytes)) > 0)
         count++;
     return count;
 }
@@ -202,9 +206,10 @@ static uint64_t push_all(struct dr_engine *engine)
         struct made made = tcp_frame(1000 + i % FLOWS, i / FLOWS % 2 ? 0x10 : 0x02);
         struct dr_frame frame = {
             .data = made.bytes, .length = (uint32_t)made.length, .captured = (uint32_t)made.length};
-        while (dr_memory_push(engine, &frame) == -ENOBUFS)
+        uint32_t worker = i % FLOWS % WORKERS; /* a flow keeps its worker, as by a fanout */
+        while (dr_memory_push(engine, worker, &frame) == -ENOBUFS)
             sched_yield();
-        popped += pop_all(engine);
+        popped += pop_all(engine, worker);
     }
     return popped;
 }
@@ -212,25 +217,26 @@ static uint64_t push_all(struct dr_engine *engine)
 static void frames_are_counted_once_whatever_others_do_meanwhile(void)
 {
     struct stage stage = stage_new();
-    pthread_t threads[5];
+    void *(*const others[OTHERS])(void *) = {read_all, read_all, change_all, watch_all};
+    pthread_t threads[OTHERS + WORKERS];
     struct dr_stats stats;
 
-    CHECK(dr_engine_open_memory(stage.engine, SLOTS) == 0);
-    CHECK(pthread_create(&threads[0], NULL, loop, &stage) == 0);
-    CHECK(pthread_create(&threads[1], NULL, read_all, &stage) == 0);
-    CHECK(pthread_create(&threads[2], NULL, read_all, &stage) == 0);
-    CHECK(pthread_create(&threads[3], NULL, change_all, &stage) == 0);
-    CHECK(pthread_create(&threads[4], NULL, watch_all, &stage) == 0);
+    for (int i = 0; i < WORKERS; i++)
+        CHECK(dr_engine_open_memory(stage.engine, SLOTS) == 0);
+    for (int i = 0; i < OTHERS + WORKERS; i++)
+        CHECK(pthread_create(&threads[i], NULL, i < OTHERS ? others[i] : loop, &stage) == 0);
     uint64_t popped = push_all(stage.engine);
     do {
         sched_yield();
-        popped += pop_all(stage.engine);
+        for (uint32_t worker = 0; worker < WORKERS; worker++)
+            popped += pop_all(stage.engine, worker);
         dr_read_stats(stage.engine, &stats);
     } while (stats.frames < FRAMES);
-    popped += pop_all(stage.engine);
+    for (uint32_t worker = 0; worker < WORKERS; worker++)
+        popped += pop_all(stage.engine, worker);
     __atomic_store_n(&stage.done, 1, __ATOMIC_RELEASE);
     dr_engine_stop(stage.engine);
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < OTHERS + WORKERS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
     dr_read_stats(stage.engine, &stats);
     CHECK(stats.frames == FRAMES && sum_of(&stats) == FRAMES);
@@ -251,14 +257,14 @@ static void a_frame_that_the_end_does_not_take_is_send_failed(void)
 
     CHECK(dr_engine_open_memory(stage.engine, 1) == 0);
     for (int i = 0; i < 2; i++) {
-        CHECK(dr_memory_push(stage.engine, &frame) == 0);
-        CHECK(dr_memory_push(stage.engine, &frame) == -ENOBUFS);
+        CHECK(dr_memory_push(stage.engine, 0, &frame) == 0);
+        CHECK(dr_memory_push(stage.engine, 0, &frame) == -ENOBUFS);
         CHECK(dr_engine_step(stage.engine, clock_ns()) == 1);
     }
     dr_read_stats(stage.engine, &stats);
     CHECK(stats.frames == 2);
     CHECK(stats.verdicts[DR_FORWARDED] == 1 && stats.verdicts[DR_SEND_FAILED] == 1);
-    CHECK(pop_all(stage.engine) == 1);
+    CHECK(pop_all(stage.engine, 0) == 1);
     stage_free(&stage);
 }
 
@@ -271,11 +277,12 @@ static void an_engine_without_an_end_says_so(void)
     uint8_t byte;
 
     CHECK(dr_engine_step(stage.engine, 0) == -ENOTCONN);
-    CHECK(dr_engine_run(stage.engine) == -ENOTCONN);
-    CHECK(dr_memory_push(stage.engine, &frame) == -ENOTCONN);
-    CHECK(dr_memory_pop(stage.engine, &byte, 1) == 0);
-    CHECK(dr_engine_open_memory(stage.engine, 1) == 0);
-    CHECK(dr_engine_open_memory(stage.engine, 1) == -EISCONN);
+    CHECK(dr_engine_run(stage.engine, 0) == -ENOTCONN);
+    CHECK(dr_memory_push(stage.engine, 0, &frame) == -ENOTCONN);
+    CHECK(dr_memory_pop(stage.engine, 0, &byte, 1) == 0);
+    for (int i = 0; i < DR_WORKERS; i++)
+        CHECK(dr_engine_open_memory(stage.engine, 1) == 0);
+    CHECK(dr_engine_open_memory(stage.engine, 1) == -ENOSPC);
     stage_free(&stage);
 }
 

@@ -34,9 +34,9 @@ static struct dr_record record_of(struct world *world, struct made made)
 
     memset(&record, 0xee, sizeof(record));
     trace_next_into(&world->director, &record);
-    world->director.stats->frames++;
+    world->director.frame++;
     CHECK(forward_made(world, &made, start_ns) == record.verdict);
-    CHECK(record.frame == world->director.stats->frames);
+    CHECK(record.frame == world->director.frame);
     CHECK(record.length == made.length && record.captured == made.length);
     CHECK(memcmp(record.bytes, made.bytes, made.length) == 0);
     CHECK(memcmp(record.before, made.bytes, 12) == 0);

@@ -19,6 +19,7 @@ struct world {
     struct director director;
     void *region;
     size_t size;
+    uint8_t *answer;
 };
 
 static inline struct world world_with(struct dr_limits limits)
@@ -28,6 +29,8 @@ static inline struct world world_with(struct dr_limits limits)
     world.region = calloc(1, world.size);
     CHECK(world.region);
     CHECK(state_map(&world.director, world.region, world.size, &limits, start_ns) == STATE_FRESH);
+    world.director.answer = world.answer = calloc(1, ANSWER_ROOM);
+    CHECK(world.answer);
     CHECK(table_open(&world.director.table) == 0);
     world.director.fragments = fragments_new(limits.fragments);
     CHECK(world.director.fragments);
@@ -47,6 +50,7 @@ static inline void world_free(struct world *world)
 {
     table_close(&world->director.table);
     fragments_free(world->director.fragments);
+    free(world->answer);
     free(world->region);
 }
 
