@@ -28,6 +28,7 @@ static const uint8_t mac[6] = {0, 0, 0x5e, 0, 1, 60};
 
 struct core {
     struct director director;
+    uint8_t answer[ANSWER_ROOM];
     void *region;
     struct service *service;
     uint64_t now_ns;
@@ -111,6 +112,7 @@ struct core *core_new(uint32_t connections, const char *scheduler, uint32_t serv
         abort();
     memcpy(core->director.identity.mac, mac, sizeof(mac));
     core->director.identity.mtu = 1500;
+    core->director.answer = core->answer;
     core->random = 2463534242;
     add_servers(core, scheduler, servers);
     return core;

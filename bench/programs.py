@@ -21,7 +21,8 @@ _INCLUDE = (f"-I{_CSRC}", f"-I{_BENCH}")
 def compile_core(into: Path) -> Path:
     """Make the shared library of the core without its I/O ends and loop; where it lies."""
     library = into / "core.so"
-    shell = {"engine.c", "io_ring.c", "io_memory.c", "tracing.c", "replay.c"}
+    shell = {"engine.c", "loop.c", "looks.c", "syncing.c", "tracing.c", "replay.c"}
+    shell |= {"io_ring.c", "io_memory.c"}
     files = [path for path in sorted(_CSRC.rglob("*.c")) if path.parent != _BENCH]
     sources = [path for path in files if path.name not in shell]
     # Functions of the core call each other directly, as they do in the extension.
