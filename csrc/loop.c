@@ -26,6 +26,7 @@ struct batch {
     enum dr_verdict verdicts[BATCH];
     int received;
     uint64_t now_ns;
+    uint64_t before; /* the number of the frame before the first */
 };
 
 static uint64_t clock_ns(void)
@@ -107,6 +108,7 @@ static void send_held(struct director *director, struct io *io, uint64_t now_ns)
  * are looked at meanwhile balance, and nothing in them is ever taken back. */
 static void decide(struct director *director, struct worker *worker, struct batch *batch)
 {
+    batch->before = director->frame;
     for (int i = 0; i < batch->received; i++)
         forward_look(director, &batch->frames[i], &batch->looks[i]);
     forward_fetch(director, batch->looks, batch->received);
@@ -124,15 +126,25 @@ static void decide(struct director *director, struct worker *worker, struct batc
     }
 }
 
+/* A record of it, under its own number. */
+static void tell_failed(struct director *director, const struct batch *batch, int i)
+{
+    uint64_t latest = director->frame;
+
+    director->frame = batch->before + (uint64_t)i + 1;
+    forward_failed(director, &batch->frames[i], &batch->looks[i], batch->now_ns);
+    director->frame = latest;
+}
+
 /* After the sending. */
-static void settle(struct director *director, struct batch *batch)
+static void settle(struct director *director, const struct batch *batch)
 {
     for (int i = 0; i < batch->received; i++) {
-        struct dr_frame *frame = &batch->frames[i];
+        const struct dr_frame *frame = &batch->frames[i];
         if (!frame->send)
             continue;
         if (frame->failed)
-            forward_failed(director, frame, &batch->looks[i], batch->now_ns);
+            tell_failed(director, batch, i);
         count(director->stats, batch->lengths[i],
               frame->failed ? DR_SEND_FAILED : batch->verdicts[i]);
     }

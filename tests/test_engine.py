@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from director import CLIENT, START_NS, VIP, Director, server_mac, service, tcp
+from sync_messages import connection, message
 
 from dr_forwarder import region
 from dr_forwarder.config.model import Tuning
+from dr_forwarder.daemons import SyncDaemon
 from dr_forwarder.dataplane import DataplaneError, Engine, Limits
 from dr_forwarder.table import Change, Operation
 
@@ -207,6 +209,20 @@ def test_a_loop_that_is_told_to_stay_awake_sleeps_only_a_while_after_the_last_fr
     engine.push(syn(1))
     until(lambda: sleeps() > before)
     assert time.monotonic() - pushed_s >= awake_s
+    engine.stop()
+
+
+def test_what_another_director_told_ends_in_time_though_no_frame_comes(director: Director) -> None:
+    engine = director.engine
+    engine.start_sync(SyncDaemon("backup").resolved())
+    engine.start()
+    until(partial(is_asleep, engine))
+    assert engine.receive_sync(message(connection(timeout_s=1))) == 0
+    assert engine.stats().connections == 1
+    limit_s = time.monotonic() + 10
+    while engine.stats().connections == 1 and time.monotonic() < limit_s:
+        time.sleep(0.02)
+    assert engine.stats().connections == 0
     engine.stop()
 
 

@@ -268,6 +268,25 @@ static void a_frame_that_the_end_does_not_take_is_send_failed(void)
     stage_free(&stage);
 }
 
+static void frames_that_failed_are_recorded_by_their_own_numbers(void)
+{
+    struct stage stage = stage_new();
+    struct made made = tcp_frame(1, 0x02);
+    struct dr_frame frame = {
+        .data = made.bytes, .length = (uint32_t)made.length, .captured = (uint32_t)made.length};
+    struct dr_record records[DR_DROPS_KEPT];
+
+    CHECK(dr_engine_open_memory(stage.engine, 2) == 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK(dr_memory_push(stage.engine, 0, &frame) == 0);
+        CHECK(dr_memory_push(stage.engine, 0, &frame) == 0);
+        CHECK(dr_engine_step(stage.engine, clock_ns()) == 2);
+    }
+    CHECK(dr_read_drops(stage.engine, DR_SEND_FAILED, records, DR_DROPS_KEPT) == 2);
+    CHECK(records[0].frame + records[1].frame == 3 + 4);
+    stage_free(&stage);
+}
+
 static void an_engine_without_an_end_says_so(void)
 {
     struct stage stage = stage_new();
@@ -310,6 +329,7 @@ int main(void)
 {
     RUN(frames_are_counted_once_whatever_others_do_meanwhile);
     RUN(a_frame_that_the_end_does_not_take_is_send_failed);
+    RUN(frames_that_failed_are_recorded_by_their_own_numbers);
     RUN(an_engine_without_an_end_says_so);
     RUN(limits_that_cannot_be_are_refused);
 }
