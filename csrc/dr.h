@@ -321,6 +321,7 @@ struct dr_ring {
 enum { DR_WORKERS = 64 }; /* at most */
 
 struct dr_engine;
+struct io;
 
 /* Rows are in the order of the lists: services by slot, servers newest first. Each call returns how
  * many rows it wrote. Connections come in chunks: start with *cursor 0, go on until it is 0 again.
@@ -337,6 +338,8 @@ void dr_engine_free(struct dr_engine *engine);
  * whichever meets a frame decides the same. */
 int dr_engine_open_memory(struct dr_engine *engine, uint32_t slots);
 int dr_engine_open_ring(struct dr_engine *engine, const struct dr_ring *ring);
+/* An end (io.h) of the caller's making, which is the engine's from now on, unless this fails. */
+int dr_engine_open_end(struct dr_engine *engine, struct io *end);
 
 /* The loop of one worker, in the caller's thread, until dr_engine_stop(), which ends all. */
 int dr_engine_run(struct dr_engine *engine, uint32_t worker);

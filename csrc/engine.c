@@ -160,6 +160,17 @@ int dr_engine_open_ring(struct dr_engine *engine, const struct dr_ring *ring)
     return result < 0 ? result : take_worker(engine, worker, io_ring_open(&worker->io, ring));
 }
 
+int dr_engine_open_end(struct dr_engine *engine, struct io *end)
+{
+    struct worker *worker;
+    int result = add_worker(engine, &worker);
+
+    if (result < 0)
+        return result;
+    worker->io = end;
+    return take_worker(engine, worker, 0);
+}
+
 int dr_memory_push(struct dr_engine *engine, uint32_t worker, const struct dr_frame *frame)
 {
     if (worker >= engine->worker_count)

@@ -150,6 +150,14 @@ class Engine:
         check(lib.dr_engine_open_ring(self._engine, raw), "packet rings")
         self._workers += 1
 
+    def open_end(self, end: int) -> None:
+        """Adds a worker on an end of the caller's making, the address of a ``struct io`` (io.h).
+
+        It is the engine's from now on, and closed with it.
+        """
+        check(lib.dr_engine_open_end(self._engine, ffi.cast("struct io *", end)), "this I/O end")
+        self._workers += 1
+
     def start(self, *, on_end: Callable[[], None] | None = None) -> None:
         """Runs each worker's loop in a thread of its own, which calls ``on_end`` at its end."""
         self._threads = tuple(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from dr_forwarder.bench.testbed import Testbed
 
 # How fast a machine makes examples says nothing about the code.
 settings.register_profile("any-machine", suppress_health_check=[HealthCheck.too_slow])
@@ -34,3 +39,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=lambda text: tuple(map(int, text.split(":"))),
         help="seeds of the stories that a kernel in user mode is told too (default: 0:5)",
     )
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Testbed]:
+    """What the benchmark measures on; needs root, or user namespaces, and two CPUs."""
+    # Only its tests shall wait for what it imports.
+    from dr_forwarder.bench.testbed import Testbed
+    from dr_forwarder.lab import LabUnavailable, acquire_privileges
+
+    try:
+        acquire_privileges()
+        testbed = Testbed()
+    except LabUnavailable as error:
+        pytest.skip(str(error))
+    with testbed:
+        yield testbed

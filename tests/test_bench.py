@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -37,7 +36,6 @@ from dr_forwarder.bench.run import run
 from dr_forwarder.bench.runs import Load, Run, Sent, Ticks, Usage
 from dr_forwarder.bench.session import SHORT, Session
 from dr_forwarder.bench.testbed import Testbed
-from dr_forwarder.lab import LabUnavailable, acquire_privileges
 from dr_forwarder.lab.namespace import Namespace
 
 # ---- What is made of measurements ----
@@ -146,17 +144,6 @@ def test_nftables_rules_share_the_flows_out_by_weight() -> None:
 # ---- The generator ----
 
 MAC = bytes.fromhex("00005e00013c")
-
-
-@pytest.fixture(scope="module")
-def pair() -> Iterator[Testbed]:
-    try:
-        acquire_privileges()
-        testbed = Testbed()
-    except LabUnavailable as error:
-        pytest.skip(str(error))
-    with testbed:
-        yield testbed
 
 
 def sent_frames(load: Load) -> list[bytes]:

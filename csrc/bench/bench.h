@@ -59,4 +59,11 @@ int dr_bench_recv_send(const struct dr_bench_place *place, struct dr_bench_work 
 int dr_bench_recvmmsg(const struct dr_bench_place *place, struct dr_bench_work *work);
 int dr_bench_ring(const struct dr_bench_place *place, struct dr_bench_work *work);
 
+struct io;
+
+/* An end (io.h) on which a frame of each of `flows` flows, from `first_flow` on, comes over and
+ * over, to that MAC address. Sending a frame keeps the CPU busy for send_ns. NULL: no memory. */
+struct io *dr_bench_treadmill(const uint8_t to[6], uint32_t first_flow, uint32_t flows,
+                              uint32_t send_ns);
+
 #endif

@@ -8,10 +8,11 @@ from .judge import starvation
 from .model import BARS, SUBJECT, Comparison, Curve, Findings, Table, Value, spread
 from .runs import Load
 from .session import FLOWS, Session, of_rounds
+from .site import Shape
 
 
 @dataclass(frozen=True)
-class _Cost:
+class Cost:
     """Nanoseconds a frame."""
 
     whole: float
@@ -20,17 +21,17 @@ class _Cost:
     softirq: float
 
 
-_NO_COST = _Cost(0.0, 0.0, 0.0, 0.0)
+_NO_COST = Cost(0.0, 0.0, 0.0, 0.0)
 
 
 def costs(session: Session) -> Findings:
     """CPU time of the forwarding thread, while frames always wait for it."""
     names = [name for name in session.names if name not in ("nftables", "ipvs")]
-    whole, parts = of_rounds(names), {name: list[_Cost]() for name in names}
+    whole, parts = of_rounds(names), {name: list[Cost]() for name in names}
     for _, name in session.rounds(names, "CPU time a frame"):
-        cost, refused = _cost(session, name)
-        whole[name].append(Value(None if refused else cost.whole, refused))
-        parts[name] += [] if refused else [cost]
+        found, refused = cost(session, name)
+        whole[name].append(Value(None if refused else found.whole, refused))
+        parts[name] += [] if refused else [found]
     return Findings(
         comparisons=(
             Comparison(
@@ -49,16 +50,14 @@ def costs(session: Session) -> Findings:
     )
 
 
-def _cost(session: Session, name: str, flows: int = FLOWS) -> tuple[_Cost, str]:
+def cost(session: Session, name: str, flows: int = FLOWS, *, workers: int = 1) -> tuple[Cost, str]:
+    """Of a forwarder on one CPU; why it says nothing, or empty."""
     seconds = 2 * session.plan.run_s
     load = Load(b"", flows=flows, first_flow=flows, seconds=seconds)
-    with session.opened(name, flows=flows, connections=flows + flows // 4 + FLOWS) as running:
-        session.testbed.steer(on=False)
-        try:
-            with session.testbed.crowd():
-                run = session.testbed.run(running, load)
-        finally:
-            session.testbed.steer(on=True)
+    shape = Shape(connections=flows + flows // 4 + FLOWS, workers=workers)
+    opened = session.opened(name, flows=flows, shape=shape)
+    with opened as running, session.testbed.steered(()), session.testbed.crowd():
+        run = session.testbed.run(running, load)
     if name == SUBJECT and running.said["connections"] < 0.95 * flows:
         return _NO_COST, f"only {running.said['connections']:,} connections were opened"
     frames = max(1, run.rate * run.sent.seconds)
@@ -66,17 +65,16 @@ def _cost(session: Session, name: str, flows: int = FLOWS) -> tuple[_Cost, str]:
     whole, system, softirq = (
         part * 1e9 / frames for part in (usage.cpu_s, usage.ticks.system, usage.ticks.softirq)
     )
-    cost = _Cost(whole, max(0.0, whole - system - softirq), system, softirq)
     # CPU time is what it is whoever else runs, as long as frames wait.
-    return cost, starvation(run)
+    return Cost(whole, max(0.0, whole - system - softirq), system, softirq), starvation(run)
 
 
-def _split(parts: dict[str, list[_Cost]]) -> Table:
+def _split(parts: dict[str, list[Cost]]) -> Table:
     rows = []
     for name, costs_ in parts.items():
         if costs_:
             figures = (
-                spread([getattr(cost, part) for cost in costs_]).median
+                spread([getattr(each, part) for each in costs_]).median
                 for part in ("user", "system", "softirq")
             )
             rows.append((name, *(f"{figure:,.0f}" for figure in figures)))
@@ -96,8 +94,8 @@ def tables(session: Session) -> Findings:
     found = of_rounds(list(flows_of))
     for _, which in session.rounds(list(flows_of), "connections in the table"):
         name = which if which == "ring" else SUBJECT
-        cost, refused = _cost(session, name, flows_of[which])
-        found[which].append(Value(None if refused else cost.whole, refused))
+        taken, refused = cost(session, name, flows_of[which])
+        found[which].append(Value(None if refused else taken.whole, refused))
     comparison = Comparison(
         "CPU time of the thread by connections in the table", "ns/frame", found, less_is_better=True
     )

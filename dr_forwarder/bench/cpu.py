@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -21,17 +21,16 @@ def others_share(seconds: float = 0.3) -> float:
     return 1 - now.idle / now.total if now.total > 0 else 0.0
 
 
-def ticks(cpu: int | None = None) -> Ticks:
-    """Of one CPU, or of all."""
+def ticks(cpus: Sequence[int] = ()) -> Ticks:
+    """Of some CPUs together; of all when none is named."""
+    names = {f"cpu{cpu}" for cpu in cpus} or {"cpu"}
+    lines = (line.split() for line in Path("/proc/stat").read_text().splitlines())
+    found = [list(map(int, words[:8])) for name, *words in lines if name in names]
     a_second = os.sysconf("SC_CLK_TCK")
-    for line in Path("/proc/stat").read_text().splitlines():
-        name, *words = line.split()
-        if name == ("cpu" if cpu is None else f"cpu{cpu}"):
-            user, nice, system, idle, wait, hard, soft, steal = (
-                int(word) / a_second for word in words[:8]
-            )
-            return Ticks(user + nice, system, hard + soft, idle + wait, steal)
-    raise ValueError(f"there is no CPU {cpu}")
+    user, nice, system, idle, wait, hard, soft, steal = (
+        sum(column) / a_second for column in zip(*found, strict=True)
+    )
+    return Ticks(user + nice, system, hard + soft, idle + wait, steal)
 
 
 @contextmanager
@@ -68,28 +67,33 @@ def softirq_thread(cpu: int) -> str | None:
 
 
 class Watch:
-    """Some threads, and one CPU, over a time: who used it and who had to wait for others."""
+    """Some threads, and their CPUs, over a time: who used them and who had to wait for others."""
 
-    def __init__(self, cpu: int, tasks: tuple[str, ...]) -> None:
-        self._cpu = cpu
+    def __init__(self, cpus: tuple[int, ...], tasks: tuple[str, ...]) -> None:
+        self._cpus = cpus
+        self._kernel = [thread for cpu in cpus if (thread := softirq_thread(cpu))]
         self._tasks = tasks
-        self._kernel = softirq_thread(cpu)
-        self._ticks = ticks(cpu)
+        self._ticks = ticks(cpus)
         self._times = self._look()
 
-    def _look(self) -> tuple[int, int, int]:
-        """Of the threads: on the CPU, and waiting for it; of the kernel's own: on it.
-
-        What forwards in the kernel has no threads: then the kernel's own one is looked at.
-        """
-        ours = [times_ns(task) for task in self._tasks]
-        kernel = times_ns(self._kernel) if self._kernel else (0, 0)
-        if not ours:
-            return *kernel, 0
-        return sum(cpu for cpu, _ in ours), max(wait for _, wait in ours), kernel[0]
+    def _look(self) -> list[tuple[int, int]]:
+        """Of the threads, then of the kernel's own: on the CPU, and waiting for it."""
+        return [times_ns(task) for task in (*self._tasks, *self._kernel)]
 
     def stop(self) -> Usage:
-        """What there was since it began."""
-        now = self._look()
-        cpu, waited, kernel = (new - old for new, old in zip(now, self._times, strict=True))
-        return Usage(ticks(self._cpu) - self._ticks, cpu / 1e9, max(0, waited - kernel) / 1e9)
+        """What there was since it began.
+
+        What forwards in the kernel has no threads: then the kernel's own ones are looked at.
+        """
+        took = [
+            (cpu - cpu_before, waited - waited_before)
+            for (cpu, waited), (cpu_before, waited_before) in zip(
+                self._look(), self._times, strict=True
+            )
+        ]
+        ours, kernel = took[: len(self._tasks)], took[len(self._tasks) :]
+        used_ns = sum(cpu for cpu, _ in ours or kernel)
+        waited_ns = max((waited for _, waited in ours or kernel), default=0)
+        kernel_ns = max((cpu for cpu, _ in kernel), default=0) if ours else 0
+        usage = ticks(self._cpus) - self._ticks
+        return Usage(usage, used_ns / 1e9, max(0, waited_ns - kernel_ns) / 1e9)

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from functools import partial
 from subprocess import PIPE
 from typing import Final
@@ -23,14 +24,15 @@ from .site import LIMIT_S, Running, Site
 @contextmanager
 def _worker(name: str, site: Site) -> Iterator[Running]:
     argv = [sys.executable, "-m", "dr_forwarder.bench.worker", name, site.interface]
-    argv += [str(site.cpu), str(LIMIT_S), str(site.connections), str(site.busy_poll_us)]
+    argv += [",".join(map(str, site.cpus)), str(LIMIT_S), json.dumps(asdict(site.shape))]
     process = site.inside.popen(argv, stdout=PIPE)
     try:
         assert process.stdout is not None
         first = process.stdout.readline()
         if not first:
             raise BenchError(f"{name} did not start")
-        running = Running((f"{process.pid}/task/{json.loads(first)['thread']}",))
+        threads = json.loads(first)["threads"]
+        running = Running(site.cpus, tuple(f"{process.pid}/task/{each}" for each in threads))
         yield running
         process.terminate()
         said, _ = process.communicate(timeout=LIMIT_S)

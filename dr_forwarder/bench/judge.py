@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .runs import Run
+from .runs import Run, Usage
 
 LOSSLESS = 0.001
 """A forwarder that loses no more than this share of the frames is said to lose none."""
@@ -19,13 +19,18 @@ def contention(run: Run) -> str:
     seconds = run.sent.seconds
     if seconds <= 0:
         return "nothing was sent"
-    ticks = run.usage.ticks
-    if ticks.total > 0 and ticks.stolen / ticks.total > _DISTURBED:
-        return f"the hypervisor took {ticks.stolen / ticks.total:.0%} of the forwarder's CPU"
     if run.sent.waited_s / seconds > _DISTURBED:
         return f"others had the generator's CPU for {run.sent.waited_s / seconds:.0%} of the time"
-    if run.usage.kept_s / seconds > _DISTURBED:
-        return f"others had the forwarder's CPU for {run.usage.kept_s / seconds:.0%} of the time"
+    return crowding(run.usage, seconds)
+
+
+def crowding(usage: Usage, seconds: float) -> str:
+    """Empty, or who else used the forwarder's CPUs in that time."""
+    ticks = usage.ticks
+    if ticks.total > 0 and ticks.stolen / ticks.total > _DISTURBED:
+        return f"the hypervisor took {ticks.stolen / ticks.total:.0%} of the forwarder's CPU"
+    if usage.kept_s / seconds > _DISTURBED:
+        return f"others had the forwarder's CPU for {usage.kept_s / seconds:.0%} of the time"
     return ""
 
 

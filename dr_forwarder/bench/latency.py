@@ -9,6 +9,7 @@ from .model import SUBJECT, Comparison, Curve, Findings, Table, Value, spread
 from .rates import searched
 from .runs import Load, Run
 from .session import FLOWS, Session, of_rounds
+from .site import Shape
 
 BAR_US = 60.0
 _LONE_RATE = 1000
@@ -79,7 +80,7 @@ def awake(session: Session) -> Findings:
     refused = 0
     for _, name in session.rounds(list(names), "microseconds awake"):
         us = names[name]
-        with session.opened(SUBJECT, busy_poll_us=us) as running:
+        with session.opened(SUBJECT, shape=Shape(busy_poll_us=us)) as running:
             run, disturbance = session.quiet_run(running, lambda: load)
         if disturbance:
             refused += 1

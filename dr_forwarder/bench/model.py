@@ -47,16 +47,28 @@ class Comparison:
     less_is_better: bool = False
     bars: Mapping[str, float] = field(default_factory=dict)
     """What the director's ratio to a baseline must reach."""
+    base: str = ""
+    """What all others are compared with, where it is not the director with all others."""
 
     def numbers(self, name: str) -> list[float]:
         """Those that were not refused."""
         return [value.number for value in self.values[name] if value.number is not None]
 
-    def ratio(self, baseline: str) -> Spread | None:
-        """The director's value to the baseline's of the same round; more than 1 is better."""
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Those that have a ratio."""
+        centre = self.base or SUBJECT
+        return tuple(name for name in self.values if name != centre and centre in self.values)
+
+    def ratio(self, name: str) -> Spread | None:
+        """The director's value to this one's of the same round, or this one's to the base's.
+
+        More than 1 is better.
+        """
+        ours, theirs = (name, self.base) if self.base else (SUBJECT, name)
         pairs = [
             (our.number, their.number)
-            for our, their in zip(self.values[SUBJECT], self.values[baseline], strict=True)
+            for our, their in zip(self.values[ours], self.values[theirs], strict=True)
             if our.number and their.number
         ]
         if not pairs:

@@ -108,6 +108,17 @@ def times_ns(task: str = "thread-self") -> tuple[int, int]:
     return int(cpu_ns), int(waited_ns)
 
 
+def treadmill(to: bytes, *, first_flow: int, flows: int, send_ns: int = 0) -> int:
+    """An end for `Engine.open_end`: a frame of each flow comes over and over.
+
+    Sending one keeps the CPU busy for so long. MemoryError.
+    """
+    end = lib.dr_bench_treadmill(to, first_flow, flows, send_ns)
+    if end == ffi.NULL:
+        raise MemoryError
+    return int(ffi.cast("uintptr_t", end))
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a baseline forwards; the rings' sockets and sizes are for `ring`."""

@@ -71,7 +71,7 @@ def nftables(site: Site) -> Iterator[Running]:
     except subprocess.CalledProcessError as error:
         raise Unavailable(f"the kernel or nft refuses the rules: {reason(error)}") from error
     try:
-        yield Running(())
+        yield Running(site.cpus, ())
     finally:
         say(site.inside, nft, "delete", "table", "netdev", "dr_forwarder_bench")
 
@@ -99,7 +99,7 @@ def ipvs(site: Site) -> Iterator[Running]:
             say(site.inside, ip, "neigh", "replace", server, "lladdr", mac, "dev", site.interface)
             entry = ("-t", service, "-r", f"{server}:80", "-g", "-w", str(weight))
             say(site.inside, ipvsadm, "-a", *entry)
-        yield Running(())
+        yield Running(site.cpus, ())
     finally:
         say(site.inside, ipvsadm, "-C")
         with suppress(subprocess.CalledProcessError):
@@ -113,7 +113,8 @@ def testpmd(site: Site) -> Iterator[Running]:
     program = need("dpdk-testpmd")
     first = bytes([2, 0, 0, 0, 0, next(iter(SERVERS))]).hex(":")
     argv = [program, "--no-pci", "--no-huge", "-m", "256", "--no-telemetry", "--no-shconf"]
-    argv += ["--lcores", f"0@(0-{site.cpu}),1@{site.cpu}", "--main-lcore", "0"]
+    (cpu,) = site.cpus
+    argv += ["--lcores", f"0@(0-{cpu}),1@{cpu}", "--main-lcore", "0"]
     argv += ["--vdev", f"net_af_packet0,iface={site.interface},blocksz=1048576,framecnt=4096"]
     argv += ["--", "--forward-mode=mac", f"--eth-peer=0,{first}", "--total-num-mbufs=16384"]
     argv += ["--auto-start", "--no-lsc-interrupt"]
@@ -121,7 +122,7 @@ def testpmd(site: Site) -> Iterator[Running]:
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     try:
-        yield Running(_wait_until_it_polls(process))
+        yield Running(site.cpus, _wait_until_it_polls(process))
     finally:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):

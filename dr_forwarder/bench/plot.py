@@ -14,7 +14,7 @@ _NAME, _FIGURE = 130, 90
 _BAR, _GAP, _HEAD = 18, 8, 40
 _CURVE_HEIGHT = 240
 _COLOURS = ("#b2182b", "#2166ac", "#4d9221", "#8073ac", "#e08214", "#5f5f5f", "#35978f")
-"""The first is the director's."""
+"""The first is the director's, or what all others are compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +70,17 @@ def _bars(comparison: Comparison) -> _Panel:
     for name in comparison.values:
         lines.append(_text(_MARGIN + _NAME - 8, y + 13, name, anchor="end"))
         if name in found:
-            lines += _bar(name, found[name], y, room / most)
+            colour = _COLOURS[0 if name == (comparison.base or SUBJECT) else 1]
+            lines += _bar(colour, found[name], y, room / most)
         else:
             lines.append(_text(_MARGIN + _NAME, y + 13, "refused"))
         y += _BAR + _GAP
     return _Panel(y, tuple(lines))
 
 
-def _bar(name: str, numbers: Sequence[float], y: int, scale: float) -> Iterator[str]:
+def _bar(colour: str, numbers: Sequence[float], y: int, scale: float) -> Iterator[str]:
     all_ = spread(numbers)
     left = _MARGIN + _NAME
-    colour = _COLOURS[0] if name == SUBJECT else _COLOURS[1]
     yield (
         f'<rect x="{left}" y="{y}" width="{all_.median * scale:.1f}" height="{_BAR}"'
         f' fill="{colour}" fill-opacity="0.8"/>'

@@ -8,10 +8,10 @@ from .judge import LOSSLESS, highest, late
 from .model import BARS, Comparison, Findings, Value, spread
 from .runs import Load
 from .session import FLOWS, Session, of_rounds
-from .site import Running
+from .site import Running, Shape
 
-_CONNECTIONS = 4_194_304
-"""As many as a search can open, and more."""
+ROOMY = Shape(connections=4_194_304)
+"""For more connections than a search can open."""
 
 
 @dataclass
@@ -55,10 +55,15 @@ class _Search:
 
 
 def searched(
-    session: Session, name: str, *, frame_bytes: int = 60, new_per_million: int = 0
+    session: Session,
+    name: str,
+    *,
+    frame_bytes: int = 60,
+    new_per_million: int = 0,
+    shape: Shape = ROOMY,
 ) -> tuple[Value, Value]:
     """Without loss, and the most at any rate."""
-    with session.opened(name, connections=_CONNECTIONS) as running:
+    with session.opened(name, shape=shape) as running:
         search = _Search(session, running, frame_bytes, new_per_million)
         most = int(session.generator_rate)
         rate = highest(search.lossless, most, session.plan.steps)

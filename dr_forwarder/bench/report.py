@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .model import SUBJECT, Comparison, Findings, Machine, Spread, Table, spread
+from .model import Comparison, Findings, Machine, Spread, Table, spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,12 @@ def values(report: Report) -> dict[str, Any]:
         "ratios": {
             comparison.title: {
                 name: asdict(ratio)
-                for name in comparison.values
-                if name != SUBJECT and (ratio := comparison.ratio(name))
+                for name in comparison.compared
+                if (ratio := comparison.ratio(name))
             }
             for _, findings in report.sections.values()
             for comparison in findings.comparisons
-            if SUBJECT in comparison.values
+            if comparison.compared
         }
     }
 
@@ -84,8 +84,10 @@ def _section(name: str, sentence: str, findings: Findings) -> Iterator[str]:
 
 
 def _comparison(comparison: Comparison) -> Iterator[str]:
-    of_all = SUBJECT in comparison.values
-    head = (f"{comparison.title}, {comparison.unit}", "median", "least", "most")
+    with_ratios = bool(comparison.compared)
+    head: tuple[str, ...] = (f"{comparison.title}, {comparison.unit}", "median", "least", "most")
+    if with_ratios:
+        head += (f"to {comparison.base}" if comparison.base else "director is", "bar")
     rows, refused = [], []
     for name, found in comparison.values.items():
         numbers = comparison.numbers(name)
@@ -94,17 +96,17 @@ def _comparison(comparison: Comparison) -> Iterator[str]:
             figures = tuple(f"{number:,.0f}" for number in (all_.median, all_.least, all_.greatest))
         else:
             figures = ("-", "-", "-")
-        rows.append((name, *figures, *(_ratio(comparison, name) if of_all else ())))
+        rows.append((name, *figures, *(_ratio(comparison, name) if with_ratios else ())))
         reasons = [value.refused for value in found if value.refused]
         if reasons:
             refused.append(f"{name}: {len(reasons)} of {len(found)} refused, {reasons[-1]}")
-    yield from _table(Table("", head + (("director is", "bar") if of_all else ()), tuple(rows)))
+    yield from _table(Table("", head, tuple(rows)))
     for line in refused:
         yield from ("", line)
 
 
 def _ratio(comparison: Comparison, name: str) -> tuple[str, str]:
-    if name == SUBJECT:
+    if name not in comparison.compared:
         return "", ""
     ratio = comparison.ratio(name)
     if ratio is None:

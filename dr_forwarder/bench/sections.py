@@ -10,6 +10,7 @@ from .costs import costs, tables
 from .latency import awake, loaded, lone
 from .model import Section
 from .rates import new_connections, rates, sizes
+from .scaling import workers
 from .session import Session
 
 SECTIONS: tuple[Section[Session], ...] = (
@@ -20,6 +21,7 @@ SECTIONS: tuple[Section[Session], ...] = (
     Section("load", "how long frames take at a tenth, half and nine tenths of the rate", loaded),
     Section("new", "new connections", new_connections),
     Section("tables", "what more connections cost", tables),
+    Section("workers", "what more forwarding threads bring, and what they cost", workers),
     Section("bulk", "an upload by TCP, offloads on, one arm", bulk),
     Section("sizes", "longer frames", sizes),
 )

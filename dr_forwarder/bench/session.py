@@ -10,7 +10,7 @@ from functools import cached_property
 from .judge import contention
 from .model import Value
 from .runs import Load, Run
-from .site import Running
+from .site import DEFAULT, Running, Shape
 from .testbed import Testbed
 
 FLOWS = 1000
@@ -77,18 +77,9 @@ class Session:
                 yield number, name
 
     @contextmanager
-    def opened(
-        self,
-        name: str,
-        *,
-        flows: int = FLOWS,
-        connections: int = 1_048_576,
-        busy_poll_us: int = 0,
-    ) -> Iterator[Running]:
+    def opened(self, name: str, *, flows: int = FLOWS, shape: Shape = DEFAULT) -> Iterator[Running]:
         """A forwarder that has met the first packets of its flows."""
-        with self.testbed.forwarder(
-            name, connections=connections, busy_poll_us=busy_poll_us
-        ) as running:
+        with self.testbed.forwarder(name, shape) as running:
             rate = 0.7 * self.no_loss.get(name, _OPENING_RATE)
             seconds = 1.2 * flows / rate
             self.testbed.send(Load(b"", flows=flows, frames=flows, rate=int(rate), seconds=seconds))

@@ -12,22 +12,37 @@ LIMIT_S = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """One interface in one namespace, and the CPU that is the forwarder's."""
+class Shape:
+    """What a forwarder is started with, where it has such a thing."""
 
-    inside: Namespace
-    interface: str
-    cpu: int
     connections: int = 1_048_576
     """Room in the director's table."""
     busy_poll_us: int = 0
     """How long the director stays awake after a frame."""
+    workers: int = 1
+    """Threads of the director, or of bare rings."""
+    cpus: int = 1
+    """So many are the forwarder's; its workers share them."""
+
+
+DEFAULT = Shape()
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One interface in one namespace, and the CPUs that are the forwarder's."""
+
+    inside: Namespace
+    interface: str
+    cpus: tuple[int, ...]
+    shape: Shape
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
     """A forwarder that runs."""
 
+    cpus: tuple[int, ...]
     tasks: tuple[str, ...]
     """Its threads, as directories of /proc; none when it is the kernel itself."""
     said: dict[str, int] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from .errors import BenchError, Unavailable
 from .forwarders import FORWARDERS
 from .generator import Generator
 from .runs import Load, Run, Sent
-from .site import LIMIT_S, Running, Site, say
+from .site import DEFAULT, LIMIT_S, Running, Shape, Site, say
 from .worker import MAC
 
 _SENDER, _RECEIVER = "bench0", "bench1"
@@ -43,13 +43,13 @@ class Testbed:
         cpus = sorted(os.sched_getaffinity(0))
         if len(cpus) < 2:
             raise BenchError("the benchmark needs two CPUs: one to send, one to forward")
-        self.generator_cpu, self.forwarder_cpu = cpus[:2]
+        self.generator_cpu, *self.forwarder_cpus = cpus
         with ExitStack() as stack:
             self._outside = stack.enter_context(Namespace("generator"))
             self._inside = stack.enter_context(Namespace("forwarder"))
             self._outside.run(_add_cable, self._inside.fd)
             self._inside.run(_bring_up, _RECEIVER)
-            self.unsteered = self.steer(on=True)
+            self.unsteered = self.steer(self.forwarder_cpus[:1])
             self._generator = stack.enter_context(
                 Generator(self._outside, _SENDER, self.generator_cpu)
             )
@@ -67,20 +67,34 @@ class Testbed:
         return there, missing
 
     @contextmanager
-    def forwarder(
-        self, name: str, *, connections: int = 1_048_576, busy_poll_us: int = 0
-    ) -> Iterator[Running]:
+    def forwarder(self, name: str, shape: Shape = DEFAULT) -> Iterator[Running]:
         """Run one of `FORWARDERS`."""
-        site = Site(self._inside, _RECEIVER, self.forwarder_cpu, connections, busy_poll_us)
-        with FORWARDERS[name][1](site) as running:
+        cpus = tuple(self.forwarder_cpus[: shape.cpus])
+        with (
+            self.steered(cpus),
+            FORWARDERS[name][1](Site(self._inside, _RECEIVER, cpus, shape)) as running,
+        ):
             yield running
 
-    def steer(self, *, on: bool) -> str:
-        """Whether the receiving part of the work is the forwarder's CPU's (see `steer`).
+    @contextmanager
+    def steered(self, cpus: Sequence[int]) -> Iterator[None]:
+        """Have these do the receiving part of the work meanwhile (see `steer`); none: the sender.
 
-        Empty, or why that cannot be had here.
+        Otherwise it is the first of the forwarder's.
         """
-        mask = 1 << self.forwarder_cpu if on else 0
+        usual = self.forwarder_cpus[:1]
+        if list(cpus) == usual:
+            yield
+            return
+        self.steer(cpus)
+        try:
+            yield
+        finally:
+            self.steer(usual)
+
+    def steer(self, cpus: Sequence[int]) -> str:
+        """Empty, or why that cannot be had here."""
+        mask = sum(1 << cpu for cpu in cpus)
         argv = [sys.executable, "-m", "dr_forwarder.bench.steer", _RECEIVER, f"{mask:x}"]
         try:
             say(self._inside, *argv)
@@ -90,11 +104,11 @@ class Testbed:
 
     @contextmanager
     def crowd(self) -> Iterator[None]:
-        """Others on the forwarder's CPU, so that frames always wait for it."""
+        """Others on the forwarder's first CPU, so that frames always wait for it."""
         others = [self._inside.popen([sys.executable, "-c", _SPIN]) for _ in range(_CROWD)]
         try:
             for other in others:
-                os.sched_setaffinity(other.pid, {self.forwarder_cpu})
+                os.sched_setaffinity(other.pid, self.forwarder_cpus[:1])
             yield
         finally:
             for other in others:
@@ -113,7 +127,7 @@ class Testbed:
 
     def run(self, running: Running, load: Load) -> Run:
         """Send to a forwarder, and see what it does with it."""
-        watch = Watch(self.forwarder_cpu, running.tasks)
+        watch = Watch(running.cpus, running.tasks)
         before = self.returned()
         sent = self.send(load)
         during = self.returned() - before

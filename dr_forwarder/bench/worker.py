@@ -1,9 +1,10 @@
 """Worker: one forwarder as a program of its own, in the namespace it is started in.
 
-    python -m dr_forwarder.bench.worker NAME INTERFACE CPU SECONDS CONNECTIONS BUSY_POLL_US
+    python -m dr_forwarder.bench.worker NAME INTERFACE CPU[,CPU...] SECONDS SHAPE
 
-NAME is `director` or one of `native.BASELINES`. It says "ready", runs until SIGTERM or the time is
-over, and says at its end, as JSON, how many frames it forwarded and how many connections it has.
+NAME is `director` or one of `native.BASELINES`, SHAPE a `site.Shape` as JSON. It says which threads
+forward, runs until SIGTERM or the time is over, and says at its end how many frames it forwarded
+and how many connections it has; both as JSON.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from ipaddress import IPv4Address
+from itertools import cycle
 from typing import Protocol
 
 from ..addresses import Identity, frame_filter
 from ..config.model import Tuning
 from ..dataplane import Engine, Limits
-from ..sockets import Sockets, attach_filter, open_sockets
+from ..sockets import Sockets, attach_filter, open_sockets, share
 from ..table import Change, Key, Operation, Server, Service
 from .native import Baseline, Place
+from .site import Shape
 
 MAC = bytes.fromhex("00005e00013c")
 VIP = IPv4Address("10.10.10.60")
@@ -37,7 +40,7 @@ _LONGEST = _MTU + 18
 
 class _Forwarder(Protocol):
     @property
-    def thread_id(self) -> int | None: ...
+    def thread_ids(self) -> tuple[int, ...]: ...
 
     def said(self) -> dict[str, int]: ...
 
@@ -47,31 +50,38 @@ class _Director:
         self._engine = engine
 
     @property
-    def thread_id(self) -> int | None:
-        return next(iter(self._engine.thread_ids), None)
+    def thread_ids(self) -> tuple[int, ...]:
+        return self._engine.thread_ids
 
     def said(self) -> dict[str, int]:
         stats = self._engine.stats()
         return {"forwarded": stats.verdicts["forwarded"], "connections": stats.connections}
 
 
-class _Baseline:
-    def __init__(self, baseline: Baseline) -> None:
-        self._baseline = baseline
-        self.thread_id: int | None = baseline.thread_id
+class _Baselines:
+    def __init__(self, baselines: Sequence[Baseline]) -> None:
+        self._baselines = baselines
+        self.thread_ids = tuple(each.thread_id for each in baselines)
 
     def said(self) -> dict[str, int]:
-        return {"forwarded": self._baseline.forwarded, "connections": 0}
+        return {"forwarded": sum(each.forwarded for each in self._baselines), "connections": 0}
 
 
-def _filtered_sockets() -> Sockets:
+def _filtered_sockets(workers: int) -> Sockets:
     """What the rings are opened on, as the director makes them."""
-    sockets = open_sockets()
+    sockets = open_sockets(workers)
     identity = Identity(MAC, is_virtual=True)
-    (rings,) = sockets.rings
-    for where, longer in ((rings.small, False), (rings.large, True)):
-        attach_filter(where, frame_filter(identity, (), limit=_LONGEST, longer=longer))
+    for rings in sockets.rings:
+        for where, longer in ((rings.small, False), (rings.large, True)):
+            attach_filter(where, frame_filter(identity, (), limit=_LONGEST, longer=longer))
     return sockets
+
+
+def _share(sockets: Sockets) -> None:
+    """Clients among several workers, as the director does it."""
+    if len(sockets.rings) > 1:
+        share([rings.small for rings in sockets.rings])
+        share([rings.large for rings in sockets.rings])
 
 
 def _changes() -> list[Change]:
@@ -87,62 +97,71 @@ def _changes() -> list[Change]:
 
 
 @contextmanager
-def _director(
-    sockets: Sockets, interface: int, connections: int, busy_poll_us: int
-) -> Iterator[_Forwarder]:
-    (rings,) = sockets.rings
-    with Engine(limits=Limits(connections=connections)) as engine:
-        engine.set_tuning(Tuning(busy_poll=busy_poll_us))
+def engine_of(shape: Shape) -> Iterator[Engine]:
+    """One that has its service, and no I/O end yet."""
+    with Engine(limits=Limits(connections=shape.connections)) as engine:
+        engine.set_tuning(Tuning(busy_poll=shape.busy_poll_us))
         engine.identify(mac=MAC, mtu=_MTU)
         engine.apply(_changes(), now_ns=time.monotonic_ns())
-        engine.open_ring(
-            small=rings.small,
-            large=rings.large,
-            send=rings.send,
-            interface_index=interface,
-        )
+        yield engine
+
+
+def pin(threads: Sequence[int], cpus: Sequence[int]) -> None:
+    """Gives each thread the next of the CPUs; they share them when there are fewer."""
+    for thread, cpu in zip(threads, cycle(cpus), strict=False):
+        os.sched_setaffinity(thread, {cpu})
+
+
+@contextmanager
+def _director(sockets: Sockets, interface: int, shape: Shape) -> Iterator[_Forwarder]:
+    with engine_of(shape) as engine:
+        for rings in sockets.rings:
+            engine.open_ring(
+                small=rings.small,
+                large=rings.large,
+                send=rings.send,
+                interface_index=interface,
+            )
+        _share(sockets)
         engine.start()
         yield _Director(engine)
 
 
 @contextmanager
-def _baseline(name: str, sockets: Sockets, interface: int) -> Iterator[_Forwarder]:
+def _baselines(name: str, sockets: Sockets, interface: int) -> Iterator[_Forwarder]:
     # The director's own sizes: the bare ring shall differ in nothing but the decision.
-    (rings,) = sockets.rings
     sizes = Engine.open_ring.__kwdefaults__ or {}
-    baseline = Baseline(
-        name,
-        Place(
-            interface,
-            (rings.small.fileno(), rings.large.fileno(), rings.send.fileno()),
-            slot_bytes=sizes["slot_bytes"],
-            small_slots=sizes["small_slots"],
-            large_slots=sizes["large_slots"],
-            send_slots=sizes["send_slots"],
-        ),
-    )
-    try:
-        yield _Baseline(baseline)
-    finally:
-        baseline.stop()
+    with ExitStack() as stack:
+        baselines = []
+        for rings in sockets.rings:
+            place = Place(
+                interface,
+                (rings.small.fileno(), rings.large.fileno(), rings.send.fileno()),
+                slot_bytes=sizes["slot_bytes"],
+                small_slots=sizes["small_slots"],
+                large_slots=sizes["large_slots"],
+                send_slots=sizes["send_slots"],
+            )
+            baselines.append(Baseline(name, place))
+            stack.callback(baselines[-1].stop)
+        _share(sockets)
+        yield _Baselines(baselines)
 
 
-def main(
-    name: str, interface: str, cpu: str, seconds: str, connections: str, busy_poll_us: str
-) -> None:
+def main(name: str, interface: str, cpus: str, seconds: str, shape_: str) -> None:
     """The program."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     index = socket.if_nametoindex(interface)
-    with closing(_filtered_sockets()) as sockets:
+    shape = Shape(**json.loads(shape_))
+    with closing(_filtered_sockets(shape.workers)) as sockets:
         running = (
-            _director(sockets, index, int(connections), int(busy_poll_us))
+            _director(sockets, index, shape)
             if name == "director"
-            else _baseline(name, sockets, index)
+            else _baselines(name, sockets, index)
         )
         with running as forwarder:
-            assert forwarder.thread_id is not None
-            os.sched_setaffinity(forwarder.thread_id, {int(cpu)})
-            print(json.dumps({"thread": forwarder.thread_id}), flush=True)
+            pin(forwarder.thread_ids, list(map(int, cpus.split(","))))
+            print(json.dumps({"threads": forwarder.thread_ids}), flush=True)
             signal.sigtimedwait({signal.SIGTERM}, float(seconds))
             print(json.dumps(forwarder.said()), flush=True)
 
