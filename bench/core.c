@@ -22,6 +22,8 @@ enum {
     HUGE_PAGE = 2 * 1024 * 1024,
 };
 
+#pragma GCC visibility push(default) /* what is in this file is for core.py */
+
 static const uint64_t ever_ns = UINT64_C(3600000000000); /* no time-out is longer */
 
 static const uint8_t mac[6] = {0, 0, 0x5e, 0, 1, 60};

@@ -25,9 +25,8 @@ def compile_core(into: Path) -> Path:
     shell |= {"io_ring.c", "io_memory.c"}
     files = [path for path in sorted(_CSRC.rglob("*.c")) if path.parent != _BENCH]
     sources = [path for path in files if path.name not in shell]
-    # Functions of the core call each other directly, as they do in the extension.
-    direct = ("-fvisibility=protected", "-Wl,-Bsymbolic")
-    _compile(library, ("core.c", *sources), "-fPIC", "-shared", *direct)
+    # As in the extension nobody outside knows the core's functions, so they may become one.
+    _compile(library, ("core.c", *sources), "-fPIC", "-shared", "-fvisibility=hidden")
     return library
 
 

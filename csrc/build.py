@@ -19,7 +19,7 @@ def declarations(header: Path) -> str:
 
 
 # Optimised when it is linked, over all files; a frame's way through the core is nearly one
-# function, and what is rare on it is marked `cold` and stays outside. clang has no such limits.
+# function; what is rare on it stays outside (`cold`, `noinline`). clang has no such limits.
 WHOLE = ["-O3", "-flto=auto"]
 WHOLE += ["--param=max-inline-insns-single=400", "--param=max-inline-insns-auto=150"]
 WHOLE += ["--param=inline-unit-growth=200", "--param=large-function-growth=1000"]

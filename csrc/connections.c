@@ -126,7 +126,9 @@ static void wheel_unlink(struct connections *connections, const struct connectio
         connections->entries[connection->wheel_next].wheel_previous = connection->wheel_previous;
 }
 
-static void relink(struct connections *connections, struct connection *connection)
+/* Seldom, so not where it is called. */
+__attribute__((noinline)) static void relink(struct connections *connections,
+                                             struct connection *connection)
 {
     wheel_unlink(connections, connection);
     wheel_link(connections, connection);
@@ -292,20 +294,26 @@ void connections_set_timeout(struct connections *connections, struct connection 
     restart(connections, connection, timeout_s, tick);
 }
 
+__attribute__((noinline)) static void change_state(struct connections *connections,
+                                                   struct table *table,
+                                                   struct connection *connection, uint8_t state)
+{
+    bool is_active = state_is_active(connection->protocol, state);
+
+    connection->state = state;
+    connections_change_side(table, connection, !is_active);
+    if (connection->control != NO_CONNECTION && state_is_established(connection->protocol, state))
+        connections->entries[connection->control].state = TEMPLATE_ASSURED;
+}
+
 void connections_packet(struct connections *connections, struct table *table,
                         struct connection *connection, const struct packet *packet, bool secure,
                         uint32_t tick)
 {
     uint8_t state = state_after(connection->state, packet, secure);
 
-    if (state != connection->state) {
-        bool is_active = state_is_active(connection->protocol, state);
-        connection->state = state;
-        connections_change_side(table, connection, !is_active);
-        if (connection->control != NO_CONNECTION &&
-            state_is_established(connection->protocol, state))
-            connections->entries[connection->control].state = TEMPLATE_ASSURED;
-    }
+    if (state != connection->state)
+        change_state(connections, table, connection, state);
     connections_set_timeout(
         connections, connection,
         state_timeout_s(connection->protocol, state, &connections->book->timeouts), tick);

@@ -46,10 +46,15 @@ struct connection {
     uint32_t control;        /* its template; in a template: how many it controls */
     uint16_t server;         /* slot */
     uint8_t protocol;
-    uint8_t state : 4;                 /* by protocol; of a template enum template_state */
-    uint8_t flags : 4;                 /* enum connection_flag */
-    uint32_t timeout_s : TIMEOUT_BITS; /* of the present state; of a template, of its persistence */
-    uint32_t packets : PACKET_BITS;    /* the lowest bits of how many there were */
+    uint8_t state : 4; /* by protocol; of a template enum template_state */
+    uint8_t flags : 4; /* enum connection_flag */
+    union {
+        struct {
+            uint32_t timeout_s : TIMEOUT_BITS; /* of the present state, or of a persistence */
+            uint32_t packets : PACKET_BITS;    /* the lowest bits of how many there were */
+        };
+        uint32_t timeout_and_packets;
+    };
 };
 
 _Static_assert(sizeof(struct connection) == 64, "a connection is one cache line");
@@ -170,11 +175,12 @@ bool connections_sweep(struct connections *connections, struct table *table, boo
 struct connection_rest *connections_rest(struct connections *connections,
                                          struct connection *connection, uint32_t tick);
 
-/* One more packet. */
+/* One more packet; their bits are the highest of the word, so they are full when that is. */
 static inline void connections_count(struct connections *connections, struct connection *connection,
                                      uint32_t tick)
 {
-    if (++connection->packets == 0)
+    if (__builtin_add_overflow(connection->timeout_and_packets, 1u << TIMEOUT_BITS,
+                               &connection->timeout_and_packets))
         connections_rest(connections, connection, tick)->packets++;
 }
 

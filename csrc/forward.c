@@ -7,6 +7,7 @@
 #include "answer.h"
 #include "deliver.h"
 #include "fate.h"
+#include "forward_icmp.h"
 #include "icmp.h"
 #include "schedule.h"
 #include "sync.h"
@@ -95,68 +96,23 @@ static enum dr_verdict forward_transport(struct director *director, struct dr_fr
     return verdict;
 }
 
-/* ---- ICMP ---- */
-
-/* An error goes to the server of the connection it is about, so that the server learns a path's
- * MTU. It moves neither the connection's state nor its timer. */
-static enum dr_verdict forward_icmp_error(struct director *director, struct dr_frame *frame,
-                                          const struct packet *packet, uint64_t now_ns)
-{
-    struct flow flow;
-
-    if (!icmp_concerns(frame->data, packet, &flow))
-        return DR_ICMP_OTHER;
-    struct way way = {0};
-    enum dr_verdict verdict = schedule_related(director, &flow, tick_of(now_ns), &way);
-    if (verdict != DR_FORWARDED)
-        return verdict;
-    deliver_count(director, way.server, packet);
-    if (way.connection)
-        connections_count(&director->connections, way.connection, tick_of(now_ns));
-    return deliver(director, frame, packet, way.server, DR_ICMP_FORWARDED, now_ns);
-}
-
-static enum dr_verdict forward_icmp(struct director *director, struct dr_frame *frame,
-                                    const struct packet *packet, uint64_t now_ns)
-{
-    enum icmp_kind kind = icmp_kind(frame->data, packet);
-
-    if (packet->is_fragment) {
-        fate_learn(director, packet, NULL, DR_ICMP_OTHER, now_ns);
-        return DR_ICMP_OTHER;
-    }
-    if (kind == ICMP_ERROR)
-        return forward_icmp_error(director, frame, packet, now_ns);
-    if (kind == ICMP_SOLICITATION)
-        return answer_solicitation(director, frame, packet);
-    if (!table_has_vip(&director->table, packet->flow.address))
-        return DR_NOT_A_VIP;
-    if (kind != ICMP_ECHO || !icmp_is_intact(frame->data, packet))
-        return DR_ICMP_OTHER;
-    icmp_answer_echo(frame->data, packet, director->identity.mac);
-    frame->send = 1;
-    return DR_ECHO_ANSWERED;
-}
-
 /* ---- All of it ---- */
 
 void forward_look(const struct director *director, const struct dr_frame *frame, struct look *look)
 {
     look->admitted = admit(&director->identity, frame);
+    look->has_flow = false;
     if (look->admitted != DR_FORWARDED)
         return;
     look->kind = packet_parse(frame->data, frame->length, &look->packet);
     if (look->kind == PACKET_TAGGED || look->packet.vlan != director->identity.vlan)
         look->admitted = DR_WRONG_VLAN;
-    if (look->admitted != DR_FORWARDED || look->kind != PACKET_TRANSPORT)
+    else
+        look->has_flow = look->kind == PACKET_TRANSPORT;
+    if (!look->has_flow)
         return;
     look->packet.hash = connections_hash(&director->connections, &look->packet.flow);
     connections_fetch_bucket(&director->connections, look->packet.hash);
-}
-
-static bool has_flow(const struct look *look)
-{
-    return look->admitted == DR_FORWARDED && look->kind == PACKET_TRANSPORT;
 }
 
 void forward_fetch(const struct director *director, const struct look *looks, int count)
@@ -164,10 +120,10 @@ void forward_fetch(const struct director *director, const struct look *looks, in
     const struct connections *connections = &director->connections;
 
     for (int i = 0; i < count; i++)
-        if (has_flow(&looks[i]))
+        if (looks[i].has_flow)
             connections_fetch_entry(connections, looks[i].packet.hash);
     for (int i = 0; i < count; i++)
-        if (has_flow(&looks[i]))
+        if (looks[i].has_flow)
             connections_fetch_next(connections, &looks[i].packet.flow, looks[i].packet.hash);
 }
 
@@ -178,38 +134,39 @@ static bool is_balanced(const struct dr_frame *frame, const struct look *look)
            (look->kind == PACKET_ICMP && icmp_kind(frame->data, &look->packet) == ICMP_ERROR);
 }
 
-static enum dr_verdict decide(struct director *director, struct dr_frame *frame,
-                              const struct look *look, uint64_t now_ns)
+/* To another MAC address: questions for the owner of an address, or none of our business. */
+__attribute__((noinline)) static enum dr_verdict
+answer_all(struct director *director, struct dr_frame *frame, const struct look *look)
 {
-    const struct dr_identity *identity = &director->identity;
     const struct packet *packet = &look->packet;
-    enum packet_kind kind = look->kind;
 
-    if (look->admitted != DR_FORWARDED)
-        return look->admitted;
-    if (identity->standby)
-        return DR_STANDBY;
-    if (kind == PACKET_ARP)
-        return is_to_us(identity, frame) || is_broadcast(frame)
-                   ? announce_arp(&director->table, identity->mac, frame, packet)
+    if (look->kind == PACKET_ARP)
+        return is_broadcast(frame)
+                   ? announce_arp(&director->table, director->identity.mac, frame, packet)
                    : DR_ARP_OTHER;
-    if (kind == PACKET_ICMP && is_solicited_node(frame) &&
+    if (look->kind == PACKET_ICMP && is_solicited_node(frame) &&
         icmp_kind(frame->data, packet) == ICMP_SOLICITATION)
         return answer_solicitation(director, frame, packet);
-    if (!is_to_us(identity, frame))
-        return DR_NOT_FOR_US;
-    if (director->is_backup && director->tuning.backup_only && is_balanced(frame, look))
-        return DR_STANDBY;
+    return DR_NOT_FOR_US;
+}
 
-    switch (kind) {
+/* To us, and no frame of a flow. */
+__attribute__((noinline)) static enum dr_verdict decide_other(struct director *director,
+                                                              struct dr_frame *frame,
+                                                              const struct look *look,
+                                                              uint64_t now_ns)
+{
+    const struct packet *packet = &look->packet;
+
+    switch (look->kind) {
     case PACKET_TRANSPORT:
-        return forward_transport(director, frame, packet, now_ns);
+        break;
     case PACKET_ICMP:
         return forward_icmp(director, frame, packet, now_ns);
     case PACKET_LATER_FRAGMENT:
         return fate_follow(director, frame, packet, now_ns);
     case PACKET_ARP:
-        return DR_ARP_OTHER;
+        return announce_arp(&director->table, director->identity.mac, frame, packet);
     case PACKET_TAGGED:
         return DR_WRONG_VLAN;
     case PACKET_NOT_IP:
@@ -226,6 +183,22 @@ static enum dr_verdict decide(struct director *director, struct dr_frame *frame,
         return DR_OTHER_PROTOCOL;
     }
     return DR_MALFORMED;
+}
+
+static enum dr_verdict decide(struct director *director, struct dr_frame *frame,
+                              const struct look *look, uint64_t now_ns)
+{
+    if (look->admitted != DR_FORWARDED)
+        return look->admitted;
+    if (director->identity.standby)
+        return DR_STANDBY;
+    if (!is_to_us(&director->identity, frame))
+        return answer_all(director, frame, look);
+    if (director->is_backup && director->tuning.backup_only && is_balanced(frame, look))
+        return DR_STANDBY;
+    return look->kind == PACKET_TRANSPORT
+               ? forward_transport(director, frame, &look->packet, now_ns)
+               : decide_other(director, frame, look, now_ns);
 }
 
 static struct sight sight_of(const struct look *look)

@@ -13,6 +13,7 @@ enum dr_verdict forward(struct director *director, struct dr_frame *frame, uint6
 struct look {
     enum dr_verdict admitted; /* DR_FORWARDED: nothing against the frame so far */
     enum packet_kind kind;
+    bool has_flow; /* and its hash */
     struct packet packet;
 };
 

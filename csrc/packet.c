@@ -133,7 +133,6 @@ static bool is_from_nobody(const uint8_t *source)
 static void parse_sctp_chunks(const uint8_t *chunk, size_t left, struct packet *packet)
 {
     packet->sctp_chunk = chunk[0];
-    packet->sctp_abort_follows = false;
     if (chunk[0] != SCTP_COOKIE_ECHO && chunk[0] != SCTP_COOKIE_ACK)
         return;
     size_t next = ((size_t)read16(chunk + 2) + 3) & ~(size_t)3;
@@ -150,7 +149,6 @@ static enum packet_kind parse_cut_short(size_t left, struct packet *packet)
     packet->is_cut_short = true;
     packet->tcp_flags = TCP_SYN;
     packet->sctp_chunk = SCTP_CHUNK_INIT;
-    packet->sctp_abort_follows = false;
     return PACKET_TRANSPORT;
 }
 
@@ -176,8 +174,6 @@ static enum packet_kind parse_transport(const uint8_t *transport, size_t left,
 {
     enum packet_kind kind = PACKET_TRANSPORT;
 
-    packet->tcp_flags = 0;
-    packet->is_cut_short = false;
     switch (packet->flow.protocol) {
     case PROTOCOL_TCP:
         kind = parse_tcp(transport, left, packet);
@@ -256,17 +252,17 @@ static enum packet_kind parse_ipv4(const uint8_t *ip, size_t left, struct packet
     packet->ip_length = (uint32_t)total;
     packet->transport = (uint16_t)(packet->network + header);
     packet->may_not_fragment = fragment & DO_NOT_FRAGMENT;
-    packet->is_fragment = fragment & (FRAGMENT_OFFSET | MORE_FRAGMENTS);
-    packet->is_later_fragment = false;
-    packet->fragment_header = 0;
-    packet->is_last_fragment = !(fragment & MORE_FRAGMENTS);
-    packet->fragment_at = (uint32_t)(fragment & FRAGMENT_OFFSET) * FRAGMENT_UNIT;
-    packet->fragment_id = read16(ip + 4);
     packet->flow.protocol = ip[9];
     map_ipv4(packet->flow.client, ip + 12);
     map_ipv4(packet->flow.address, ip + 16);
-    if (packet->fragment_at > 0)
-        return parse_later_fragment(header, packet);
+    if (fragment & (FRAGMENT_OFFSET | MORE_FRAGMENTS)) {
+        packet->is_fragment = true;
+        packet->is_last_fragment = !(fragment & MORE_FRAGMENTS);
+        packet->fragment_at = (uint32_t)(fragment & FRAGMENT_OFFSET) * FRAGMENT_UNIT;
+        packet->fragment_id = read16(ip + 4);
+        if (packet->fragment_at > 0)
+            return parse_later_fragment(header, packet);
+    }
     return parse_transport(ip + header, total - header, packet);
 }
 
@@ -329,9 +325,6 @@ static enum packet_kind parse_ipv6(const uint8_t *ip, size_t left, struct packet
     uint16_t offset = 0;
     packet->version = 6;
     packet->ip_length = (uint32_t)total;
-    packet->is_fragment = false;
-    packet->is_later_fragment = false;
-    packet->fragment_header = 0;
     packet->may_not_fragment = true;
     memcpy(packet->flow.client, ip + 8, ADDRESS);
     memcpy(packet->flow.address, ip + 24, ADDRESS);
@@ -378,8 +371,7 @@ static uint16_t walk_tags(const uint8_t *frame, size_t length, struct packet *pa
 
 enum packet_kind packet_parse(const uint8_t *frame, size_t length, struct packet *packet)
 {
-    packet->vlan = 0;
-    packet->network = ETHERNET_HEADER;
+    *packet = (struct packet){.network = ETHERNET_HEADER};
     if (length < ETHERNET_HEADER)
         return PACKET_MALFORMED;
 

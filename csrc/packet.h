@@ -82,7 +82,7 @@ enum packet_kind {
     PACKET_OTHER_PROTOCOL,
 };
 
-/* `vlan` and `network` are filled in whatever it is. */
+/* `vlan` and `network` are filled in whatever it is; what it has not is 0. */
 enum packet_kind packet_parse(const uint8_t *frame, size_t length, struct packet *packet);
 
 /* The flow of the packet that an ICMP error quotes: it went from the VIP to the client, so its

@@ -59,9 +59,10 @@ C_LAYERS: dict[str, set[str]] = {
     "answer": {"announce.h", "director.h", "reset.h"},
     "deliver": PLAIN | {"answer.h", "director.h", "trace.h"},
     "fate": {"deliver.h", "director.h", "fragments.h"},
+    "forward_icmp": {"answer.h", "deliver.h", "director.h", "fate.h", "icmp.h", "schedule.h"},
     "forward": PLAIN
-    | {"announce.h", "answer.h", "deliver.h", "director.h", "fate.h", "icmp.h", "schedule.h"}
-    | {"sync.h", "trace.h"},
+    | {"announce.h", "answer.h", "deliver.h", "director.h", "fate.h", "forward_icmp.h", "icmp.h"}
+    | {"schedule.h", "sync.h", "trace.h"},
     "listing": PLAIN | {"director.h"},
     "mend": PLAIN | {"connections.h"},
     "state": PLAIN | {"director.h", "mend.h"},
