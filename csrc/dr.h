@@ -293,6 +293,15 @@ struct dr_stats {
     uint32_t servers;
 };
 
+/* What one worker did since it was added. Those of all workers together are in the snapshot that
+ * is taken with them, beside what earlier engines counted on the same state. */
+struct dr_worker_stats {
+    uint64_t frames;
+    uint64_t forwarded;
+    uint64_t ring_dropped;
+    uint64_t wakeups; /* after it had slept, because nothing was to be done */
+};
+
 /* A frame and what came with it. The bytes are rewritten in place. */
 struct dr_frame {
     uint8_t *data;     /* from the Ethernet header on */
@@ -367,7 +376,9 @@ size_t dr_sync_take(struct dr_engine *engine, uint64_t now_ns, uint32_t *port, u
 /* -ESRCH (no backup daemon), -EBADMSG, -EPERM (another syncid) */
 int dr_sync_receive(struct dr_engine *engine, const uint8_t *bytes, size_t length, uint64_t now_ns);
 
-void dr_read_stats(struct dr_engine *engine, struct dr_stats *out);
+/* Returns how many workers there are; theirs, if asked for, needs room for DR_WORKERS. */
+uint32_t dr_read_stats(struct dr_engine *engine, struct dr_stats *out,
+                       struct dr_worker_stats *workers);
 void dr_read_timeouts(struct dr_engine *engine, struct dr_timeouts *out);
 size_t dr_read_services(struct dr_engine *engine, struct dr_service_row *rows, size_t room);
 size_t dr_read_servers(struct dr_engine *engine, uint32_t service_slot, struct dr_server_row *rows,

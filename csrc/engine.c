@@ -39,12 +39,12 @@ void engine_leave(struct dr_engine *engine)
     pthread_mutex_unlock(&engine->gate);
 }
 
-void engine_take_losses(struct dr_engine *engine)
+void engine_take_losses(struct dr_engine *engine, struct worker *worker)
 {
-    for (uint32_t i = 0; i < engine->worker_count; i++) {
-        struct io *io = engine->workers[i]->io;
-        engine->director.stats->ring_dropped += io->ops->dropped(io);
-    }
+    uint64_t dropped = worker->io->ops->dropped(worker->io);
+
+    worker->stats.ring_dropped += dropped;
+    engine->director.stats->ring_dropped += dropped;
 }
 
 /* ---- Life ---- */

@@ -17,9 +17,11 @@ struct worker {
     struct io *io;
     int stop; /* written by anybody, read by the loop */
     uint32_t batches;
-    bool is_behind;    /* with ending what has expired */
-    bool has_timers;   /* when it last looked */
-    uint64_t frame_ns; /* when its last frame came */
+    struct dr_worker_stats stats; /* within the gate */
+    bool has_slept;               /* since its last batch */
+    bool is_behind;               /* with ending what has expired */
+    bool has_timers;              /* when it last looked */
+    uint64_t frame_ns;            /* when its last frame came */
     uint8_t answers[BATCH][ANSWER_ROOM];
 };
 
@@ -44,6 +46,6 @@ struct director *engine_enter_table(struct dr_engine *engine);
 void engine_leave(struct dr_engine *engine);
 
 /* Adds what the kernel dropped to the counters; within the gate. */
-void engine_take_losses(struct dr_engine *engine);
+void engine_take_losses(struct dr_engine *engine, struct worker *worker);
 
 #endif

@@ -4,12 +4,18 @@
 #include "listing.h"
 #include "schedulers/schedulers.h"
 
-void dr_read_stats(struct dr_engine *engine, struct dr_stats *out)
+uint32_t dr_read_stats(struct dr_engine *engine, struct dr_stats *out,
+                       struct dr_worker_stats *workers)
 {
     engine_enter(engine);
-    engine_take_losses(engine);
+    for (uint32_t i = 0; i < engine->worker_count; i++) {
+        engine_take_losses(engine, engine->workers[i]);
+        if (workers)
+            workers[i] = engine->workers[i]->stats;
+    }
     listing_stats(&engine->director, out);
     engine_leave(engine);
+    return engine->worker_count;
 }
 
 void dr_read_timeouts(struct dr_engine *engine, struct dr_timeouts *out)

@@ -150,6 +150,19 @@ static void settle(struct director *director, const struct batch *batch)
     }
 }
 
+/* Within the gate nobody else counts: what the books gain from here to close_share() is its. */
+static void open_share(struct worker *worker, const struct dr_stats *books)
+{
+    worker->stats.frames -= books->frames;
+    worker->stats.forwarded -= books->verdicts[DR_FORWARDED];
+}
+
+static void close_share(struct worker *worker, const struct dr_stats *books)
+{
+    worker->stats.frames += books->frames;
+    worker->stats.forwarded += books->verdicts[DR_FORWARDED];
+}
+
 /* Within the gate the latest of all workers' clocks counts, so that time never goes back. */
 static uint64_t latest(struct dr_engine *engine, uint64_t now_ns)
 {
@@ -167,15 +180,20 @@ static int step(struct dr_engine *engine, struct worker *worker, uint64_t now_ns
     batch.received = ops->receive(worker->io, batch.frames, BATCH);
     engine_enter(engine);
     batch.now_ns = latest(engine, now_ns);
+    worker->stats.wakeups += worker->has_slept;
     worker->is_behind = tidy(director, batch.now_ns, EXPIRE_BUDGET, SWEEP_BUDGET);
+    open_share(worker, director->stats);
     decide(director, worker, &batch);
+    close_share(worker, director->stats);
     engine_leave(engine);
     ops->flush(worker->io);
     engine_enter(engine);
+    open_share(worker, director->stats);
     settle(director, &batch);
+    close_share(worker, director->stats);
     worker->has_timers = has_timers(director);
     if (++worker->batches % LOSSES_EVERY == 0)
-        director->stats->ring_dropped += ops->dropped(worker->io);
+        engine_take_losses(engine, worker);
     engine_leave(engine);
     ops->release(worker->io);
     return batch.received;
@@ -218,7 +236,8 @@ int dr_engine_run(struct dr_engine *engine, uint32_t number)
         if (number == 0)
             look_at_memory(engine, now_ns);
         int received = step(engine, worker, now_ns);
-        if (may_sleep(engine, worker, received, now_ns))
+        worker->has_slept = may_sleep(engine, worker, received, now_ns);
+        if (worker->has_slept)
             worker->io->ops->wait(worker->io, worker->has_timers ? IDLE_MS : -1);
     }
     __atomic_store_n(&worker->stop, 0, __ATOMIC_RELEASE);

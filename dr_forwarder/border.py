@@ -6,6 +6,7 @@ leaves them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -22,6 +23,7 @@ from .table import (
     Service,
     ServiceFlag,
     Stats,
+    WorkerStats,
 )
 
 PROTOCOLS = {"fwm": 0, "tcp": 6, "udp": 17, "sctp": 132}
@@ -192,8 +194,8 @@ def connection(raw: Any) -> Connection:
     )
 
 
-def stats(raw: Any) -> Stats:
-    """Reads a ``struct dr_stats``."""
+def stats(raw: Any, workers: Iterable[Any]) -> Stats:
+    """Reads a ``struct dr_stats``, and of each worker a ``struct dr_worker_stats``."""
     return Stats(
         frames=raw.frames,
         bytes=raw.bytes,
@@ -206,4 +208,8 @@ def stats(raw: Any) -> Stats:
         ring_dropped=raw.ring_dropped,
         counters=counters(getattr(raw, "in")),
         rates=counters(raw.rates),
+        workers=tuple(
+            WorkerStats(each.frames, each.forwarded, each.ring_dropped, each.wakeups)
+            for each in workers
+        ),
     )

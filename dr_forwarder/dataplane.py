@@ -350,8 +350,9 @@ class Engine:
     def stats(self) -> Stats:
         """All counters, consistent with each other."""
         raw = ffi.new("struct dr_stats *")
-        lib.dr_read_stats(self._engine, raw)
-        return border.stats(raw)
+        workers = ffi.new("struct dr_worker_stats[]", lib.DR_WORKERS)
+        count = int(lib.dr_read_stats(self._engine, raw, workers))
+        return border.stats(raw, workers[0:count])
 
     def services(self, only: Container[Key] | None = None) -> tuple[ServiceRow, ...]:
         """Every service, or each of these, with its servers in the core's order."""

@@ -26,6 +26,7 @@ from .table import (
     ServiceRow,
     Stats,
     SyncDaemon,
+    WorkerStats,
 )
 
 TYPE_CHECKING = False  # as in typing, whose import would take a quick command's time
@@ -207,7 +208,9 @@ def server_row(raw: dict[str, Any]) -> ServerRow:
 def stats(raw: dict[str, Any]) -> Stats:
     """The counters."""
     counters = {name: Counters(**raw[name]) for name in ("counters", "rates")}
-    return Stats(**{**raw, **counters})
+    # A director that has run since before an update says nothing of its workers.
+    workers = tuple(WorkerStats(**each) for each in raw.get("workers", ()))
+    return Stats(**{**raw, **counters, "workers": workers})
 
 
 def daemon(raw: dict[str, Any]) -> SyncDaemon:

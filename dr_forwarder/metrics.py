@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from . import plan
 from .config.model import Config, Real, Virtual
 from .health import Health
-from .table import Counters, Key, ServerRow, ServiceRow, Stats
+from .table import Counters, Key, ServerRow, ServiceRow, Stats, WorkerStats
 
 PREFIX: Final = "dr_forwarder_"
 
@@ -106,6 +106,18 @@ def _one(kind: Kind, name: str, text: str, value: Callable[[Look], float]) -> Fa
     return Family(name, kind, text, (), lambda look: [((), value(look))])
 
 
+def _of_workers(name: str, text: str, value: Callable[[WorkerStats], float]) -> Family:
+    return Family(
+        f"worker_{name}",
+        Kind.COUNTER,
+        text,
+        ("worker",),
+        lambda look: (
+            ((str(number),), value(each)) for number, each in enumerate(look.stats.workers)
+        ),
+    )
+
+
 def _of_services(name: str, text: str, value: Callable[[Counters], float]) -> Family:
     return Family(
         f"service_{name}",
@@ -173,6 +185,22 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "ring_dropped_frames",
         "Frames the kernel had no room for; these were not received.",
         lambda look: look.stats.ring_dropped,
+    ),
+    _of_workers(
+        "received_frames",
+        "Frames that a forwarding thread took from the interface.",
+        lambda worker: worker.frames,
+    ),
+    _of_workers(
+        "forwarded_frames", "Of them: sent to real servers.", lambda worker: worker.forwarded
+    ),
+    _of_workers(
+        "ring_dropped_frames",
+        "Frames the kernel had no room for in its rings.",
+        lambda worker: worker.ring_dropped,
+    ),
+    _of_workers(
+        "wakeups", "After it had slept, with nothing to do.", lambda worker: worker.wakeups
     ),
     _one(
         Kind.COUNTER,

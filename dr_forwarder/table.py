@@ -179,6 +179,19 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerStats:
+    """What one forwarding thread did since the director started."""
+
+    frames: int
+    forwarded: int
+    """Of them: sent to real servers."""
+    ring_dropped: int
+    """Frames the kernel had no room for in its rings; not among ``frames``."""
+    wakeups: int
+    """After it had slept, because there was nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """A consistent snapshot: ``frames == sum(verdicts.values())``."""
 
@@ -195,6 +208,8 @@ class Stats:
     counters: Counters = NOTHING
     """Of all services together, those that are gone included, since they were set to zero."""
     rates: Counters = NOTHING
+    workers: tuple[WorkerStats, ...] = ()
+    """Their frames together are ``frames``, but for what earlier directors left in the state."""
 
 
 @dataclass(frozen=True, slots=True)

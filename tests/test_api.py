@@ -44,6 +44,7 @@ from dr_forwarder.table import (
     ServiceRow,
     Stats,
     SyncDaemon,
+    WorkerStats,
 )
 
 VIP, CLIENT = IPv4Address("10.9.0.100"), IPv4Address("192.0.2.7")
@@ -90,6 +91,7 @@ STATS = Stats(
     services=2,
     servers=2,
     ring_dropped=3,
+    workers=(WorkerStats(6, 5, 3, 1), WorkerStats(4, 4, 0, 2)),
 )
 DAEMONS = (
     SyncDaemon("master", "eth0", 5).resolved(),

@@ -401,7 +401,11 @@ def test_list_without_a_director_is_one_line(command: Command, tmp_path: Path) -
     assert only_line(ended.err).startswith(f"dr-forwarder: no director is running in {tmp_path} ")
 
 
-VERDICTS = "           9 forwarded\n           1 not a VIP\n"
+VERDICTS = (
+    "           9 forwarded\n           1 not a VIP\n"
+    "           6 by worker 0: 5 forwarded, 3 more without room, woken 1 times\n"
+    "           4 by worker 1: 4 forwarded, 0 more without room, woken 2 times\n"
+)
 DAEMONS = (
     "master sync daemon (mcast=eth0, syncid=5, maxlen=1472, group=224.0.0.81, port=8848, ttl=1)\n"
     "backup sync daemon (mcast=eth1, syncid=0, maxlen=1452, group=ff02::81, port=8848, ttl=3)\n"

@@ -155,6 +155,34 @@ def test_an_idle_loop_is_woken_by_a_frame_and_by_stop(director: Director) -> Non
         engine.push(syn(number))
         until(partial(has_counted, engine, number + 1))
     engine.stop()
+    (worker,) = engine.stats().workers
+    assert (worker.frames, worker.forwarded, worker.ring_dropped) == (20, 20, 0)
+
+
+def test_a_worker_counts_how_often_it_was_woken(director: Director) -> None:
+    engine = director.engine
+    engine.start()
+    until(partial(is_asleep, engine))
+    before = engine.stats().workers[0].wakeups
+    engine.push(syn(1))
+    until(lambda: engine.stats().workers[0].wakeups > before)
+    engine.stop()
+
+
+def test_workers_count_only_what_is_theirs(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    for lives in (1, 2):
+        with Director(state_file=state) as director:
+            if lives == 1:
+                director.add_service(WEB, 1)
+            director.tcp("S", f"{CLIENT}:{lives}")  # decided without a worker
+            for _ in range(2):
+                director.engine.open_memory(slots=SLOTS)
+            director.engine.push(syn(lives))
+            director.engine.step(now_ns=director.now_ns)
+            stats = director.engine.stats()
+            assert [each.frames for each in stats.workers] == [1, 0]
+            assert stats.frames == 2 * lives, "as the state has it, those before included"
 
 
 @pytest.mark.parametrize(("pages", "verdict"), [(2**31 - 1, "shed"), (0, "forwarded")])

@@ -29,6 +29,7 @@ from dr_forwarder.table import (
     Service,
     ServiceRow,
     Stats,
+    WorkerStats,
 )
 
 VIP = IPv4Address("10.9.0.100")
@@ -58,7 +59,8 @@ TABLE = (
     ServiceRow(Service(Key("udp", IPv6Address("2001:db8::1"), 53))),
 )
 EMPTY = Stats(0, 0, {"forwarded": 0}, 0, 0, 0, 0, 0, 0)
-BUSY = replace(EMPTY, frames=3, bytes=180, verdicts={"forwarded": 2, "no_mac": 1})
+WORKERS = (WorkerStats(1, 1, 0, 1), WorkerStats(2, 1, 5, 2))
+BUSY = replace(EMPTY, frames=3, bytes=180, verdicts={"forwarded": 2, "no_mac": 1}, workers=WORKERS)
 CONFIG = Config("test.cf", (WEB, MARKED))
 
 
@@ -145,6 +147,18 @@ def test_every_counter_of_a_server_is_there() -> None:
         "up": 1,
         "check_failures": 0,
     }
+
+
+def test_every_worker_has_its_part_of_the_frames() -> None:
+    found = scrape()
+    for name, expected in {
+        "received_frames": [1, 2],
+        "forwarded_frames": [1, 1],
+        "ring_dropped_frames": [0, 5],
+        "wakeups": [1, 2],
+    }.items():
+        series = [found[f"dr_forwarder_worker_{name}_total", number] for number in "01"]
+        assert series == expected
 
 
 def test_a_service_is_named_as_ipvsadm_names_it() -> None:

@@ -15,8 +15,17 @@ from click.testing import CliRunner
 from dr_forwarder.cli.top import command
 from dr_forwarder.cluster import Checked, Line, Look, lines
 from dr_forwarder.errors import ForwarderError, NotRunning
-from dr_forwarder.table import Counters, Key, Server, ServerRow, Service, ServiceRow, Stats
-from dr_forwarder.top.model import Order, books, headline, ordered, verdicts
+from dr_forwarder.table import (
+    Counters,
+    Key,
+    Server,
+    ServerRow,
+    Service,
+    ServiceRow,
+    Stats,
+    WorkerStats,
+)
+from dr_forwarder.top.model import Order, books, headline, ordered, verdicts, workers
 
 VIP, VM2, VM3 = (IPv4Address(f"10.10.10.{last}") for last in (60, 62, 63))
 KEY = Key("tcp", VIP, 80)
@@ -62,6 +71,21 @@ def test_verdicts_add_up_and_have_rates() -> None:
     ]
     assert sum(each.count for each in found) == later.stats.frames
     assert headline(later, look(at_s=1.0), lines(later)).startswith("5 frames/s")
+
+
+def test_workers_add_up_too_where_there_are_several() -> None:
+    alone = replace(look(), stats=replace(STATS, workers=(WorkerStats(10, 7, 0, 2),)))
+    assert workers(alone, None) == ()
+    two = (WorkerStats(6, 4, 1, 1), WorkerStats(4, 3, 0, 1))
+    before = replace(look(at_s=1.0), stats=replace(STATS, workers=two))
+    grown = (WorkerStats(16, 4, 1, 1), WorkerStats(4, 3, 1_000, 1))
+    now = replace(look(at_s=3.0), stats=replace(STATS, frames=20, workers=grown))
+    assert [(each.count, each.rate) for each in workers(before, None)] == [(6, 0.0), (4, 0.0)]
+    found = workers(now, before)
+    assert [(each.count, each.rate) for each in found] == [(16, 5.0), (4, 0.0)]
+    assert found[1].name == "by worker 1, 1,000 more lost before it"
+    assert [each.rate for each in workers(now, alone)] == [0.0, 0.0], "it was started anew"
+    assert sum(each.count for each in found) == now.stats.frames
 
 
 def test_books_that_do_not_balance_are_said() -> None:

@@ -51,7 +51,16 @@ CONNECTIONS = Example(
         }
     ]
 )
-STATS = Example({"services": 1, "servers": 2, "connections": 1, "created": 1, "ring_dropped": 0})
+STATS = Example(
+    {
+        "services": 1,
+        "servers": 2,
+        "connections": 1,
+        "created": 1,
+        "ring_dropped": 0,
+        "workers": [{"ring_dropped": 0}],
+    }
+)
 HEALTH = Example(
     [
         {

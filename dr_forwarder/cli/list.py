@@ -16,6 +16,7 @@ from ..ipvsadm.listing import View
 from ..ipvsadm.names import SystemNames
 from ..ipvsadm.shell import Far
 from . import options
+from .workers import by_worker
 
 
 def _view(name: str, view: View, help: str) -> options.Decorator:
@@ -40,7 +41,7 @@ def _view(name: str, view: View, help: str) -> options.Decorator:
     help="As that file of kernel IPVS's in /proc/net.",
 )
 @click.option("--health", is_flag=True, help="What the checks say, and why.")
-@click.option("--verdicts", is_flag=True, help="What became of the frames.")
+@click.option("--verdicts", is_flag=True, help="What became of the frames, and who did it.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @options.state_dir
 def command(
@@ -80,7 +81,9 @@ def command(
         case "health":
             text = _health(client.get("health"))
         case "stats":
-            text = "".join(f"{n:>12} {name}\n" for name, n in client.stats().verdicts.items())
+            stats = client.stats()
+            counts = [f"{count:>12} {name}" for name, count in stats.verdicts.items()]
+            text = "".join(f"{line}\n" for line in (*counts, *by_worker(stats)))
         case _:
             text = listing.table(
                 client.services(),

@@ -20,6 +20,7 @@ from ..listen import Listen
 from ..runner import Runner
 from ..table import Stats
 from ..vlan import Vlan, parse
+from .workers import by_worker
 
 _log = logging.getLogger(__name__)
 
@@ -161,6 +162,7 @@ def summary(stats: Stats) -> list[str]:
         f"{stats.frames:>12} frames in, of which",
         *lines,
         f"{stats.ring_dropped:>12} more that the kernel had no room for",
+        *by_worker(stats),
     ]
 
 

@@ -62,10 +62,15 @@ def verdicts(look: Look, before: Look | None) -> tuple[Verdict, ...]:
 
 
 def _rate(look: Look, before: Look | None, name: str) -> float:
-    if before is None or look.at_s <= before.at_s:
+    if before is None:
         return 0.0
-    more = look.stats.verdicts[name] - before.stats.verdicts.get(name, 0)
-    return max(0, more) / (look.at_s - before.at_s)
+    return _growth(look, before, look.stats.verdicts[name] - before.stats.verdicts.get(name, 0))
+
+
+def _growth(look: Look, before: Look, more: int) -> float:
+    """A second; a director that was started anew has less than before."""
+    seconds = look.at_s - before.at_s
+    return max(0, more) / seconds if seconds > 0 else 0.0
 
 
 def books(look: Look, before: Look | None) -> Verdict:
@@ -74,6 +79,23 @@ def books(look: Look, before: Look | None) -> Verdict:
     missing = stats.frames - sum(stats.verdicts.values())
     name = f"frames in, {missing:,} WITHOUT A VERDICT" if missing else "frames in, the sum of"
     return Verdict(name, stats.frames, rate)
+
+
+def workers(look: Look, before: Look | None) -> tuple[Verdict, ...]:
+    """How many frames each of several took; none where there is only one, which takes all."""
+    now, then = look.stats.workers, before.stats.workers if before else ()
+    if len(now) < 2:
+        return ()
+    if len(then) != len(now):
+        then = now
+    return tuple(
+        Verdict(
+            f"by worker {number}, {each.ring_dropped:,} more lost before it",
+            each.frames,
+            _growth(look, before or look, each.frames - earlier.frames),
+        )
+        for number, (each, earlier) in enumerate(zip(now, then, strict=True))
+    )
 
 
 def headline(look: Look, before: Look | None, rows: Sequence[Line]) -> str:

@@ -15,7 +15,7 @@ from textual.widgets import DataTable, Footer, Static
 
 from ..cluster import Line, Look, State, lines
 from ..errors import ForwarderError
-from .model import Order, books, headline, ordered, verdicts
+from .model import Order, books, headline, ordered, verdicts, workers
 
 EVERY_S: Final = 1.0
 WIDE: Final = 118
@@ -175,6 +175,7 @@ class Top(App[None]):
                 for each in (
                     books(self._look, self._before),
                     *verdicts(self._look, self._before),
+                    *workers(self._look, self._before),
                 )
             ],
         )

@@ -7,6 +7,7 @@
 
 #include "dr_trace.h"
 #include "frames.h"
+#include "io.h"
 #include "test.h"
 
 enum {
@@ -117,6 +118,21 @@ static uint64_t sum_of(const struct dr_stats *stats)
     return sum;
 }
 
+/* What the workers say of themselves is all there is. */
+static void read_books(struct dr_engine *engine, struct dr_stats *stats)
+{
+    struct dr_worker_stats workers[DR_WORKERS];
+    uint32_t count = dr_read_stats(engine, stats, workers);
+    uint64_t frames = 0, forwarded = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        frames += workers[i].frames;
+        forwarded += workers[i].forwarded;
+    }
+    CHECK(stats->frames == sum_of(stats) && stats->frames == frames);
+    CHECK(stats->verdicts[DR_FORWARDED] == forwarded);
+}
+
 static void *read_all(void *argument)
 {
     struct stage *stage = argument;
@@ -128,8 +144,7 @@ static void *read_all(void *argument)
     uint64_t frames = 0;
 
     while (!is_over(stage)) {
-        dr_read_stats(stage->engine, &stats);
-        CHECK(stats.frames == sum_of(&stats));
+        read_books(stage->engine, &stats);
         CHECK(stats.frames >= frames);
         CHECK(stats.created - stats.expired == stats.connections);
         frames = stats.frames;
@@ -230,7 +245,7 @@ static void frames_are_counted_once_whatever_others_do_meanwhile(void)
         sched_yield();
         for (uint32_t worker = 0; worker < WORKERS; worker++)
             popped += pop_all(stage.engine, worker);
-        dr_read_stats(stage.engine, &stats);
+        dr_read_stats(stage.engine, &stats, NULL);
     } while (stats.frames < FRAMES);
     for (uint32_t worker = 0; worker < WORKERS; worker++)
         popped += pop_all(stage.engine, worker);
@@ -238,8 +253,8 @@ static void frames_are_counted_once_whatever_others_do_meanwhile(void)
     dr_engine_stop(stage.engine);
     for (int i = 0; i < OTHERS + WORKERS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
-    dr_read_stats(stage.engine, &stats);
-    CHECK(stats.frames == FRAMES && sum_of(&stats) == FRAMES);
+    read_books(stage.engine, &stats);
+    CHECK(stats.frames == FRAMES);
     CHECK(popped == stats.verdicts[DR_FORWARDED]);
     CHECK(stats.verdicts[DR_FORWARDED] + stats.verdicts[DR_SERVER_REMOVED] +
               stats.verdicts[DR_SEND_FAILED] ==
@@ -261,7 +276,7 @@ static void a_frame_that_the_end_does_not_take_is_send_failed(void)
         CHECK(dr_memory_push(stage.engine, 0, &frame) == -ENOBUFS);
         CHECK(dr_engine_step(stage.engine, clock_ns()) == 1);
     }
-    dr_read_stats(stage.engine, &stats);
+    read_books(stage.engine, &stats);
     CHECK(stats.frames == 2);
     CHECK(stats.verdicts[DR_FORWARDED] == 1 && stats.verdicts[DR_SEND_FAILED] == 1);
     CHECK(pop_all(stage.engine, 0) == 1);
@@ -284,6 +299,44 @@ static void frames_that_failed_are_recorded_by_their_own_numbers(void)
     }
     CHECK(dr_read_drops(stage.engine, DR_SEND_FAILED, records, DR_DROPS_KEPT) == 2);
     CHECK(records[0].frame + records[1].frame == 3 + 4);
+    stage_free(&stage);
+}
+
+/* An end that only loses: one frame more at each look. */
+struct leaky {
+    struct io io;
+    uint64_t looks;
+};
+
+static uint64_t leaky_dropped(struct io *io)
+{
+    return ++((struct leaky *)(void *)io)->looks;
+}
+
+static void leaky_close(struct io *io)
+{
+    (void)io;
+}
+
+static const struct io_ops leaky_ops = {.dropped = leaky_dropped, .close = leaky_close};
+
+static void what_the_kernel_dropped_is_its_worker_s_and_everybody_s(void)
+{
+    struct stage stage = stage_new();
+    struct leaky leaky[2] = {{.io.ops = &leaky_ops}, {.io.ops = &leaky_ops, .looks = 10}};
+    struct dr_worker_stats workers[DR_WORKERS];
+    struct dr_stats stats;
+
+    CHECK(dr_engine_open_memory(stage.engine, SLOTS) == 0);
+    CHECK(dr_engine_open_end(stage.engine, &leaky[0].io) == 0);
+    CHECK(dr_engine_open_end(stage.engine, &leaky[1].io) == 0);
+    dr_read_stats(stage.engine, &stats, NULL);
+    CHECK(stats.ring_dropped == 1 + 11);
+    CHECK(dr_read_stats(stage.engine, &stats, workers) == 3);
+    CHECK(stats.ring_dropped == 1 + 2 + 11 + 12);
+    CHECK(workers[0].ring_dropped == 0);
+    CHECK(workers[1].ring_dropped == 1 + 2);
+    CHECK(workers[2].ring_dropped == 11 + 12);
     stage_free(&stage);
 }
 
@@ -328,6 +381,7 @@ static void limits_that_cannot_be_are_refused(void)
 int main(void)
 {
     RUN(frames_are_counted_once_whatever_others_do_meanwhile);
+    RUN(what_the_kernel_dropped_is_its_worker_s_and_everybody_s);
     RUN(a_frame_that_the_end_does_not_take_is_send_failed);
     RUN(frames_that_failed_are_recorded_by_their_own_numbers);
     RUN(an_engine_without_an_end_says_so);

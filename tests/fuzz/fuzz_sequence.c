@@ -164,7 +164,7 @@ static void check_counters(struct story *story)
     struct dr_stats stats;
     uint64_t sum = 0;
 
-    dr_read_stats(story->engine, &stats);
+    dr_read_stats(story->engine, &stats, NULL);
     for (int verdict = 0; verdict < DR_VERDICTS; verdict++)
         sum += stats.verdicts[verdict];
     CHECK(stats.frames == sum && stats.frames == story->frames);

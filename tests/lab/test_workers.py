@@ -89,7 +89,12 @@ def test_all_frames_of_a_client_come_to_one_worker_and_clients_are_spread(lab: L
 
 
 def balances(director: Running) -> bool:
+    """What all workers did is all that was done, though frames come and go."""
     stats = director.client.stats()
+    assert len(stats.workers) == WORKERS
+    assert stats.frames == sum(each.frames for each in stats.workers)
+    assert stats.verdicts["forwarded"] == sum(each.forwarded for each in stats.workers)
+    assert stats.ring_dropped == sum(each.ring_dropped for each in stats.workers)
     return stats.frames == sum(stats.verdicts.values())
 
 
@@ -100,7 +105,11 @@ def test_the_scheduler_is_exact_over_workers(lab: Lab, tmp_path: Path) -> None:
             answers = [each for some in pool.map(lambda _: ask(lab, 10), range(4)) for each in some]
         assert answers.count("This is VM2") == answers.count("This is VM3") == 20
         assert balances(director)
+        worked = [each for each in director.client.stats().workers if each.frames]
+        assert worked
+        assert all(each.wakeups for each in worked)
         assert director.stop() == 0
+        assert f"by worker {WORKERS - 1}: " in director.log
 
 
 def test_an_upload_is_byte_exact_over_workers_with_offloads_on(lab: Lab, tmp_path: Path) -> None:
