@@ -107,10 +107,9 @@ void forward_look(const struct director *director, const struct dr_frame *frame,
     look->kind = packet_parse(frame->data, frame->length, &look->packet);
     if (look->kind == PACKET_TAGGED || look->packet.vlan != director->identity.vlan)
         look->admitted = DR_WRONG_VLAN;
-    else
-        look->has_flow = look->kind == PACKET_TRANSPORT;
-    if (!look->has_flow)
+    if (look->kind != PACKET_TRANSPORT)
         return;
+    look->has_flow = true;
     look->packet.hash = connections_hash(&director->connections, &look->packet.flow);
     connections_fetch_bucket(&director->connections, look->packet.hash);
 }

@@ -6,7 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORDS = sizeof(struct dr_record) / sizeof(uint64_t) };
+enum {
+    WORDS = sizeof(struct dr_record) / sizeof(uint64_t),
+    LINE = 64,     /* bytes, of the cache */
+    FETCHED = 320, /* bytes: the record of a short frame */
+};
 
 _Static_assert(sizeof(struct dr_record) % sizeof(uint64_t) == 0, "a record is copied by words");
 
@@ -34,32 +38,42 @@ static struct journal_slot *slot_of(const struct journal *journal, uint64_t numb
     return &journal->slots[number & (journal->room - 1)];
 }
 
-/* Words that a record does not use are not copied: candidates are most of it. */
-static size_t words_of(const struct dr_record *record)
+/* Each word is released, so whoever sees one of them sees the odd sequence too. */
+static void write_words(struct journal_slot *slot, const struct dr_record *record, size_t begin,
+                        size_t end)
 {
-    size_t count = record->candidate_count;
-
-    if (count > DR_CANDIDATES)
-        count = DR_CANDIDATES;
-    return (offsetof(struct dr_record, candidates) + count * sizeof(struct dr_candidate)) /
-           sizeof(uint64_t);
+    for (size_t at = begin; at < end; at += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, (const uint8_t *)record + at, sizeof(word));
+        __atomic_store_n(&slot->words[at / sizeof(word)], word, __ATOMIC_RELEASE);
+    }
 }
 
-/* Each word is released, so whoever sees one of them sees the odd sequence too. */
+/* The next record's place, which no cache holds: without it the writer waits for each line. */
+static void fetch_slot(const struct journal_slot *slot)
+{
+    const uint8_t *bytes = (const uint8_t *)slot;
+
+    for (size_t at = 0; at < FETCHED; at += LINE)
+        __builtin_prefetch(bytes + at, 1);
+}
+
+/* What a record does not use is not copied: bytes of the frame and candidates are most of it. */
 void journal_write(struct journal *journal, const struct dr_record *record)
 {
     uint64_t number = journal->written;
     struct journal_slot *slot = slot_of(journal, number);
-    size_t words = words_of(record);
+    size_t count =
+        record->candidate_count < DR_CANDIDATES ? record->candidate_count : DR_CANDIDATES;
+    const size_t bytes = offsetof(struct dr_record, bytes);
+    const size_t candidates = offsetof(struct dr_record, candidates);
 
     __atomic_store_n(&slot->sequence, 2 * number + 1, __ATOMIC_RELAXED);
-    for (size_t i = 0; i < words; i++) {
-        uint64_t word;
-        memcpy(&word, (const uint8_t *)record + i * sizeof(word), sizeof(word));
-        __atomic_store_n(&slot->words[i], word, __ATOMIC_RELEASE);
-    }
+    write_words(slot, record, 0, bytes + record->captured);
+    write_words(slot, record, candidates, candidates + count * sizeof(struct dr_candidate));
     __atomic_store_n(&slot->sequence, 2 * number + 2, __ATOMIC_RELEASE);
     __atomic_store_n(&journal->written, number + 1, __ATOMIC_RELEASE);
+    fetch_slot(slot_of(journal, number + 1));
 }
 
 /* False when the record was overwritten meanwhile. */

@@ -143,7 +143,7 @@ static const struct connection *connection_of(const struct director *director, s
 {
     if (sight.parsed < DR_PARSED_PORTS)
         return NULL;
-    return connections_find(&director->connections, &sight.packet->flow);
+    return connections_find_hashed(&director->connections, &sight.packet->flow, sight.packet->hash);
 }
 
 static void tell_service(struct dr_record *record, const struct service *service)

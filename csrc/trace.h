@@ -31,8 +31,8 @@ static inline bool trace_is_awake(struct director *director)
 
 /* To be called when that is true. True when somebody wants a record of this frame: then
  * trace_end() is to be called. */
-__attribute__((cold)) bool trace_begin(struct director *director, const struct dr_frame *frame,
-                                       struct sight sight, uint64_t now_ns);
+__attribute__((noinline)) bool trace_begin(struct director *director, const struct dr_frame *frame,
+                                           struct sight sight, uint64_t now_ns);
 void trace_end(struct director *director, const struct dr_frame *frame, struct sight sight,
                enum dr_verdict verdict);
 
