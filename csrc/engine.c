@@ -171,6 +171,13 @@ int dr_engine_open_end(struct dr_engine *engine, struct io *end)
     return take_worker(engine, worker, 0);
 }
 
+int dr_engine_open_xsk(struct dr_engine *engine, uint32_t worker, const struct dr_xsk *xsk)
+{
+    if (worker >= engine->worker_count)
+        return -ENOTCONN;
+    return io_xdp_add(&engine->workers[worker]->io, xsk);
+}
+
 int dr_memory_push(struct dr_engine *engine, uint32_t worker, const struct dr_frame *frame)
 {
     if (worker >= engine->worker_count)

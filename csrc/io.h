@@ -6,7 +6,8 @@
 
 struct io;
 
-/* An end: AF_PACKET rings, or plain memory. None of these blocks but wait. */
+/* An end: AF_PACKET rings, these with AF_XDP sockets, or plain memory. None of these blocks but
+ * wait. */
 struct io_ops {
     /* Up to `room` frames; their bytes belong to the caller until release. */
     int (*receive)(struct io *io, struct dr_frame *frames, int room);
@@ -34,5 +35,10 @@ int io_memory_push(struct io *io, const struct dr_frame *frame);
 size_t io_memory_pop(struct io *io, uint8_t *bytes, size_t room);
 
 int io_ring_open(struct io **out, const struct dr_ring *ring);
+/* Waiting ends as well when this is readable; up to DR_XSKS of them. */
+void io_ring_wait_for(struct io *io, int fd);
+
+/* Puts one more AF_XDP socket beside the rings, and another end around them at the first. */
+int io_xdp_add(struct io **io, const struct dr_xsk *xsk);
 
 #endif

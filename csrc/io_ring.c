@@ -71,6 +71,8 @@ struct rings {
     struct dr_frame *in_slots[QUEUE];
     int local_fd;
     int wake_fd;
+    nfds_t others; /* of another end, by which frames may come in as well */
+    int other_fds[DR_XSKS];
 };
 
 static struct rings *rings_of(struct io *io)
@@ -310,16 +312,25 @@ static void ring_send(struct io *io, struct dr_frame *frame)
 static void ring_wait(struct io *io, int timeout_ms)
 {
     struct rings *rings = rings_of(io);
-    struct pollfd readable[] = {
+    struct pollfd readable[3 + DR_XSKS] = {
         {.fd = rings->small.fd, .events = POLLIN},
         {.fd = rings->large.fd, .events = POLLIN},
         {.fd = rings->wake_fd, .events = POLLIN},
     };
     uint64_t ignored;
 
-    if (poll(readable, 3, timeout_ms) > 0 && readable[2].revents & POLLIN &&
+    for (nfds_t i = 0; i < rings->others; i++)
+        readable[3 + i] = (struct pollfd){.fd = rings->other_fds[i], .events = POLLIN};
+    if (poll(readable, 3 + rings->others, timeout_ms) > 0 && readable[2].revents & POLLIN &&
         read(rings->wake_fd, &ignored, sizeof(ignored)) < 0)
         return;
+}
+
+void io_ring_wait_for(struct io *io, int fd)
+{
+    struct rings *rings = rings_of(io);
+
+    rings->other_fds[rings->others++] = fd;
 }
 
 static void ring_wake(struct io *io)

@@ -22,6 +22,7 @@ from .sockets import (
     receive_mac,
     share,
 )
+from .steering import Steering, steer
 from .survey import Place
 from .vlan import TAG_BYTES, Vlan
 
@@ -42,6 +43,7 @@ class Attachment:
         self.sockets = sockets
         self._vlan = vlan
         self._joined: set[Address] = set()
+        self._steering: Steering | None = None
         self._cleanup = cleanup
         for ring in sockets.rings:
             attach_filter(ring.small, NOTHING)
@@ -78,6 +80,9 @@ class Attachment:
             )
         if len(self.sockets.rings) > 1:
             self._share()
+        self._steering = steer(
+            place, engine, config.settings, longest=_longest(place), cleanup=self._cleanup
+        )
         self.let_in(place, config)
         loop = asyncio.get_running_loop()
 
@@ -100,6 +105,9 @@ class Attachment:
     def let_in(self, place: Place, config: Config) -> None:
         """New filters are in force before the table is, so no frame of a new VIP is missed."""
         self._join_groups(place)
+        if self._steering is not None:
+            # What is for this host itself must reach its kernel.
+            self._steering.let_in(() if place.local else place.vips)
         # VIPs by the network cannot be told apart in the filter; the core does it.
         whole_mac = any(mark.single is None for mark in config.marks)
         try:

@@ -158,6 +158,23 @@ class Engine:
         check(lib.dr_engine_open_end(self._engine, ffi.cast("struct io *", end)), "this I/O end")
         self._workers += 1
 
+    def open_xsk(
+        self,
+        xsk: socket.socket,
+        *,
+        worker: int,
+        interface_index: int,
+        queue: int,
+        chunk_bytes: int,
+        must_not_copy: bool = False,
+        chunks: int = 4096,
+    ) -> None:
+        """Puts an AF_XDP socket of the caller's, who keeps it open, beside a worker's rings."""
+        raw = ffi.new("struct dr_xsk *")
+        raw.fd, raw.interface_index, raw.queue = xsk.fileno(), interface_index, queue
+        raw.chunk_bytes, raw.chunks, raw.must_not_copy = chunk_bytes, chunks, must_not_copy
+        check(lib.dr_engine_open_xsk(self._engine, worker, raw), "AF_XDP")
+
     def start(self, *, on_end: Callable[[], None] | None = None) -> None:
         """Runs each worker's loop in a thread of its own, which calls ``on_end`` at its end."""
         self._threads = tuple(

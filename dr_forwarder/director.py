@@ -238,7 +238,7 @@ class Director:
         fixed = (place.interface.name, place.identity, *_fixed(config))
         if fixed != (now.interface.name, now.identity, *_fixed(self.config)):
             raise SetupError(
-                "interface, mac, vlan and workers cannot change while running: restart instead"
+                "interface, mac, vlan, io and workers cannot change while running: restart instead"
             )
         room.refuse_more(config, self._room)
         self.config = config
@@ -344,7 +344,8 @@ class Director:
 
 def _fixed(config: Config) -> tuple[object, ...]:
     """Settings that sockets are opened with."""
-    return config.settings.vlan, config.settings.workers
+    settings = config.settings
+    return settings.vlan, settings.io, settings.workers
 
 
 def epoch_ns() -> int:

@@ -39,6 +39,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=lambda text: tuple(map(int, text.split(":"))),
         help="seeds of the stories that a kernel in user mode is told too (default: 0:5)",
     )
+    parser.getgroup("lab", "directors in the lab").addoption(
+        "--io",
+        choices=("packet", "xdp"),
+        default="packet",
+        help="by which sockets they work, but for tests about others (default: packet)",
+    )
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ PLAIN = {"stdbool.h", "stddef.h", "stdint.h", "string.h"}
 SYSTEM = {
     "arpa/inet.h",
     "linux/if_packet.h",
+    "linux/if_xdp.h",
     "linux/virtio_net.h",
     "net/ethernet.h",
     "poll.h",
@@ -69,6 +70,9 @@ C_LAYERS: dict[str, set[str]] = {
     "io": {"dr.h"},
     "io_memory": PLAIN | MEMORY | SYSTEM | {"io.h"},
     "io_ring": PLAIN | MEMORY | SYSTEM | {"io.h"},
+    "finish": PLAIN | {"packet.h"},
+    "xsk": PLAIN | MEMORY | SYSTEM | {"dr.h"},
+    "io_xdp": PLAIN | MEMORY | {"finish.h", "io.h", "xsk.h"},
     "engine": PLAIN
     | MEMORY
     | {"changes.h", "director.h", "fragments.h", "io.h", "pthread.h", "state.h", "sync.h"}
@@ -92,6 +96,7 @@ C_LAYERS: dict[str, set[str]] = {
 
 PURE_FUNCTIONS = {
     *("packet", "icmp", "reset", "states", "sync_message", "text", "explain", "capture", "pcapng"),
+    "finish",
 }
 """Bytes and numbers in, bytes and numbers out: they keep nothing and allocate nothing."""
 
@@ -125,6 +130,7 @@ def test_only_the_ends_and_the_engine_know_the_system() -> None:
         "io_memory",
         "io_ring",
         "loop",
+        "xsk",
     }
 
 
@@ -174,6 +180,7 @@ PURE = (
     *("endpoints.py", "daemons.py", "flags.py", "listen.py", "messages.py", "api/reading.py"),
     *("importing/*.py", "ldirectord/terms.py", "room.py", "errors.py"),
     *("checksum.py", "vip_path/conversation.py", "vip_path/segments.py"),
+    *("btf.py", "ebpf.py"),
     *("orders.py", "records.py", "record_text.py", "explanation/ladder.py"),
 )
 """Where these exist: no socket, no event loop, no clock, no thread, no process."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .judge import starvation
-from .model import BARS, SUBJECT, Comparison, Curve, Findings, Table, Value, spread
+from .model import BARS, BY_XDP, SUBJECT, Comparison, Curve, Findings, Table, Value, spread
 from .runs import Load
 from .session import FLOWS, Session, of_rounds
 from .site import Shape
@@ -21,33 +22,50 @@ class Cost:
     softirq: float
 
 
+_XDP_BAR = 1.5
 _NO_COST = Cost(0.0, 0.0, 0.0, 0.0)
 
 
 def costs(session: Session) -> Findings:
     """CPU time of the forwarding thread, while frames always wait for it."""
     names = [name for name in session.names if name not in ("nftables", "ipvs")]
+    whole, split = _gathered(session, names, "CPU time a frame")
+    found = Comparison(
+        "CPU time of the forwarder's thread", "ns/frame", whole, less_is_better=True, bars=BARS
+    )
+    note = (
+        "others share the forwarder's CPU, so that frames always wait and batches are full;"
+        " what nftables and IPVS forward has no thread whose time could be told"
+    )
+    return Findings(comparisons=(found,), tables=(split,), notes=(note,))
+
+
+def xdp(session: Session) -> Findings:
+    """The director by AF_XDP, to the director by packet sockets."""
+    if reason := session.available[1].get(BY_XDP):
+        return Findings(notes=(f"no AF_XDP here: {reason}",))
+    whole, split = _gathered(session, [SUBJECT, BY_XDP], "by AF_XDP")
+    found = Comparison(
+        "CPU time of the director's thread",
+        "ns/frame",
+        whole,
+        less_is_better=True,
+        base=SUBJECT,
+        bars={BY_XDP: _XDP_BAR},
+    )
+    note = "a veth runs the program itself, but the kernel copies each frame, in and out"
+    return Findings(comparisons=(found,), tables=(split,), notes=(note,))
+
+
+def _gathered(
+    session: Session, names: Sequence[str], what: str
+) -> tuple[dict[str, list[Value]], Table]:
     whole, parts = of_rounds(names), {name: list[Cost]() for name in names}
-    for _, name in session.rounds(names, "CPU time a frame"):
+    for _, name in session.rounds(names, what):
         found, refused = cost(session, name)
         whole[name].append(Value(None if refused else found.whole, refused))
         parts[name] += [] if refused else [found]
-    return Findings(
-        comparisons=(
-            Comparison(
-                "CPU time of the forwarder's thread",
-                "ns/frame",
-                whole,
-                less_is_better=True,
-                bars=BARS,
-            ),
-        ),
-        tables=(_split(parts),),
-        notes=(
-            "others share the forwarder's CPU, so that frames always wait and batches are full;"
-            " what nftables and IPVS forward has no thread whose time could be told",
-        ),
-    )
+    return whole, _split(parts)
 
 
 def cost(session: Session, name: str, flows: int = FLOWS, *, workers: int = 1) -> tuple[Cost, str]:
@@ -58,7 +76,7 @@ def cost(session: Session, name: str, flows: int = FLOWS, *, workers: int = 1) -
     opened = session.opened(name, flows=flows, shape=shape)
     with opened as running, session.testbed.steered(()), session.testbed.crowd():
         run = session.testbed.run(running, load)
-    if name == SUBJECT and running.said["connections"] < 0.95 * flows:
+    if name in (SUBJECT, BY_XDP) and running.said["connections"] < 0.95 * flows:
         return _NO_COST, f"only {running.said['connections']:,} connections were opened"
     frames = max(1, run.rate * run.sent.seconds)
     usage = run.usage

@@ -15,7 +15,8 @@ from functools import partial
 from subprocess import PIPE
 from typing import Final
 
-from .errors import BenchError
+from .errors import BenchError, Unavailable
+from .model import BY_XDP
 from .native import BASELINES
 from .others import ipvs, nftables, testpmd
 from .site import LIMIT_S, Running, Site
@@ -31,7 +32,9 @@ def _worker(name: str, site: Site) -> Iterator[Running]:
         first = process.stdout.readline()
         if not first:
             raise BenchError(f"{name} did not start")
-        threads = json.loads(first)["threads"]
+        if "unavailable" in (told := json.loads(first)):
+            raise Unavailable(told["unavailable"])
+        threads = told["threads"]
         running = Running(site.cpus, tuple(f"{process.pid}/task/{each}" for each in threads))
         yield running
         process.terminate()
@@ -46,6 +49,7 @@ Start = Callable[[Site], AbstractContextManager[Running]]
 
 FORWARDERS: Final[Mapping[str, tuple[str, Start]]] = {
     "director": ("this project", partial(_worker, "director")),
+    BY_XDP: ("this project by AF_XDP", partial(_worker, BY_XDP)),
     **{name: (what, partial(_worker, name)) for name, what in BASELINES.items()},
     "nftables": ("netdev rules: a hash of the flow, ether daddr set, fwd to; no state", nftables),
     "ipvs": ("kernel IPVS, direct routing, wrr", ipvs),

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 SUBJECT = "director"
+BY_XDP = "xdp"
+"""The director too; it has a section of its own, because it receives in another way."""
 BARS = {"ring": 0.90, "recv-send": 1.8, "testpmd": 1.0}
 """What the director shall reach, of what each of these does with the same CPU."""
 

@@ -6,7 +6,7 @@ What only makes sense with the sources beside it is a row of `bench/__main__.py`
 from __future__ import annotations
 
 from .bulk import bulk
-from .costs import costs, tables
+from .costs import costs, tables, xdp
 from .latency import awake, loaded, lone
 from .model import Section
 from .rates import new_connections, rates, sizes
@@ -16,6 +16,7 @@ from .session import Session
 SECTIONS: tuple[Section[Session], ...] = (
     Section("rates", "what goes through one CPU that receives, decides and sends", rates),
     Section("costs", "CPU time of a frame while frames always wait", costs),
+    Section("xdp", "the same by AF_XDP", xdp),
     Section("latency", "how long a frame takes that comes alone", lone),
     Section("awake", "the same when the director is told to stay awake", awake),
     Section("load", "how long frames take at a tenth, half and nine tenths of the rate", loaded),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from .judge import contention
-from .model import Value
+from .model import BY_XDP, Value
 from .runs import Load, Run
 from .site import DEFAULT, Running, Shape
 from .testbed import Testbed
@@ -60,8 +60,8 @@ class Session:
 
     @property
     def names(self) -> list[str]:
-        """Forwarders that start here, the director first."""
-        return self.available[0]
+        """Forwarders that start here, the director first, and once."""
+        return [name for name in self.available[0] if name != BY_XDP]
 
     @cached_property
     def generator_rate(self) -> float:

@@ -2,7 +2,8 @@
 
     python -m dr_forwarder.bench.worker NAME INTERFACE CPU[,CPU...] SECONDS SHAPE
 
-NAME is `director` or one of `native.BASELINES`, SHAPE a `site.Shape` as JSON. It says which threads
+NAME is `director`, `xdp` (the same by AF_XDP) or one of `native.BASELINES`, SHAPE a `site.Shape` as
+JSON. It says which threads
 forward, runs until SIGTERM or the time is over, and says at its end how many frames it forwarded
 and how many connections it has; both as JSON.
 """
@@ -25,7 +26,9 @@ from ..addresses import Identity, frame_filter
 from ..config.model import Tuning
 from ..dataplane import Engine, Limits
 from ..sockets import Sockets, attach_filter, open_sockets, share
+from ..steering import Steering
 from ..table import Change, Key, Operation, Server, Service
+from .model import BY_XDP, SUBJECT
 from .native import Baseline, Place
 from .site import Shape
 
@@ -36,6 +39,7 @@ SERVERS = {11: 5, 12: 3, 13: 2}
 
 _MTU = 1500
 _LONGEST = _MTU + 18
+_CHUNK = 2048
 
 
 class _Forwarder(Protocol):
@@ -113,8 +117,10 @@ def pin(threads: Sequence[int], cpus: Sequence[int]) -> None:
 
 
 @contextmanager
-def _director(sockets: Sockets, interface: int, shape: Shape) -> Iterator[_Forwarder]:
-    with engine_of(shape) as engine:
+def _director(
+    sockets: Sockets, interface: int, shape: Shape, *, is_steered: bool
+) -> Iterator[_Forwarder]:
+    with ExitStack() as cleanup, engine_of(shape) as engine:
         for rings in sockets.rings:
             engine.open_ring(
                 small=rings.small,
@@ -123,6 +129,12 @@ def _director(sockets: Sockets, interface: int, shape: Shape) -> Iterator[_Forwa
                 interface_index=interface,
             )
         _share(sockets)
+        if is_steered:
+            steering = Steering(MAC, interface, cleanup)
+            steering.open_sockets(
+                engine, 1, workers=shape.workers, chunk=_CHUNK, must_not_copy=False
+            )
+            steering.let_in([VIP])
         engine.start()
         yield _Director(engine)
 
@@ -153,17 +165,24 @@ def main(name: str, interface: str, cpus: str, seconds: str, shape_: str) -> Non
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     index = socket.if_nametoindex(interface)
     shape = Shape(**json.loads(shape_))
-    with closing(_filtered_sockets(shape.workers)) as sockets:
+    with ExitStack() as stack:
+        sockets = stack.enter_context(closing(_filtered_sockets(shape.workers)))
         running = (
-            _director(sockets, index, shape)
-            if name == "director"
+            _director(sockets, index, shape, is_steered=name == BY_XDP)
+            if name in (SUBJECT, BY_XDP)
             else _baselines(name, sockets, index)
         )
-        with running as forwarder:
-            pin(forwarder.thread_ids, list(map(int, cpus.split(","))))
-            print(json.dumps({"threads": forwarder.thread_ids}), flush=True)
-            signal.sigtimedwait({signal.SIGTERM}, float(seconds))
-            print(json.dumps(forwarder.said()), flush=True)
+        try:
+            forwarder = stack.enter_context(running)
+        except OSError as error:
+            if name != BY_XDP:
+                raise
+            print(json.dumps({"unavailable": str(error)}), flush=True)
+            return
+        pin(forwarder.thread_ids, list(map(int, cpus.split(","))))
+        print(json.dumps({"threads": forwarder.thread_ids}), flush=True)
+        signal.sigtimedwait({signal.SIGTERM}, float(seconds))
+        print(json.dumps(forwarder.said()), flush=True)
 
 
 if __name__ == "__main__":

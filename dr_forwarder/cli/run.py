@@ -14,7 +14,7 @@ from .. import kept_table
 from .. import listen as listens
 from .. import state_dir as state_dirs
 from ..attendants import log_file
-from ..config import Config, ConfigError, MacMode, load
+from ..config import Config, ConfigError, IoMode, MacMode, load
 from ..config.needs import HERE, metrics_missing
 from ..listen import Listen
 from ..runner import Runner
@@ -56,6 +56,11 @@ def _listen(text: str | None) -> Listen | None:
     help="The 802.1Q tag of all frames: 100, or 200.100 (outer first) for QinQ.",
 )
 @click.option(
+    "--io",
+    type=click.Choice([each.value for each in IoMode]),
+    help="How frames come in: packet sockets, xdp beside them, or auto.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(1, 64),
     metavar="NUMBER",
@@ -94,6 +99,7 @@ def command(
     interface: str | None,
     mac: str | None,
     vlan: Vlan | None,
+    io: str | None,
     workers: int | None,
     state_dir: Path | None,
     marks: Path | None,
@@ -120,6 +126,7 @@ def command(
             interface=interface or loaded.settings.interface,
             mac=MacMode(mac) if mac else loaded.settings.mac,
             vlan=vlan or loaded.settings.vlan,
+            io=IoMode(io) if io else loaded.settings.io,
             workers=workers or loaded.settings.workers,
             listen=listen or loaded.settings.listen,
             listen_writable=listen_writable or loaded.settings.listen_writable,

@@ -10,6 +10,7 @@ from ..daemons import SyncDaemon as SyncDaemon
 from ..endpoints import Address as Address
 from ..endpoints import bracketed as bracketed
 from ..endpoints import endpoint as endpoint
+from .settings import IoMode as IoMode
 from .settings import MacMode as MacMode
 from .settings import Settings as Settings
 from .settings import Tuning as Tuning

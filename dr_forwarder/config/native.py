@@ -41,6 +41,14 @@ DIRECTOR: tuple[Directive, ...] = (
         "virtual_router_id", _D, _NUMBER, "Last byte of the virtual MAC address.", 60, high=255
     ),
     Directive("announce_interval", _D, _NUMBER, "Seconds between announcements of a VIP.", 60),
+    Directive(
+        "io",
+        _D,
+        _CHOICE,
+        "How frames come in: `packet` sockets, `xdp` beside them, or `auto`: xdp without copies.",
+        "packet",
+        choices=("auto", "packet", "xdp"),
+    ),
     Directive("workers", _D, _NUMBER, "Forwarding threads.", 1, high=64),
     Directive("state_dir", _D, _TEXT, "Directory of the control socket and the connections."),
     Directive(

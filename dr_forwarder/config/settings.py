@@ -19,6 +19,16 @@ class MacMode(enum.Enum):
     NIC = "nic"
 
 
+class IoMode(enum.Enum):
+    """By which sockets frames come in and go out."""
+
+    AUTO = "auto"
+    """AF_XDP where the device itself reads and writes its memory, else packet sockets."""
+    PACKET = "packet"
+    XDP = "xdp"
+    """The VIPs' frames by AF_XDP, all others by packet sockets."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """What is a sysctl under net.ipv4.vs in kernel IPVS, with its name and default."""
@@ -72,6 +82,7 @@ class Settings:
     virtual_router_id: int = 60
     """Last byte of the virtual MAC 00:00:5e:00:01:xx (RFC 9568 section 7.3); 1..255."""
     announce_interval_s: int = 60
+    io: IoMode = IoMode.PACKET
     workers: int = 1
     state_dir: Path | None = None
     listen: Listen | None = None

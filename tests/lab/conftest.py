@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import running
 
 from dr_forwarder.lab import Lab, LabUnavailable, acquire_privileges
 
@@ -21,6 +22,10 @@ def _enter() -> None:
 
 # At import, before anything has started a thread: the kernel's condition for a user namespace.
 _enter()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    running.IO = config.getoption("--io")
 
 
 @pytest.fixture(scope="session")

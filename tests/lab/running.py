@@ -21,6 +21,8 @@ from dr_forwarder.lab.topology import Host, Topology
 from dr_forwarder.table import ServerRow
 
 LIMIT_S = 30.0
+IO = "packet"
+"""Of directors whose test says nothing of it: the option ``--io`` of the tests."""
 VIP4, VIP6 = IPv4Address("10.10.10.60"), IPv6Address("fd77::60")
 
 
@@ -86,6 +88,8 @@ class Running:
             self.config.write_text(text)
             argv.append(str(self.config))
         argv += ["--state-dir", str(self.state_dir), *self._options]
+        if IO != "packet" and not {"--io", "--vlan"} & {*self._options} and not self.prefix:
+            argv += ["--io", IO]
         with self._log_file.open("a") as log:
             self.process = self.lab.popen(self.host, argv, stderr=log)
         before = self.log.count("Running:")

@@ -7,27 +7,22 @@ and all), behave alike.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
-import struct
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from dr_forwarder import bpf
+from dr_forwarder.ebpf import EXIT, Instruction, call, copy, move
 from dr_forwarder.lab.namespace import Namespace
 from dr_forwarder.lab.topology import Host
 from dr_forwarder.vlan import Vlan
 
-_SYS_BPF = 321  # x86-64; elsewhere 280
-_PROG_LOAD, _LINK_CREATE = 5, 28
-_SCHED_CLS, _TCX_INGRESS = 3, 46
 _VLAN_PUSH, _VLAN_POP, _REDIRECT = 18, 19, 23
 _CUSTOMER_TAG, _SERVICE_TAG = 0x8100, 0x88A8
 _INGRESS = 1  # BPF_F_INGRESS
 _VLAN_TCI = 24  # offset in struct __sk_buff
-
-Instruction = tuple[int, int, int, int, int]
 
 
 class NoVlanError(Exception):
@@ -75,24 +70,13 @@ def _imitate(netlink: IPRoute, host: Host, eth0: int, name: str, tags: Vlan) -> 
     _attach(_pop(tags, vlan), eth0)
 
 
-# ---- eBPF (Documentation/bpf/standardization/instruction-set.rst) ----
+# ---- eBPF ----
 
-
-def _move32(register: int, value: int) -> Instruction:
-    return (0xB4, register, 0, 0, value)
-
-
-def _call(helper: int) -> Instruction:
-    return (0x85, 0, 0, 0, helper)
-
-
-_EXIT: Instruction = (0x95, 0, 0, 0, 0)
-_KEEP_CONTEXT: Instruction = (0xBF, 6, 1, 0, 0)
-_CONTEXT: Instruction = (0xBF, 1, 6, 0, 0)
+_CONTEXT, _KEEP_CONTEXT = copy(1, 6), copy(6, 1)
 
 
 def _redirect(index: int, flags: int) -> tuple[Instruction, ...]:
-    return (_move32(1, index), _move32(2, flags), _call(_REDIRECT), _EXIT)
+    return (move(1, index), move(2, flags), call(_REDIRECT), EXIT)
 
 
 def _push(tags: Vlan, to: int) -> tuple[Instruction, ...]:
@@ -100,8 +84,8 @@ def _push(tags: Vlan, to: int) -> tuple[Instruction, ...]:
     types = (_CUSTOMER_TAG, _SERVICE_TAG)
     program: list[Instruction] = [_KEEP_CONTEXT]
     for kind, identifier in zip(types, reversed(tags.identifiers), strict=False):
-        program += [_CONTEXT, _move32(2, socket.htons(kind)), _move32(3, identifier)]
-        program += [_call(_VLAN_PUSH)]
+        program += [_CONTEXT, move(2, socket.htons(kind)), move(3, identifier)]
+        program += [call(_VLAN_PUSH)]
     return (*program, *_redirect(to, 0))
 
 
@@ -116,39 +100,19 @@ def _pop(tags: Vlan, to: int) -> tuple[Instruction, ...]:
             (0x61, 2, 6, _VLAN_TCI, 0),
             (0x57, 2, 0, 0, 0xFFF),
             (0x15, 2, 0, 2, identifier),
-            _move32(0, -1),  # TCX_NEXT
-            _EXIT,
+            move(0, -1),  # TCX_NEXT
+            EXIT,
             _CONTEXT,
-            _call(_VLAN_POP),
+            call(_VLAN_POP),
         ]
     return (*program, *_redirect(to, _INGRESS))
 
 
-def _bpf(command: int, attributes: bytes) -> int:
-    buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    libc = ctypes.CDLL(None, use_errno=True)
-    number = _SYS_BPF if os.uname().machine == "x86_64" else 280
-    result = int(libc.syscall(number, command, buffer, len(attributes)))
-    if result < 0:
-        raise NoVlanError(f"no 8021q here, and bpf(2) says: {os.strerror(ctypes.get_errno())}")
-    return result
-
-
 def _attach(program: tuple[Instruction, ...], index: int) -> None:
     """The link lives as long as this process: its descriptor is never closed."""
-    code = b"".join(
-        struct.pack("<BBhi", op, target | source << 4, offset, value)
-        for op, target, source, offset, value in program
-    )
-    instructions = ctypes.create_string_buffer(code, len(code))
-    licence = ctypes.create_string_buffer(b"MIT")
-    load = struct.pack(
-        "<IIQQ",
-        _SCHED_CLS,
-        len(program),
-        ctypes.addressof(instructions),
-        ctypes.addressof(licence),
-    )
-    descriptor = _bpf(_PROG_LOAD, load.ljust(72, b"\0"))
-    _bpf(_LINK_CREATE, struct.pack("<IIII", descriptor, index, _TCX_INGRESS, 0).ljust(48, b"\0"))
+    try:
+        descriptor = bpf.load(bpf.SCHED_CLS, program)
+        bpf.link(descriptor, index, bpf.TCX_INGRESS)
+    except OSError as error:
+        raise NoVlanError(f"no 8021q here, and bpf(2) says: {error}") from error
     os.close(descriptor)
