@@ -35,8 +35,9 @@ def workers(session: Session) -> Findings:
     return Findings(
         comparisons=(*_rates(session), *_costs(session), *_decisions(session)),
         notes=(
-            "rates: one CPU sends, and each worker has one of its own; CPU time: all workers share"
-            " one CPU with others, so that frames always wait. Bare rings show what the fan-out"
+            "rates: one CPU sends, and each worker has one of its own; what several workers forward"
+            " may be more than one CPU sends, and is refused then. CPU time: all workers share one"
+            " CPU with others, so that frames always wait. Bare rings show what the fan-out"
             " alone does; what the director has beyond them is the gate. Without sockets it is the"
             " core's loop on one table, a thread on each CPU: where sending takes no time, all wait"
             " at the gate, and it is what that lets through",
