@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
+from pyroute2.ethtool.ioctl import IoctlEthtool
 from running import (
     BOTH_FAMILIES,
     CONFIG,
@@ -37,6 +38,7 @@ from dr_forwarder.lab.observe import Frame, Tap
 from dr_forwarder.lab.topology import Topology
 
 XDP = ("--io", "xdp")
+QUEUES = 2
 TAKES = "eth0: AF_XDP takes the VIPs' frames, and copies them"
 BOTH = f"""{CONFIG}virtual6=[{VIP6}]:80
         real6=[fd77::62]:80 gate
@@ -109,6 +111,26 @@ def test_the_interface_is_as_it_was_when_the_director_has_ended(
     with running(own_lab, tmp_path, UNCHECKED, servers=2), own_lab.tap("director") as tap:
         assert ask(own_lab, 2)
         assert seen(tap)
+
+
+def test_the_queues_of_an_interface_are_dealt_out_to_the_workers(
+    own_lab: Lab, tmp_path: Path
+) -> None:
+    def widen(name: str) -> None:
+        with closing(IoctlEthtool(name)) as ethtool:
+            channels = ethtool.get_channels()
+            if channels.max_rx < QUEUES:
+                pytest.skip("a veth has one queue on a host with one CPU")
+            channels.rx_count = channels.tx_count = QUEUES
+            ethtool.set_channels(channels)
+
+    own_lab.namespace("director").run(widen, "eth0")
+    own_lab.namespace("switch").run(widen, own_lab.topology.director.port)
+    with running(own_lab, tmp_path, UNCHECKED, *XDP, "--workers", "2", servers=2) as director:
+        assert ask(own_lab, 40) == ALTERNATING * 20
+        own_lab.upload(5_000_000)
+        assert balances(director)
+        assert min(each.forwarded for each in director.client.stats().workers) > 0
 
 
 def test_a_tag_that_the_device_took_out_is_seen(own_lab: Lab, tmp_path: Path) -> None:
