@@ -75,5 +75,5 @@ ffibuilder = extension("_dataplane", (CSRC / "dr.h", CSRC / "dr_trace.h"), CORE)
 bench = extension(
     "_bench",
     (BENCH / "bench.h",),
-    [*sorted(str(path) for path in BENCH.glob("*.c")), str(CSRC / "io_ring.c")],
+    sorted(str(path) for path in (*BENCH.glob("*.c"), CSRC / "io_ring.c", CSRC / "rings.c")),
 )

@@ -18,62 +18,25 @@
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
 #include <net/ethernet.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
-#include "io.h"
+#include "rings.h"
 
 enum {
     VNET_HEADER = sizeof(struct virtio_net_hdr),
     ADDRESSES = 12, /* of a frame, before its tags */
     VLAN_TAG = 4,
-    BLOCK_BYTES = 1024 * 1024,
-    LARGE_SLOT_BYTES = 68 * 1024,
     SEND_HEADER = TPACKET2_HDRLEN - sizeof(struct sockaddr_ll), /* before a slot's data */
-    SLOT_OVERHEAD = 128,   /* ring header, address and vnet header before a frame's bytes */
-    QUEUE = 256,           /* frames between two flushes, at most */
-    SEND_TIMEOUT_MS = 100, /* how long a full interface may hold the loop up */
-    LOOPBACK = 1,          /* lo's index in every network namespace: LOOPBACK_IFINDEX */
 };
 
 _Static_assert(VNET_HEADER == 10, "the short header; merged buffers have a longer one");
 /* The kernel rounds up where the IP header is, and adds the vnet header's room behind that. */
 _Static_assert(TPACKET_ALIGN(TPACKET2_HDRLEN + 16) - ETHER_HDR_LEN - VLAN_TAG >= TPACKET2_HDRLEN,
                "room for a tag");
-
-struct ring {
-    int fd;
-    uint8_t *memory;
-    size_t bytes;
-    uint32_t slots;
-    uint32_t slot_bytes;
-    uint32_t slots_a_block;
-    uint32_t head; /* the next slot to look at */
-    uint32_t held; /* slots before head that are not given back */
-};
-
-struct rings {
-    struct io io;
-    struct ring small;
-    struct ring large;
-    struct ring send;
-    uint32_t room; /* bytes of a frame that a slot of `send` takes */
-    uint32_t queued;
-    struct dr_frame *queue[QUEUE];
-    uint32_t filled; /* slots of `send` that the kernel has not been told of */
-    struct dr_frame *in_slots[QUEUE];
-    int local_fd;
-    int wake_fd;
-    nfds_t others; /* of another end, by which frames may come in as well */
-    int other_fds[DR_XSKS];
-};
 
 static struct rings *rings_of(struct io *io)
 {
@@ -357,102 +320,12 @@ static uint64_t ring_dropped(struct io *io)
     return drops_of(&rings_of(io)->small) + drops_of(&rings_of(io)->large);
 }
 
-/* ---- Opening and closing ---- */
+/* ---- The end ---- */
 
 static void ring_close(struct io *io)
 {
-    struct rings *rings = rings_of(io);
-    struct ring *all[] = {&rings->small, &rings->large, &rings->send};
-
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-        if (all[i]->memory)
-            munmap(all[i]->memory, all[i]->bytes);
-    if (rings->wake_fd >= 0)
-        close(rings->wake_fd);
-    free(rings);
-}
-
-static int set_option(int fd, int option, int value)
-{
-    return setsockopt(fd, SOL_PACKET, option, &value, sizeof(value)) < 0 ? -errno : 0;
-}
-
-static int map_ring(struct ring *ring, int fd, int option, uint32_t slot_bytes, uint32_t slots)
-{
-    uint32_t a_block = BLOCK_BYTES / slot_bytes;
-    uint32_t blocks = (slots + a_block - 1) / a_block;
-    struct tpacket_req request = {
-        .tp_block_size = BLOCK_BYTES,
-        .tp_block_nr = blocks,
-        .tp_frame_size = slot_bytes,
-        .tp_frame_nr = blocks * a_block,
-    };
-
-    if (setsockopt(fd, SOL_PACKET, option, &request, sizeof(request)) < 0)
-        return -errno;
-    size_t bytes = (size_t)blocks * BLOCK_BYTES;
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-    if (memory == MAP_FAILED)
-        return -errno;
-    *ring = (struct ring){
-        .fd = fd,
-        .memory = memory,
-        .bytes = bytes,
-        .slots = blocks * a_block,
-        .slot_bytes = slot_bytes,
-        .slots_a_block = a_block,
-    };
-    return 0;
-}
-
-static int prepare(int fd)
-{
-    const struct timeval limit = {.tv_usec = SEND_TIMEOUT_MS * 1000};
-    int result = set_option(fd, PACKET_VERSION, TPACKET_V2);
-
-    if (result == 0)
-        result = set_option(fd, PACKET_VNET_HDR, 1);
-    if (result == 0)
-        result = set_option(fd, PACKET_IGNORE_OUTGOING, 1);
-    if (result == 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
-        result = -errno;
-    return result;
-}
-
-static int bind_to(int fd, int interface_index, uint16_t protocol)
-{
-    const struct sockaddr_ll address = {
-        .sll_family = AF_PACKET,
-        .sll_protocol = htons(protocol),
-        .sll_ifindex = interface_index,
-    };
-
-    return bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-}
-
-static int open_receive(struct ring *ring, int fd, uint32_t slot_bytes, uint32_t slots)
-{
-    int result = prepare(fd);
-
-    return result < 0 ? result : map_ring(ring, fd, PACKET_RX_RING, slot_bytes, slots);
-}
-
-/* Protocol 0: this socket is to send, and must not be given what arrives. */
-static int open_send(struct ring *ring, const struct dr_ring *wanted)
-{
-    int result = prepare(wanted->send_fd);
-
-    if (result == 0)
-        result = map_ring(ring, wanted->send_fd, PACKET_TX_RING, wanted->small_slot_bytes,
-                          wanted->send_slots);
-    return result < 0 ? result : bind_to(wanted->send_fd, wanted->interface_index, 0);
-}
-
-static int open_local(int fd)
-{
-    int result = prepare(fd);
-
-    return result < 0 ? result : bind_to(fd, LOOPBACK, 0);
+    rings_close(rings_of(io));
+    free(rings_of(io));
 }
 
 static const struct io_ops ring_ops = {
@@ -469,34 +342,14 @@ static const struct io_ops ring_ops = {
 int io_ring_open(struct io **out, const struct dr_ring *wanted)
 {
     struct rings *rings = calloc(1, sizeof(*rings));
-    int result;
 
     if (!rings)
         return -ENOMEM;
     rings->io.ops = &ring_ops;
-    rings->room = wanted->small_slot_bytes - SLOT_OVERHEAD;
-    rings->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    result = rings->wake_fd < 0 ? -errno : 0;
-    if (result == 0)
-        result = open_receive(&rings->small, wanted->small_fd, wanted->small_slot_bytes,
-                              wanted->small_slots);
-    if (result == 0)
-        result =
-            open_receive(&rings->large, wanted->large_fd, LARGE_SLOT_BYTES, wanted->large_slots);
-    if (result == 0)
-        result = open_send(&rings->send, wanted);
-    rings->local_fd = wanted->local_fd;
-    if (result == 0 && wanted->local_fd > 0)
-        result = open_local(wanted->local_fd);
-    /* Bound last: from here on frames come in. */
-    if (result == 0)
-        result = bind_to(wanted->small_fd, wanted->interface_index, ETH_P_ALL);
-    if (result == 0)
-        result = bind_to(wanted->large_fd, wanted->interface_index, ETH_P_ALL);
-    if (result < 0) {
+    int result = rings_open(rings, wanted);
+    if (result < 0)
         ring_close(&rings->io);
-        return result;
-    }
-    *out = &rings->io;
-    return 0;
+    else
+        *out = &rings->io;
+    return result;
 }

@@ -155,7 +155,7 @@ def steer(
                 must_not_copy=not is_asked_for,
             )
         except (SetupError, OSError) as error:
-            reason = _reason(error)
+            reason = reason_of(error)
             if is_asked_for:
                 raise SetupError(f"io = xdp on {place.interface.name}: {reason}") from error
             _log.info("%s: the packet rings do it all: %s", place.interface.name, reason)
@@ -201,7 +201,8 @@ def _chunk(longest: int, settings: Settings) -> int:
     return fitting[0]
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """What is missing, where that is known."""
     if not isinstance(error, OSError) or error.errno is None:
         return str(error)
     cure = _CURES.get(error.errno)

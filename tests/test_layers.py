@@ -69,7 +69,8 @@ C_LAYERS: dict[str, set[str]] = {
     "state": PLAIN | {"director.h", "mend.h"},
     "io": {"dr.h"},
     "io_memory": PLAIN | MEMORY | SYSTEM | {"io.h"},
-    "io_ring": PLAIN | MEMORY | SYSTEM | {"io.h"},
+    "rings": PLAIN | SYSTEM | {"errno.h", "io.h"},
+    "io_ring": PLAIN | MEMORY | SYSTEM | {"rings.h"},
     "finish": PLAIN | {"packet.h"},
     "xsk": PLAIN | MEMORY | SYSTEM | {"dr.h"},
     "io_xdp": PLAIN | MEMORY | {"finish.h", "io.h", "xsk.h"},
@@ -130,6 +131,7 @@ def test_only_the_ends_and_the_engine_know_the_system() -> None:
         "io_memory",
         "io_ring",
         "loop",
+        "rings",
         "xsk",
     }
 

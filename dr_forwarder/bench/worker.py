@@ -26,7 +26,7 @@ from ..addresses import Identity, frame_filter
 from ..config.model import Tuning
 from ..dataplane import Engine, Limits
 from ..sockets import Sockets, attach_filter, open_sockets, share
-from ..steering import Steering
+from ..steering import Steering, reason_of
 from ..table import Change, Key, Operation, Server, Service
 from .model import BY_XDP, SUBJECT
 from .native import Baseline, Place
@@ -177,7 +177,7 @@ def main(name: str, interface: str, cpus: str, seconds: str, shape_: str) -> Non
         except OSError as error:
             if name != BY_XDP:
                 raise
-            print(json.dumps({"unavailable": str(error)}), flush=True)
+            print(json.dumps({"unavailable": reason_of(error)}), flush=True)
             return
         pin(forwarder.thread_ids, list(map(int, cpus.split(","))))
         print(json.dumps({"threads": forwarder.thread_ids}), flush=True)
