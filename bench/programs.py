@@ -9,12 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 _CSRC = ROOT / "csrc"
 _BENCH = _CSRC / "bench"
-_INLINED = (
-    *("--param=max-inline-insns-single=400", "--param=max-inline-insns-auto=150"),
-    *("--param=inline-unit-growth=200", "--param=large-function-growth=1000"),
-)
-_WHOLE = ("-O3", "-flto=auto", *_INLINED)
-_FLAGS = ("-std=gnu11", *_WHOLE, "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
+_WHOLE = f"@{_CSRC}/whole.flags"
+_FLAGS = ("-std=gnu11", _WHOLE, "-g", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE")
 _INCLUDE = (f"-I{_CSRC}", f"-I{_BENCH}")
 
 

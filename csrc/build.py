@@ -20,10 +20,7 @@ def declarations(header: Path) -> str:
 
 # Optimised when it is linked, over all files; a frame's way through the core is nearly one
 # function; what is rare on it stays outside (`cold`, `noinline`). clang has no such limits.
-WHOLE = ["-O3", "-flto=auto"]
-WHOLE += ["--param=max-inline-insns-single=400", "--param=max-inline-insns-auto=150"]
-WHOLE += ["--param=inline-unit-growth=200", "--param=large-function-growth=1000"]
-WHOLE += ["-Wno-unused-command-line-argument"]
+WHOLE = f"@{CSRC}/whole.flags"
 
 
 def can_optimise_the_whole() -> bool:
@@ -32,7 +29,7 @@ def can_optimise_the_whole() -> bool:
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "program.c"
         program.write_text("int main(void) { return 0; }\n")
-        command = [*compiler, *WHOLE, "-Werror", str(program), "-o", f"{folder}/program"]
+        command = [*compiler, WHOLE, "-Werror", str(program), "-o", f"{folder}/program"]
         try:
             return subprocess.run(command, capture_output=True, check=False).returncode == 0
         except OSError:
@@ -45,10 +42,10 @@ if SANITIZE:
     flags += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-O1"]
     links += [f"-fsanitize={SANITIZE}"]
 elif can_optimise_the_whole():
-    flags += WHOLE
-    links += WHOLE
+    flags.append(WHOLE)
+    links.append(WHOLE)
 
-HEADERS = sorted(str(path) for path in CSRC.rglob("*.h"))
+DEPENDS = sorted(map(str, [*CSRC.rglob("*.h"), CSRC / "whole.flags"]))
 BENCH = CSRC / "bench"
 CORE = sorted(str(path) for path in CSRC.rglob("*.c") if path.parent != BENCH)
 
@@ -62,7 +59,7 @@ def extension(name: str, headers: tuple[Path, ...], sources: list[str]) -> FFI:
         f"dr_forwarder.{name}",
         f'#include "{headers[-1].name}"',
         sources=sources,
-        depends=HEADERS,
+        depends=DEPENDS,
         include_dirs=[str(CSRC), str(BENCH)],
         extra_compile_args=flags,
         extra_link_args=links,

@@ -15,6 +15,7 @@ from sync_messages import connection, message
 
 from dr_forwarder import region
 from dr_forwarder.config.model import Tuning
+from dr_forwarder.config.native import MOST_WORKERS
 from dr_forwarder.daemons import SyncDaemon
 from dr_forwarder.dataplane import DataplaneError, Engine, Limits
 from dr_forwarder.table import Change, Operation
@@ -104,13 +105,13 @@ def test_without_an_end_there_is_no_loop() -> None:
             director.engine.stop()
 
 
-def test_each_end_is_another_workers_up_to_64(director: Director) -> None:
-    for _ in range(63):
+def test_each_end_is_another_workers_up_to_as_many_as_may_be_configured(director: Director) -> None:
+    for _ in range(MOST_WORKERS - 1):
         director.engine.open_memory(slots=1)
     with pytest.raises(DataplaneError):
         director.engine.open_memory(slots=1)
     director.engine.start()
-    assert len(set(director.engine.thread_ids)) == 64
+    assert len(set(director.engine.thread_ids)) == MOST_WORKERS
     director.engine.stop()
     assert not director.engine.running
 

@@ -33,7 +33,11 @@ MEMORY = {"errno.h", "stdlib.h"}
 
 C_LAYERS: dict[str, set[str]] = {
     "dr": {"stddef.h", "stdint.h"},
-    "packet": PLAIN,
+    "headers": {"packet.h"},
+    "transport": {"headers.h"},
+    "ipv4": {"headers.h"},
+    "ipv6": {"headers.h"},
+    "packet": PLAIN | {"headers.h"},
     "icmp": PLAIN | {"packet.h"},
     "reset": PLAIN | {"packet.h"},
     "states": PLAIN | {"dr.h", "packet.h"},

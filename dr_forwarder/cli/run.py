@@ -15,6 +15,7 @@ from .. import listen as listens
 from .. import state_dir as state_dirs
 from ..attendants import log_file
 from ..config import Config, ConfigError, IoMode, MacMode, load
+from ..config.native import MOST_WORKERS
 from ..config.needs import HERE, metrics_missing
 from ..listen import Listen
 from ..runner import Runner
@@ -62,7 +63,7 @@ def _listen(text: str | None) -> Listen | None:
 )
 @click.option(
     "--workers",
-    type=click.IntRange(1, 64),
+    type=click.IntRange(1, MOST_WORKERS),
     metavar="NUMBER",
     help="Forwarding threads; the clients are spread over them.",
 )

@@ -5,7 +5,12 @@ No parsing. What ldirectord has, and ours beside it, is in `directives`.
 
 from __future__ import annotations
 
+from typing import Final
+
 from .directive import LARGEST, Directive, Kind, Level
+
+MOST_WORKERS: Final = 64
+"""As many as the core has room for (``DR_WORKERS``)."""
 
 _V, _D, _R = Level.VIRTUAL, Level.DIRECTOR, Level.REAL
 _FLAG, _NUMBER, _CHOICE, _LIST, _TEXT = (Kind.FLAG, Kind.NUMBER, Kind.CHOICE, Kind.LIST, Kind.TEXT)
@@ -49,7 +54,7 @@ DIRECTOR: tuple[Directive, ...] = (
         "packet",
         choices=("auto", "packet", "xdp"),
     ),
-    Directive("workers", _D, _NUMBER, "Forwarding threads.", 1, high=64),
+    Directive("workers", _D, _NUMBER, "Forwarding threads.", 1, high=MOST_WORKERS),
     Directive("state_dir", _D, _TEXT, "Directory of the control socket and the connections."),
     Directive(
         "flight_recorder_dir",

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dr.h"
+
 enum { LONGEST_FRAME = 512 };
 
 /* A frame in the making; tests copy what they need into a block exactly as long. */
@@ -21,6 +23,14 @@ static const uint8_t vip[4] = {10, 9, 0, 100};
 static const uint8_t client_ip[4] = {10, 1, 0, 1};
 static const uint8_t vip6[16] = {0xfd, 0, 0, 9, [14] = 1, [15] = 0};
 static const uint8_t client_ip6[16] = {0xfd, 0, 0, 1, [15] = 1};
+
+/* All of what was made, as it lies at `bytes`. */
+static inline struct dr_frame frame_around(uint8_t *bytes, const struct made *made)
+{
+    uint32_t length = (uint32_t)made->length;
+
+    return (struct dr_frame){.data = bytes, .length = length, .captured = length};
+}
 
 static inline void put(struct made *made, const void *bytes, size_t length)
 {

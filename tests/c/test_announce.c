@@ -20,8 +20,7 @@ static struct world world_with_a_vip(void)
 static enum dr_verdict announce(struct world *world, struct made *made)
 {
     uint8_t *block = exact(made, made->length);
-    struct dr_frame frame = {
-        .data = block, .length = (uint32_t)made->length, .captured = (uint32_t)made->length};
+    struct dr_frame frame = frame_around(block, made);
     struct packet packet;
 
     packet_parse(block, made->length, &packet);

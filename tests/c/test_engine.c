@@ -219,8 +219,7 @@ static uint64_t push_all(struct dr_engine *engine)
 
     for (unsigned i = 0; i < FRAMES; i++) {
         struct made made = tcp_frame(1000 + i % FLOWS, i / FLOWS % 2 ? 0x10 : 0x02);
-        struct dr_frame frame = {
-            .data = made.bytes, .length = (uint32_t)made.length, .captured = (uint32_t)made.length};
+        struct dr_frame frame = frame_around(made.bytes, &made);
         uint32_t worker = i % FLOWS % WORKERS; /* a flow keeps its worker, as by a fanout */
         while (dr_memory_push(engine, worker, &frame) == -ENOBUFS)
             sched_yield();
@@ -266,8 +265,7 @@ static void a_frame_that_the_end_does_not_take_is_send_failed(void)
 {
     struct stage stage = stage_new();
     struct made made = tcp_frame(1, 0x02);
-    struct dr_frame frame = {
-        .data = made.bytes, .length = (uint32_t)made.length, .captured = (uint32_t)made.length};
+    struct dr_frame frame = frame_around(made.bytes, &made);
     struct dr_stats stats;
 
     CHECK(dr_engine_open_memory(stage.engine, 1) == 0);
@@ -287,8 +285,7 @@ static void frames_that_failed_are_recorded_by_their_own_numbers(void)
 {
     struct stage stage = stage_new();
     struct made made = tcp_frame(1, 0x02);
-    struct dr_frame frame = {
-        .data = made.bytes, .length = (uint32_t)made.length, .captured = (uint32_t)made.length};
+    struct dr_frame frame = frame_around(made.bytes, &made);
     struct dr_record records[DR_DROPS_KEPT];
 
     CHECK(dr_engine_open_memory(stage.engine, 2) == 0);
@@ -344,8 +341,7 @@ static void an_engine_without_an_end_says_so(void)
 {
     struct stage stage = stage_new();
     struct made made = tcp_frame(1, 0x02);
-    struct dr_frame frame = {
-        .data = made.bytes, .length = (uint32_t)made.length, .captured = (uint32_t)made.length};
+    struct dr_frame frame = frame_around(made.bytes, &made);
     uint8_t byte;
 
     CHECK(dr_engine_step(stage.engine, 0) == -ENOTCONN);

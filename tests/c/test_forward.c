@@ -72,8 +72,7 @@ static void only_the_two_addresses_of_a_forwarded_frame_change(void)
     for (int kind = 0; kind < KINDS; kind++) {
         struct made made = frame_of_kind(kind);
         uint8_t *block = exact(&made, made.length);
-        struct dr_frame frame = {
-            .data = block, .length = (uint32_t)made.length, .captured = (uint32_t)made.length};
+        struct dr_frame frame = frame_around(block, &made);
         enum dr_verdict verdict = forward(&world.director, &frame, start_ns);
         release_held(&world, start_ns);
         if (verdict != DR_FORWARDED && verdict != DR_ICMP_FORWARDED) {
@@ -192,12 +191,6 @@ static void a_server_without_a_mac_address_keeps_its_connection(void)
 }
 
 /* ---- Answers take the frame's place ---- */
-
-static struct dr_frame frame_around(uint8_t *block, const struct made *made)
-{
-    return (struct dr_frame){
-        .data = block, .length = (uint32_t)made->length, .captured = (uint32_t)made->length};
-}
 
 static void an_error_is_an_answer_in_a_buffer_of_our_own(void)
 {

@@ -98,8 +98,7 @@ static enum dr_verdict outcome(uint32_t vlan, const struct made *made, struct ma
     world.director.identity.vlan = vlan;
     world.director.identity.mtu = mtu;
     uint8_t *block = exact(made, made->length);
-    struct dr_frame frame = {
-        .data = block, .length = (uint32_t)made->length, .captured = (uint32_t)made->length};
+    struct dr_frame frame = frame_around(block, made);
     enum dr_verdict verdict = forward(&world.director, &frame, start_ns);
     sent->length = 0;
     if (frame.send)

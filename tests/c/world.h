@@ -140,8 +140,7 @@ static inline enum dr_verdict forward_made(struct world *world, const struct mad
                                            uint64_t now_ns)
 {
     uint8_t *block = exact(made, made->length);
-    struct dr_frame frame = {
-        .data = block, .length = (uint32_t)made->length, .captured = (uint32_t)made->length};
+    struct dr_frame frame = frame_around(block, made);
     enum dr_verdict verdict = forward(&world->director, &frame, now_ns);
 
     free(block);

@@ -186,8 +186,7 @@ static void send_held(struct story *story)
 static void send(struct story *story, struct made made)
 {
     uint8_t *block = exact(&made, made.length);
-    struct dr_frame frame = {
-        .data = block, .length = (uint32_t)made.length, .captured = (uint32_t)made.length};
+    struct dr_frame frame = frame_around(block, &made);
     enum dr_verdict verdict = dr_forward(story->engine, &frame, story->now_ns);
 
     story->frames++;
