@@ -39,7 +39,7 @@ _MOST_QUEUES = 64
 _CURES: Final = {
     errno.EPERM: "it needs CAP_BPF and CAP_NET_ADMIN beside CAP_NET_RAW",
     errno.EACCES: "the kernel's verifier refuses the program",
-    errno.EOPNOTSUPP: "the interface's driver has no native XDP",
+    errno.EOPNOTSUPP: "the interface's driver has no native XDP, or none without copies",
     errno.EBUSY: "another XDP program is on the interface; see: ip link show",
     errno.EEXIST: "another XDP program is on the interface; see: ip link show",
     errno.ERANGE: "the MTU, here or at a veth's other end, is too large for XDP",
@@ -53,7 +53,7 @@ _CURES: Final = {
 class Steering:
     """What is on the interface while a director runs; ``cleanup`` takes all of it away.
 
-    Raises OSError. The sockets are the engine's to read.
+    Raises OSError. The sockets are the engine's to read until it is gone.
     """
 
     def __init__(self, mac: bytes, interface_index: int, cleanup: contextlib.ExitStack) -> None:
@@ -70,7 +70,12 @@ class Steering:
             )
         )
         self._sockets = self._kept(bpf.create_map(bpf.XSKMAP, key=4, value=4, entries=_MOST_QUEUES))
-        self._kept(bpf.link(self._load(mac), interface_index, bpf.ON_XDP, flags=bpf.NATIVE))
+        self._program = self._load(mac)
+
+    def attach(self) -> None:
+        """From now on frames may be steered; raises OSError, and then the sockets get none."""
+        where = self._interface_index
+        self._kept(bpf.link(self._program, where, bpf.ON_XDP, flags=bpf.NATIVE))
 
     def _load(self, mac: bytes) -> int:
         """Before Linux 6.8 no program is told of a tag that the device has taken out."""
@@ -142,32 +147,32 @@ def steer(
     """
     if settings.io is IoMode.PACKET:
         return None
-    is_asked_for = settings.io is IoMode.XDP
-    with contextlib.ExitStack() as ours:
-        try:
-            chunk = _chunk(longest, settings)
-            steering = Steering(place.identity.mac, place.interface.index, ours)
-            steering.open_sockets(
-                engine,
-                _queues(place.interface.name),
-                workers=settings.workers,
-                chunk=chunk,
-                must_not_copy=not is_asked_for,
-            )
-        except (SetupError, OSError) as error:
-            reason = reason_of(error)
-            if is_asked_for:
-                raise SetupError(f"io = xdp on {place.interface.name}: {reason}") from error
-            _log.info("%s: the packet rings do it all: %s", place.interface.name, reason)
-            return None
-        cleanup.push(ours.pop_all())
-    how = "copies" if steering.copies else "does not copy"
+    try:
+        chunk = _chunk(longest, settings)
+        steering = Steering(place.identity.mac, place.interface.index, cleanup)
+        # Before the program: a driver that would copy, where it must not, refuses here, and
+        # nothing has been done to the interface.
+        steering.open_sockets(
+            engine,
+            _queues(place.interface.name),
+            workers=settings.workers,
+            chunk=chunk,
+            must_not_copy=settings.io is IoMode.AUTO,
+        )
+        steering.attach()
+    except (SetupError, OSError) as error:
+        reason = reason_of(error)
+        if settings.io is IoMode.XDP:
+            raise SetupError(f"io = xdp on {place.interface.name}: {reason}") from error
+        _log.info("%s: the packet rings do it all: %s", place.interface.name, reason)
+        return None
     if not steering.sees_tags:
         _log.warning(
             "%s: frames of a VLAN may be taken for untagged ones; run: ethtool -K %s rxvlan off",
             place.interface.name,
             place.interface.name,
         )
+    how = "copies" if steering.copies else "does not copy"
     _log.info("%s: AF_XDP takes the VIPs' frames, and %s them", place.interface.name, how)
     return steering
 

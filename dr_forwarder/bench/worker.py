@@ -134,6 +134,7 @@ def _director(
             steering.open_sockets(
                 engine, 1, workers=shape.workers, chunk=_CHUNK, must_not_copy=False
             )
+            steering.attach()
             steering.let_in([VIP])
         engine.start()
         yield _Director(engine)
