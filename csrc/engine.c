@@ -9,6 +9,7 @@
 #include "changes.h"
 #include "engine.h"
 #include "fragments.h"
+#include "spin.h"
 #include "state.h"
 #include "sync.h"
 #include "trace.h"
@@ -18,8 +19,8 @@
 /* Two locks instead of one make it fair: a busy loop would take a single one back at once. */
 struct director *engine_enter(struct dr_engine *engine)
 {
-    pthread_mutex_lock(&engine->door);
-    pthread_mutex_lock(&engine->gate);
+    spin_lock(&engine->door);
+    spin_lock(&engine->gate);
     pthread_mutex_unlock(&engine->door);
     *engine->director.changing = CHANGING_CONNECTIONS;
     return &engine->director;

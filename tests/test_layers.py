@@ -78,10 +78,11 @@ C_LAYERS: dict[str, set[str]] = {
     "finish": PLAIN | {"packet.h"},
     "xsk": PLAIN | MEMORY | SYSTEM | {"dr.h"},
     "io_xdp": PLAIN | MEMORY | {"finish.h", "io.h", "xsk.h"},
+    "spin": {"pthread.h"},
     "engine": PLAIN
     | MEMORY
     | {"changes.h", "director.h", "fragments.h", "io.h", "pthread.h", "state.h", "sync.h"}
-    | {"trace.h"},
+    | {"spin.h", "trace.h"},
     "loop": PLAIN | {"engine.h", "errno.h", "forward.h", "sys/sysinfo.h", "time.h", "unistd.h"},
     "syncing": PLAIN | {"dr.h", "engine.h", "errno.h", "sync.h", "sync_backup.h"},
     "looks": {"dr.h", "engine.h", "listing.h", "schedulers/schedulers.h"},
@@ -136,6 +137,7 @@ def test_only_the_ends_and_the_engine_know_the_system() -> None:
         "io_ring",
         "loop",
         "rings",
+        "spin",
         "xsk",
     }
 

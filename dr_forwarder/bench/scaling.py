@@ -24,8 +24,8 @@ from .worker import MAC, engine_of, pin
 _WORKERS = {"1 worker": 1, "2 workers": 2, "4 workers": 4}
 _BASE = "1 worker"
 _FORWARDERS = {SUBJECT: "the director", "ring": "bare rings"}
-_SEND_NS = 1000
-"""About what the system calls of a frame take (see the section `costs`)."""
+_SEND_NS = (0, 200, 1000)
+"""The last is about what the system calls of a frame take (see the section `costs`)."""
 _OPEN_LIMIT_S = 10.0
 _LOOKS, _MOMENT_S = 1000, 0.001
 
@@ -101,20 +101,17 @@ def _costs(session: Session) -> list[Comparison]:
 
 
 def _decisions(session: Session) -> list[Comparison]:
+    found = {send_ns: of_rounds(list(_WORKERS)) for send_ns in _SEND_NS}
+    for _, which in session.rounds(list(_WORKERS), "decisions by workers"):
+        for send_ns in _SEND_NS:
+            value = decisions(_WORKERS[which], send_ns, seconds=session.plan.run_s)
+            found[send_ns][which].append(value)
     return [
-        Comparison(f"decisions on one table, {sending}", "frames/s", values, base=_BASE)
-        for sending, values in (
-            ("sending takes no time", _decided(session, 0)),
-            (f"sending takes {_SEND_NS:,} ns", _decided(session, _SEND_NS)),
+        Comparison(
+            f"decisions on one table, sending takes {send_ns:,} ns", "frames/s", values, base=_BASE
         )
+        for send_ns, values in found.items()
     ]
-
-
-def _decided(session: Session, send_ns: int) -> dict[str, list[Value]]:
-    found = of_rounds(list(_WORKERS))
-    for _, which in session.rounds(list(_WORKERS), f"decisions by workers, {send_ns} ns to send"):
-        found[which].append(decisions(_WORKERS[which], send_ns, seconds=session.plan.run_s))
-    return found
 
 
 def decisions(count: int, send_ns: int, *, seconds: float) -> Value:
