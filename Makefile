@@ -9,8 +9,9 @@ C_FILES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 demo: dev
 	$(BIN)/dr-forwarder lab demo
 
+# Much of the time is waiting, so two share the tests, file by file, even on one CPU.
 test: dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: dev
 	$(BIN)/ruff check

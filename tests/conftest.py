@@ -47,6 +47,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes that share the tests (-n) are born with threads, and inherit what they need."""
+    if config.getoption("numprocesses", None):
+        import privileges  # whoever runs a few tests shall not wait for what it imports
+
+        privileges.enter()
+
+
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Testbed]:
     """What the benchmark measures on; needs root, or user namespaces, and two CPUs."""

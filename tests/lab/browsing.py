@@ -42,9 +42,11 @@ class Passage:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self._open: list[socket.socket] = [self._listening]
+        self._is_closed = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
+        self._is_closed = True
         for each in self._open:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -58,6 +60,10 @@ class Passage:
                 return
             far = self._lab.namespace("director").socket(socket.AF_INET, socket.SOCK_STREAM, 0)
             self._open += (near, far)
+            if self._is_closed:  # meanwhile, so close() may not have met these
+                near.close()
+                far.close()
+                return
             try:
                 far.connect(self._target)
             except OSError:

@@ -1,27 +1,16 @@
-"""A lab for the tests: as root, or as anybody in a user namespace entered here."""
+"""A lab for the tests."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
+import privileges
 import pytest
 import running
 
-from dr_forwarder.lab import Lab, LabUnavailable, acquire_privileges
+from dr_forwarder.lab import Lab, LabUnavailable
 
-
-def _enter() -> None:
-    # In the user namespace we are uid 0, and pytest would look for its files under root's name.
-    os.environ.setdefault("LOGNAME", f"uid-{os.getuid()}")
-    try:
-        acquire_privileges()
-    except LabUnavailable:
-        pass  # `possible` meets the same refusal, and skips with its reason
-
-
-# At import, before anything has started a thread: the kernel's condition for a user namespace.
-_enter()
+privileges.enter()  # at import: nothing has started a thread yet
 
 
 def pytest_configure(config: pytest.Config) -> None:
