@@ -1,16 +1,13 @@
-/* connections.c -- the hash, the timer wheel, and the life of an entry. */
+/* connections.c -- the hash, and how entries begin and end. */
 #include "connections.h"
 
 #include <string.h>
 
+#include "entries.h"
 #include "states.h"
 #include "thresholds.h"
 
-enum {
-    WHEEL_HEAD = 0x80000000,
-    REARM_S = 60, /* a template that still controls connections lives on in steps of this */
-    INVALID_PORT = 0xffff,
-};
+enum { INVALID_PORT = 0xffff };
 
 /* ---- Hash ---- */
 
@@ -91,82 +88,6 @@ static void hash_unlink(struct connections *connections, const struct connection
     *link = connection->next;
 }
 
-/* ---- Timer wheel ----
- * A packet only moves `expires` on; the entry stays where it is linked and is moved when the wheel
- * comes by. Only a shorter time-out relinks at once. */
-
-/* Linked entries are always less than one turn ahead of the wheel, so a slot names one time. */
-static void wheel_link(struct connections *connections, struct connection *connection)
-{
-    uint32_t at = connections->book->wheel_tick;
-    int32_t ahead = ((int32_t)(connection->expires - at) + WHEEL_TICKS - 1) / WHEEL_TICKS;
-
-    if (ahead < 1)
-        ahead = 1;
-    if (ahead > WHEEL_SLOTS - 1)
-        ahead = WHEEL_SLOTS - 1;
-
-    uint32_t slot = (at / WHEEL_TICKS + (uint32_t)ahead) % WHEEL_SLOTS;
-    uint32_t index = connections_index(connections, connection);
-    uint32_t *head = &connections->wheel[slot];
-    connection->wheel_next = *head;
-    connection->wheel_previous = WHEEL_HEAD | slot;
-    if (*head != NO_CONNECTION)
-        connections->entries[*head].wheel_previous = index;
-    *head = index;
-}
-
-static void wheel_unlink(struct connections *connections, const struct connection *connection)
-{
-    if (connection->wheel_previous & WHEEL_HEAD)
-        connections->wheel[connection->wheel_previous & ~WHEEL_HEAD] = connection->wheel_next;
-    else
-        connections->entries[connection->wheel_previous].wheel_next = connection->wheel_next;
-    if (connection->wheel_next != NO_CONNECTION)
-        connections->entries[connection->wheel_next].wheel_previous = connection->wheel_previous;
-}
-
-/* Seldom, so not where it is called. */
-__attribute__((noinline)) static void relink(struct connections *connections,
-                                             struct connection *connection)
-{
-    wheel_unlink(connections, connection);
-    wheel_link(connections, connection);
-}
-
-/* Rounded up, and one more because the tick it is added to has begun: never early. */
-static uint32_t ticks_of_seconds(uint32_t seconds)
-{
-    const uint64_t tick_ns = UINT64_C(1) << TICK_SHIFT;
-
-    return (uint32_t)(((uint64_t)seconds * 1000000000 + tick_ns - 1) >> TICK_SHIFT) + 1;
-}
-
-static void restart(struct connections *connections, struct connection *connection,
-                    uint32_t timeout_s, uint32_t tick)
-{
-    uint32_t expires = tick + ticks_of_seconds(timeout_s);
-    bool sooner = (int32_t)(expires - connection->expires) < 0;
-
-    connection->expires = expires;
-    if (sooner)
-        relink(connections, connection);
-}
-
-void connections_restart(struct connections *connections, struct connection *connection,
-                         uint32_t tick)
-{
-    restart(connections, connection, connection->timeout_s, tick);
-}
-
-uint32_t connections_idle_s(const struct connection *connection, uint32_t tick)
-{
-    int64_t left = (int32_t)(connection->expires - tick);
-    int64_t idle = (int64_t)ticks_of_seconds(connection->timeout_s) - left;
-
-    return idle < 0 ? 0 : seconds_of((uint32_t)idle);
-}
-
 void connections_link(struct connections *connections, struct connection *connection)
 {
     hash_link(connections, connection);
@@ -208,11 +129,6 @@ static struct connection *take_entry(struct connections *connections)
     book->count++;
     book->created++;
     return &connections->entries[index];
-}
-
-static uint32_t bounded_s(uint32_t timeout_s)
-{
-    return timeout_s < LONGEST_TIMEOUT_S ? timeout_s : LONGEST_TIMEOUT_S;
 }
 
 static struct connection *add(struct connections *connections, struct table *table,
@@ -268,112 +184,6 @@ struct connection *connections_add_template(struct connections *connections, str
     return connection;
 }
 
-/* A server counts a connection as active or inactive; it changes sides with the state. */
-void connections_change_side(struct table *table, struct connection *connection, bool inactive)
-{
-    struct server *server = &table->servers[connection->server];
-
-    if (inactive == !!(connection->flags & CONNECTION_INACTIVE))
-        return;
-    if (inactive) {
-        server->active--;
-        server->inactive++;
-    } else {
-        server->active++;
-        server->inactive--;
-    }
-    connection->flags ^= CONNECTION_INACTIVE;
-}
-
-void connections_set_timeout(struct connections *connections, struct connection *connection,
-                             uint32_t timeout_s, uint32_t tick)
-{
-    timeout_s = bounded_s(timeout_s);
-    if (connection->timeout_s != timeout_s)
-        connection->timeout_s = timeout_s;
-    restart(connections, connection, timeout_s, tick);
-}
-
-__attribute__((noinline)) static void change_state(struct connections *connections,
-                                                   struct table *table,
-                                                   struct connection *connection, uint8_t state)
-{
-    bool is_active = state_is_active(connection->protocol, state);
-
-    connection->state = state;
-    connections_change_side(table, connection, !is_active);
-    if (connection->control != NO_CONNECTION && state_is_established(connection->protocol, state))
-        connections->entries[connection->control].state = TEMPLATE_ASSURED;
-}
-
-void connections_packet(struct connections *connections, struct table *table,
-                        struct connection *connection, const struct packet *packet, bool secure,
-                        uint32_t tick)
-{
-    uint8_t state = state_after(connection->state, packet, secure);
-
-    if (state != connection->state)
-        change_state(connections, table, connection, state);
-    connections_set_timeout(
-        connections, connection,
-        state_timeout_s(connection->protocol, state, &connections->book->timeouts), tick);
-}
-
-struct connection_rest *connections_rest(struct connections *connections,
-                                         struct connection *connection, uint32_t tick)
-{
-    struct connection_rest *rest = &connections->rest[connections_index(connections, connection)];
-
-    if (!(connection->flags & CONNECTION_HAS_REST)) {
-        *rest = (struct connection_rest){.announced = tick & ~3u};
-        connection->flags |= CONNECTION_HAS_REST;
-    }
-    return rest;
-}
-
-uint32_t connections_packets(const struct connections *connections,
-                             const struct connection *connection)
-{
-    if (!(connection->flags & CONNECTION_HAS_REST))
-        return connection->packets;
-    uint32_t high = connections->rest[connections_index(connections, connection)].packets;
-    return high << PACKET_BITS | connection->packets;
-}
-
-void connections_set_packets(struct connections *connections, struct connection *connection,
-                             uint32_t packets, uint32_t tick)
-{
-    connection->packets = packets & ((1 << PACKET_BITS) - 1);
-    connections_rest(connections, connection, tick)->packets = packets >> PACKET_BITS;
-}
-
-static void leave_server(struct table *table, struct connection *connection, uint32_t tick)
-{
-    bool is_template = connection->flags & CONNECTION_TEMPLATE;
-    struct server *server = &table->servers[connection->server];
-
-    if (!is_template && connection->flags & CONNECTION_INACTIVE)
-        server->inactive--;
-    else if (!is_template)
-        server->active--;
-    server_released(server, is_template, seconds_of(tick));
-}
-
-void connections_move(struct table *table, struct connection *connection, struct server *server,
-                      uint32_t tick)
-{
-    bool is_template = connection->flags & CONNECTION_TEMPLATE;
-    bool inactive = connection->flags & CONNECTION_INACTIVE;
-
-    leave_server(table, connection, tick);
-    connection->server = (uint16_t)(server - table->servers);
-    server_taken(server, is_template);
-    if (is_template)
-        return;
-    connection->flags |= CONNECTION_INACTIVE; /* as server_taken() counts it */
-    connections_change_side(table, connection, inactive);
-}
-
 void connections_end(struct connections *connections, struct table *table,
                      struct connection *connection, uint32_t tick)
 {
@@ -403,43 +213,6 @@ void connections_invalidate(struct connections *connections, struct connection *
     hash_link(connections, connection);
 }
 
-static void fire(struct connections *connections, struct table *table,
-                 struct connection *connection, uint32_t tick)
-{
-    if ((int32_t)(connection->expires - tick) > 0) {
-        relink(connections, connection);
-    } else if (connection->flags & CONNECTION_TEMPLATE && connection->control != 0) {
-        connection->timeout_s = REARM_S;
-        connection->expires = tick + ticks_of_seconds(REARM_S);
-        relink(connections, connection);
-        if (connections->listener.rearmed)
-            connections->listener.rearmed(connections->listener.whose, connection, tick);
-    } else {
-        connections_end(connections, table, connection, tick);
-    }
-}
-
-bool connections_expire(struct connections *connections, struct table *table, uint32_t tick,
-                        uint32_t budget)
-{
-    struct connections_book *book = connections->book;
-    const int32_t turn = WHEEL_SLOTS * WHEEL_TICKS;
-
-    /* After a long sleep one turn of the wheel meets every entry. */
-    if ((int32_t)(tick - book->wheel_tick) > turn)
-        book->wheel_tick = tick / WHEEL_TICKS * WHEEL_TICKS - (uint32_t)turn;
-    while ((int32_t)(tick - book->wheel_tick) >= 0) {
-        uint32_t *head = &connections->wheel[book->wheel_tick / WHEEL_TICKS % WHEEL_SLOTS];
-        while (*head != NO_CONNECTION) {
-            if (budget-- == 0)
-                return true;
-            fire(connections, table, &connections->entries[*head], tick);
-        }
-        book->wheel_tick += WHEEL_TICKS;
-    }
-    return false;
-}
-
 void connections_drop(struct connections *connections, struct table *table,
                       struct connection *connection, uint32_t tick)
 {
@@ -449,41 +222,4 @@ void connections_drop(struct connections *connections, struct table *table,
     connections_end(connections, table, connection, tick);
     if (control != NO_CONNECTION && connections->entries[control].state != TEMPLATE_ASSURED)
         connections_end(connections, table, &connections->entries[control], tick);
-}
-
-/* ---- Connections of removed and drained servers ---- */
-
-void connections_sweep_begin(struct connections *connections, uint32_t tick)
-{
-    connections->book->sweep = NO_CONNECTION + 1;
-    connections->book->sweep_tick = tick;
-}
-
-static bool is_stranded(const struct connection *connection, const struct server *server,
-                        bool removed)
-{
-    if (server->use == SLOT_REMOVED)
-        return removed;
-    return server->config.drain == DR_DRAIN_DROP ||
-           (server->config.drain == DR_DRAIN_REHASH && connection->protocol == PROTOCOL_UDP);
-}
-
-bool connections_sweep(struct connections *connections, struct table *table, bool removed,
-                       uint32_t tick, uint32_t budget)
-{
-    struct connections_book *book = connections->book;
-
-    if (book->sweep == NO_CONNECTION || tick == book->sweep_tick)
-        return false;
-    for (; book->sweep != NO_CONNECTION && budget > 0; budget--) {
-        if (book->sweep >= book->fresh) {
-            book->sweep = NO_CONNECTION;
-            break;
-        }
-        struct connection *connection = &connections->entries[book->sweep++];
-        if (connection->server != NO_SLOT &&
-            is_stranded(connection, &table->servers[connection->server], removed))
-            connections_drop(connections, table, connection, tick);
-    }
-    return book->sweep != NO_CONNECTION;
 }
