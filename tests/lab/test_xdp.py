@@ -37,7 +37,7 @@ from dr_forwarder.lab import Lab
 from dr_forwarder.lab.observe import Frame, Tap
 from dr_forwarder.lab.topology import Topology
 
-XDP = ("--io", "xdp")
+XDP, PACKET = ("--io", "xdp"), ("--io", "packet")
 QUEUES = 2
 TAKES = "eth0: AF_XDP takes the VIPs' frames, and copies them"
 BOTH = f"""{CONFIG}virtual6=[{VIP6}]:80
@@ -108,7 +108,7 @@ def test_the_interface_is_as_it_was_when_the_director_has_ended(
             assert inside.run(programs)
             assert ask(own_lab, 2)
         assert not inside.run(programs)
-    with running(own_lab, tmp_path, UNCHECKED, servers=2), own_lab.tap("director") as tap:
+    with running(own_lab, tmp_path, UNCHECKED, *PACKET, servers=2), own_lab.tap("director") as tap:
         assert ask(own_lab, 2)
         assert seen(tap)
 
@@ -187,11 +187,11 @@ def test_vips_come_and_go_with_a_reload_and_connections_live_on(
 def test_connections_live_on_from_packet_sockets_to_af_xdp_and_back(
     own_lab: Lab, tmp_path: Path
 ) -> None:
-    with running(own_lab, tmp_path, UNCHECKED, servers=2):
+    with running(own_lab, tmp_path, UNCHECKED, *PACKET, servers=2):
         held = Held(own_lab)
         server = held.ask()
     with closing(held):
-        for options in (XDP, ()):
+        for options in (XDP, PACKET):
             with running(own_lab, tmp_path, UNCHECKED, *options, servers=2) as director:
                 assert held.ask() == server
                 assert director.client.stats().created == 1
