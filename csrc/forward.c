@@ -216,38 +216,28 @@ static struct sight sight_of(const struct look *look)
     return sight;
 }
 
-/* With a record of it, for those who want one. */
-static enum dr_verdict decide_recorded(struct director *director, struct dr_frame *frame,
-                                       const struct look *look, struct sight sight, uint64_t now_ns)
+/* The record of a decision goes to those who want it, and one of a dropped frame is kept. */
+__attribute__((noinline)) static void tell(struct director *director, const struct dr_frame *frame,
+                                           const struct look *look, enum dr_verdict verdict)
 {
-    enum dr_verdict verdict = decide(director, frame, look, now_ns);
-
-    trace_end(director, frame, sight, verdict);
+    trace_end(director, frame, sight_of(look), verdict);
     if (trace_is_drop(verdict))
         trace_drop_recorded(director);
-    return verdict;
-}
-
-static enum dr_verdict decide_traced(struct director *director, struct dr_frame *frame,
-                                     const struct look *look, uint64_t now_ns)
-{
-    if (trace_is_awake(director)) {
-        struct sight sight = sight_of(look);
-        if (trace_begin(director, frame, sight, now_ns))
-            return decide_recorded(director, frame, look, sight, now_ns);
-    }
-    const struct dr_frame came = *frame;
-    enum dr_verdict verdict = decide(director, frame, look, now_ns);
-    if (__builtin_expect(trace_is_drop(verdict), false))
-        trace_drop(director, &came, sight_of(look), verdict, now_ns);
-    return verdict;
 }
 
 enum dr_verdict forward_decide(struct director *director, struct dr_frame *frame,
                                const struct look *look, uint64_t now_ns)
 {
-    return director->trace ? decide_traced(director, frame, look, now_ns)
-                           : decide(director, frame, look, now_ns);
+    const struct dr_frame came = *frame;
+    bool is_recorded = director->trace && trace_is_awake(director) &&
+                       trace_begin(director, frame, sight_of(look), now_ns);
+    enum dr_verdict verdict = decide(director, frame, look, now_ns);
+
+    if (__builtin_expect(is_recorded, false))
+        tell(director, frame, look, verdict);
+    else if (__builtin_expect(trace_is_drop(verdict), false) && director->trace)
+        trace_drop(director, &came, sight_of(look), verdict, now_ns);
+    return verdict;
 }
 
 void forward_failed(struct director *director, const struct dr_frame *frame,
