@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -26,6 +27,7 @@ from servers import PATIENCE_S
 NAME = "service.example"
 """What the certificates are for."""
 ADDRESSES = ("127.0.0.1", "::1")
+_CHANCE = random.SystemRandom()
 PATH = os.pathsep.join(["/usr/sbin", "/usr/bin", *glob("/usr/lib/postgresql/*/bin")])
 
 
@@ -96,17 +98,20 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    """A port that nothing uses, for TCP and UDP, on either address."""
+    """A port that nothing uses, for TCP and UDP, on either address.
+
+    It is none of those that the kernel gives away: there another program may be the next to listen
+    when a server is gone, and who connects may even meet itself.
+    """
     while True:
         with contextlib.ExitStack() as stack:
-            port = 0
+            port = _CHANCE.randrange(10_000, 32_000)
             try:
                 for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                     for address in ADDRESSES:
                         family = socket.AF_INET6 if ":" in address else socket.AF_INET
                         sock = stack.enter_context(socket.socket(family, kind))
                         sock.bind((address, port))
-                        port = sock.getsockname()[1]
             except OSError:
                 continue
             return port
