@@ -332,11 +332,10 @@ struct dr_ring {
 struct dr_xsk {
     int fd;
     int interface_index;
-    uint32_t queue; /* of the interface */
-    uint32_t
-        chunk_bytes;   /* a power of two, from 2048 to the page's size; 256 come before a frame */
-    uint32_t chunks;   /* a power of two */
-    int must_not_copy; /* only where the device itself reads and writes the chunks */
+    uint32_t queue;       /* of the interface */
+    uint32_t chunk_bytes; /* 2048 or 4096; 256 of them come before a frame */
+    uint32_t chunks;      /* a power of two */
+    int must_not_copy;    /* only where the device itself reads and writes the chunks */
 };
 
 enum { DR_WORKERS = 64, DR_XSKS = 64 }; /* at most; the latter of one worker */
@@ -361,8 +360,8 @@ int dr_engine_open_memory(struct dr_engine *engine, uint32_t slots);
 int dr_engine_open_ring(struct dr_engine *engine, const struct dr_ring *ring);
 /* An end (io.h) of the caller's making, which is the engine's from now on, unless this fails. */
 int dr_engine_open_end(struct dr_engine *engine, struct io *end);
-/* Puts an AF_XDP socket beside a worker's rings. -EINVAL: no such queue, or no room in the host's
- * limit of locked memory; -EBUSY: the queue has one already; -EOPNOTSUPP. */
+/* Puts an AF_XDP socket beside a worker's rings. -EINVAL: no such queue; -ENOBUFS: the host's limit
+ * of locked memory; -EBUSY: the queue has one already; -EOPNOTSUPP; -ENOSPC beyond DR_XSKS. */
 int dr_engine_open_xsk(struct dr_engine *engine, uint32_t worker, const struct dr_xsk *xsk);
 
 /* The loop of one worker, in the caller's thread, until dr_engine_stop(), which ends all. */

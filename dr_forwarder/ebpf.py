@@ -70,7 +70,7 @@ def key_of(vip: Address) -> bytes:
 # ---- The program: registers 2 and 3 are the frame's beginning and end, 6 is the context ----
 
 
-def steering(
+def steering_program(
     mac: bytes, *, vips: int, sockets: int, tag_of: int | None = None
 ) -> tuple[Instruction, ...]:
     """Hands on frames for this MAC address and a VIP to the AF_XDP socket of their queue.

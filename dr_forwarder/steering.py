@@ -22,7 +22,7 @@ from . import bpf
 from .btf import function_number
 from .config.model import Address, IoMode, Settings
 from .dataplane import DataplaneError, Engine
-from .ebpf import KEY_BYTES, TAG_FUNCTION, key_of, steering
+from .ebpf import KEY_BYTES, TAG_FUNCTION, key_of, steering_program
 from .errors import SetupError
 from .survey import Place
 
@@ -81,11 +81,11 @@ class Steering:
         """Before Linux 6.8 no program is told of a tag that the device has taken out."""
         maps = {"vips": self._map, "sockets": self._sockets}
         if (tag_of := function_number(_kernel_types(), TAG_FUNCTION)) is not None:
-            program = steering(mac, **maps, tag_of=tag_of)
+            program = steering_program(mac, **maps, tag_of=tag_of)
             with contextlib.suppress(OSError):
                 return self._kept(bpf.load(bpf.XDP, program, bound_to=self._interface_index))
         self.sees_tags = False
-        return self._kept(bpf.load(bpf.XDP, steering(mac, **maps)))
+        return self._kept(bpf.load(bpf.XDP, steering_program(mac, **maps)))
 
     def _kept(self, descriptor: int) -> int:
         self._cleanup.callback(os.close, descriptor)

@@ -20,7 +20,7 @@ from scapy.packet import Raw
 
 from dr_forwarder import bpf
 from dr_forwarder.btf import function_number
-from dr_forwarder.ebpf import KEY_BYTES, key_of, steering
+from dr_forwarder.ebpf import KEY_BYTES, key_of, steering_program
 
 AF_XDP = 44
 PROG_TEST_RUN = 10
@@ -39,7 +39,7 @@ class Program:
         sockets = bpf.create_map(bpf.XSKMAP, key=4, value=4, entries=1)
         xsk = cleanup.enter_context(socket.socket(AF_XDP, socket.SOCK_RAW, 0))
         bpf.update(sockets, bytes(4), struct.pack("=i", xsk.fileno()))
-        program = steering(VIRTUAL_MAC, vips=self._vips, sockets=sockets)
+        program = steering_program(VIRTUAL_MAC, vips=self._vips, sockets=sockets)
         self._program = bpf.load(bpf.XDP, program)
         for descriptor in (self._vips, sockets, self._program):
             cleanup.callback(os.close, descriptor)
