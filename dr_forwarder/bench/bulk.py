@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,6 +36,12 @@ class _Net:
         self.vip = str(lab.topology.vip)
         self.server = lab.topology.host(_SERVER)
         self.director = lab.namespace("director")
+        self.endpoint_cpus = self.director_cpus = set(os.sched_getaffinity(0))
+
+    def part_cpus(self) -> None:
+        """The first CPU for client and server, the others for whatever stands between them."""
+        first, *others = sorted(self.endpoint_cpus)
+        self.endpoint_cpus, self.director_cpus = {first}, set(others)
 
 
 @contextmanager
@@ -47,8 +54,16 @@ def _director(net: _Net) -> Iterator[None]:
     )
     argv = [sys.executable, "-m", "dr_forwarder", "run", str(path)]
     argv += ["--state-dir", str(net.directory / "state")]
+    with _between(net, argv):
+        yield
+
+
+@contextmanager
+def _between(net: _Net, argv: Sequence[str]) -> Iterator[None]:
+    """A program that stands between client and server, on its CPUs, until it is told to end."""
     process = net.lab.popen("director", argv, stderr=subprocess.DEVNULL)
     try:
+        os.sched_setaffinity(process.pid, net.director_cpus)
         yield
     finally:
         process.terminate()
@@ -96,13 +111,8 @@ def _haproxy(net: _Net) -> Iterator[None]:
         f"listen bench\n  bind {net.vip}:{_PORT}\n"
         f"  server one {net.server.address}:{_PORT}\n"
     )
-    with _vip_on_the_host(net):
-        process = net.lab.popen("director", [program, "-f", str(path)], stderr=subprocess.DEVNULL)
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(LIMIT_S)
+    with _vip_on_the_host(net), _between(net, [program, "-f", str(path)]):
+        yield
 
 
 _Way = Callable[[_Net], AbstractContextManager[None]]
@@ -115,31 +125,52 @@ _WAYS: dict[str, _Way] = {
 
 
 def bulk(session: Session) -> Findings:
-    """One connection at a time; all programs share the CPUs as the kernel likes."""
-    found, notes = of_rounds(list(_WAYS)), []
+    """One connection at a time.
+
+    Client and server on one CPU, what stands between them on another; then where the kernel likes.
+    """
     with Lab() as lab, TemporaryDirectory(prefix="dr-forwarder-bench-") as directory:
         net = _Net(lab, Path(directory))
-        with _sink(net):
-            for _, name in session.rounds(list(_WAYS), "an upload"):
-                if name not in found:
-                    continue
-                try:
-                    found[name].append(_upload(session, net, name))
-                except Unavailable as error:
-                    del found[name]
-                    notes.append(f"without {name}: {error}")
-    comparison = Comparison("upload of one TCP connection", "Mbit/s", found, bars={"direct": _BAR})
-    return Findings(comparisons=(comparison,), notes=tuple(notes))
+        with _sink(net) as sink:
+            shared, _ = _uploads(session, net, sink, [SUBJECT, "direct"])
+            net.part_cpus()
+            apart, notes = _uploads(session, net, sink, list(_WAYS))
+    what = "upload of one TCP connection"
+    title = f"{what}, what is between on a CPU of its own"
+    return Findings(
+        comparisons=(
+            Comparison(title, "Mbit/s", apart, bars={"direct": _BAR}),
+            Comparison(f"{what}, all where the kernel likes", "Mbit/s", shared),
+        ),
+        notes=notes,
+    )
+
+
+def _uploads(
+    session: Session, net: _Net, sink: int, names: list[str]
+) -> tuple[dict[str, list[Value]], tuple[str, ...]]:
+    found, notes = of_rounds(names), []
+    os.sched_setaffinity(sink, net.endpoint_cpus)
+    for _, name in session.rounds(names, "an upload"):
+        if name not in found:
+            continue
+        try:
+            found[name].append(_upload(session, net, name))
+        except Unavailable as error:
+            del found[name]
+            notes.append(f"without {name}: {error}")
+    return found, tuple(notes)
 
 
 @contextmanager
-def _sink(net: _Net) -> Iterator[None]:
+def _sink(net: _Net) -> Iterator[int]:
+    """What takes the uploads: its process."""
     argv = [sys.executable, "-m", "dr_forwarder.bench.stream", "sink", str(_PORT)]
     process = net.lab.popen(_SERVER, argv, stdout=subprocess.PIPE)
     try:
         if process.stdout is None or process.stdout.readline() != "ready\n":
             raise BenchError("the sink did not start")
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(LIMIT_S)
@@ -151,8 +182,9 @@ def _upload(session: Session, net: _Net, name: str) -> Value:
         return Value(None, f"others used {busy:.0%} of the CPUs right before")
     to = str(net.server.address) if name == "direct" else net.vip
     argv = [sys.executable, "-m", "dr_forwarder.bench.stream", "send", to, str(_PORT)]
+    argv += [str(2 * session.plan.run_s), *map(str, sorted(net.endpoint_cpus))]
     with _WAYS[name](net):
         time.sleep(0.2)
-        said = say(net.lab.namespace("client"), *argv, str(2 * session.plan.run_s))
+        said = say(net.lab.namespace("client"), *argv)
     sent = json.loads(said)
     return Value(sent["bytes"] * 8 / sent["seconds"] / 1e6)

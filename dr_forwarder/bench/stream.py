@@ -1,12 +1,13 @@
 """Stream: as many bytes as TCP carries, for a while.
 
 python -m dr_forwarder.bench.stream sink PORT
-python -m dr_forwarder.bench.stream send ADDRESS PORT SECONDS
+python -m dr_forwarder.bench.stream send ADDRESS PORT SECONDS CPU...
 """
 
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import threading
@@ -64,7 +65,8 @@ def main(what: str, *arguments: str) -> None:
     if what == "sink":
         _sink(int(arguments[0]))
     else:
-        address, port, seconds = arguments
+        address, port, seconds, *cpus = arguments
+        os.sched_setaffinity(0, map(int, cpus))
         _send(address, int(port), float(seconds))
 
 
