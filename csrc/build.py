@@ -47,6 +47,7 @@ elif can_optimise_the_whole():
 
 DEPENDS = sorted(map(str, [*CSRC.rglob("*.h"), CSRC / "whole.flags"]))
 BENCH = CSRC / "bench"
+RINGS = [CSRC / name for name in ("io_ring.c", "rings.c", "sctp_crc.c")]
 CORE = sorted(str(path) for path in CSRC.rglob("*.c") if path.parent != BENCH)
 
 
@@ -72,5 +73,5 @@ ffibuilder = extension("_dataplane", (CSRC / "dr.h", CSRC / "dr_trace.h"), CORE)
 bench = extension(
     "_bench",
     (BENCH / "bench.h",),
-    sorted(str(path) for path in (*BENCH.glob("*.c"), CSRC / "io_ring.c", CSRC / "rings.c")),
+    sorted(str(path) for path in (*BENCH.glob("*.c"), *RINGS)),
 )

@@ -79,8 +79,9 @@ C_LAYERS: dict[str, set[str]] = {
     "io": {"dr.h"},
     "io_memory": PLAIN | MEMORY | SYSTEM | {"io.h"},
     "rings": PLAIN | SYSTEM | {"errno.h", "io.h"},
-    "io_ring": PLAIN | MEMORY | SYSTEM | {"rings.h"},
+    "io_ring": PLAIN | MEMORY | SYSTEM | {"rings.h", "sctp_crc.h"},
     "finish": PLAIN | {"packet.h"},
+    "sctp_crc": PLAIN,
     "xsk": PLAIN | MEMORY | SYSTEM | {"dr.h"},
     "io_xdp": PLAIN | MEMORY | {"finish.h", "io.h", "xsk.h"},
     "spin": {"pthread.h"},
@@ -107,7 +108,7 @@ C_LAYERS: dict[str, set[str]] = {
 
 PURE_FUNCTIONS = {
     *("packet", "icmp", "reset", "states", "sync_message", "text", "explain", "capture", "pcapng"),
-    "finish",
+    *("finish", "sctp_crc"),
 }
 """Bytes and numbers in, bytes and numbers out: they keep nothing and allocate nothing."""
 

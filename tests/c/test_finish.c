@@ -1,5 +1,6 @@
 /* test_finish.c -- checksums that offloads left unfinished; the sums here are the tests' own. */
 #include "finish.h"
+#include "sctp_crc.h"
 
 #include "world.h"
 
@@ -168,12 +169,38 @@ static void cut_and_bent_frames_are_only_looked_at_where_they_are(void)
     }
 }
 
+/* RFC 3720 appendix B.4 has the CRC of 32 zeroes. */
+static void an_sctp_packet_gets_its_crc(void)
+{
+    struct made packet = {.length = 32}, ones = {.length = 32}, other;
+    static const uint8_t of_zeroes[] = {0xaa, 0x36, 0x91, 0x8a};
+    uint8_t *block;
+
+    memset(packet.bytes + SCTP_CHECKSUM, 0x55, 4); /* what stands there does not count */
+    block = exact(&packet, packet.length);
+    finish_sctp(block, packet.length);
+    CHECK(memcmp(block + SCTP_CHECKSUM, of_zeroes, 4) == 0);
+    free(block);
+
+    memset(ones.bytes, 0xff, ones.length);
+    other = ones;
+    finish_sctp(ones.bytes, ones.length);
+    other.bytes[31] ^= 1;
+    finish_sctp(other.bytes, other.length);
+    CHECK(memcmp(ones.bytes + SCTP_CHECKSUM, other.bytes + SCTP_CHECKSUM, 4) != 0);
+
+    block = exact(&packet, SCTP_HEADER);
+    finish_sctp(block, SCTP_HEADER);
+    free(block);
+}
+
 int main(void)
 {
     RUN(an_unfinished_checksum_becomes_right_and_others_stay_as_they_are);
     RUN(udp_without_a_checksum_stays_without_one);
     RUN(bytes_behind_the_packet_do_not_count);
     RUN(what_is_no_whole_tcp_or_udp_packet_is_left_alone);
+    RUN(an_sctp_packet_gets_its_crc);
     RUN(cut_and_bent_frames_are_only_looked_at_where_they_are);
     return 0;
 }

@@ -39,10 +39,10 @@ BOTH_FAMILIES = Topology(
 )
 """The tutorial's cluster with IPv6 beside IPv4."""
 
-# Fast checks, no surprises; tests append what they are about.
+# Checks that are fast, and not hasty on a busy machine; tests append what they are about.
 CONFIG = """\
 checkinterval=1
-checktimeout=1
+checktimeout=3
 virtual=10.10.10.60:80
         real=10.10.10.62:80 gate
         real=10.10.10.63:80 gate
@@ -174,6 +174,7 @@ def running(
     director.prefix = prefix
     try:
         director.start(text)
+        assert not director.ended, director.log
         wait_until(lambda: len(director.servers()) >= servers, f"{servers} servers are up")
         yield director
     finally:

@@ -107,7 +107,7 @@ def test_the_real_ldirectord_drives_the_director(
     both_up = [("10.10.10.62", 1), ("10.10.10.63", 1)]
     config = tmp_path / "driven.cf"
     # Its checks come one after the other, and a host with other work needs time for each.
-    text = CONFIG.replace("checktimeout=1", "checktimeout=5")
+    text = CONFIG.replace("checktimeout=3", "checktimeout=5")
     text += f"        quiescent={quiescent}\n        fallback=10.10.10.10:80 gate\n"
     config.write_text(text)
     with running(own_lab, tmp_path, None, "--interface", "eth0") as director:

@@ -36,7 +36,7 @@ virtual={VIP4}:80
         real=10.10.10.62:80 gate
         real=10.10.10.63:80 gate
 {_CHECK}"""
-_FAST = "checkinterval=1\nchecktimeout=1\n"
+_FAST = "checkinterval=1\nchecktimeout=3\n"
 CONFIG = _FAST + _IPV6
 BOTH = _FAST + _IPV6 + _IPV4
 UNCHECKED = BOTH.replace("        service=http\n", "        checktype=on\n")

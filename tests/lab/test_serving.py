@@ -13,7 +13,7 @@ from dr_forwarder.lab.sysctls import REAL_SERVER
 from dr_forwarder.lab.topology import Address
 from dr_forwarder.lab.web import Web
 
-FAST = "checkinterval=1\nchecktimeout=1\n"
+FAST = "checkinterval=1\nchecktimeout=3\n"
 CHECK = """\
         service=http
         request="test.html"

@@ -79,7 +79,7 @@ IPV6 = Topology(
 )
 IPV6_CONFIG = """\
 checkinterval=1
-checktimeout=1
+checktimeout=3
 virtual6=[fd77::60]:80
         real6=[fd77::62]:80 gate
         real6=[fd77::63]:80 gate
