@@ -25,7 +25,8 @@ format: dev
 	$(BIN)/clang-format -i $(C_FILES)
 
 bench: dev
-	$(BIN)/python -m bench --short
+	mkdir -p build
+	$(BIN)/python -m bench --short --json build/bench.json --plot build/bench.svg
 	$(BIN)/python -m pytest -q bench
 
 # The core's figures: kept for later, and held against those that were kept last; a best round that
