@@ -80,7 +80,7 @@ def test_a_server_is_drained_under_its_clients_and_reset_at_the_deadline(
             left.sendall(b"X-More: 1\r\n")
             with pytest.raises(ConnectionResetError):
                 left.recv(1)
-            assert director.verdict("reset") == 1
+            wait_until(lambda: director.verdict("reset") == 1, "counted")
         (row,) = director.client.orders()
         assert row.state is State.DRAINED
         assert row.order.then is Drain.RESET

@@ -48,6 +48,6 @@ def test_an_sctp_packet_without_its_crc_leaves_with_it(own_lab: Lab, tmp_path: P
         with own_lab.tap("vm2") as tap:
             _send_unfinished(own_lab, unfinished)
             arrived = tap.wait_for(lambda frame: frame.data[23:24] == b"\x84").data
-        assert told.verdict("forwarded") == 1
+        wait_until(lambda: told.verdict("forwarded") == 1, "counted")
     assert arrived[crc_at] == whole[crc_at] != bytes(4)
     assert arrived[_SCTP_AT:] == whole[_SCTP_AT:]
