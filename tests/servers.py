@@ -85,6 +85,30 @@ def http_target(port: int, **check: object) -> Target:
     return Target(LOOPBACK, port, "tcp", replace(Check(), **fields))  # type: ignore[arg-type]
 
 
+@contextlib.asynccontextmanager
+async def timeout_of_3_11_2(delay_s: float) -> AsyncIterator[None]:
+    """`asyncio.timeout` as Debian 12 has it, put in its place: used in a task that is being
+    cancelled it raises CancelledError, and what it interrupted is the context alone.
+    """
+    task, expired = asyncio.current_task(), False
+    assert task is not None
+
+    def expire() -> None:
+        nonlocal expired
+        expired = True
+        task.cancel()
+
+    handle = asyncio.get_running_loop().call_later(delay_s, expire)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if expired and task.uncancel() == 0:
+            raise TimeoutError  # noqa: B904 -- as it is there
+        raise
+    finally:
+        handle.cancel()
+
+
 def verdict(handler: Handler, *, limit_s: float | None = None, **check: object) -> Result:
     async def once() -> Result:
         async with serving(handler) as port:

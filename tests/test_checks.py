@@ -17,6 +17,7 @@ from servers import (
     page,
     resetting,
     serving,
+    timeout_of_3_11_2,
     verdict,
 )
 
@@ -24,6 +25,7 @@ from dr_forwarder.checks import Result, http, run, target
 from dr_forwarder.config.model import Check, CheckType, Real, Virtual
 
 LIMIT_S = 0.2
+AMPLE_S = 20.0
 
 WEB = Virtual("tcp", IPv4Address("192.0.2.1"), 80, check=Check(service="http"))
 REAL = Real(IPv4Address("10.0.0.1"), 8080)
@@ -164,6 +166,24 @@ def test_a_check_through_the_vip_needs_a_director() -> None:
     result = asyncio.run(run(replace(http_target(80), vip=WEB.address)))
     told = "check_through_vip works in a running director only"
     assert (result.passed, result.reason) == (False, told)
+
+
+class _Mute:
+    """A path to the VIP on which no server says its MAC address."""
+
+    async def mac(self, server: object) -> bytes:
+        await asyncio.sleep(AMPLE_S)
+        return b""
+
+
+@pytest.mark.parametrize("timeout", [asyncio.timeout, timeout_of_3_11_2])
+def test_a_check_through_the_vip_says_what_it_waited_for(
+    timeout: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asyncio, "timeout", timeout)
+    asked = target(web(type=CheckType.CONNECT, through_vip=True), REAL)
+    result = asyncio.run(run(asked, limit_s=LIMIT_S, path=_Mute()))  # type: ignore[arg-type]
+    assert result.reason == f"10.0.0.1 does not say its MAC address within {LIMIT_S:g} s"
 
 
 def test_a_bug_in_a_check_is_a_failure_and_logged(

@@ -50,7 +50,8 @@ async def run(
         # ETIMEDOUT is a TimeoutError too, but the system's own, and says so.
         ours = isinstance(error, TimeoutError) and not error.errno
         # A check that waits for something in particular lets its end say for what.
-        what = str(error.__cause__ or "") or "no answer"
+        # (Python 3.11 before 3.11.3 names it as the context alone.)
+        what = str(error.__cause__ or error.__context__ or "") or "no answer"
         reason = f"{what} within {limit_s:g} s" if ours else os_reason(error)
     except Exception as error:
         # A bug in one check must not end the others: this is their supervisor.
