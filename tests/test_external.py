@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from servers import PATIENCE_S, http_target
+from servers import PATIENCE_S, http_target, timeout_of_3_11_2
 
 from dr_forwarder.checks import Result, run
 from dr_forwarder.config.model import CheckType
@@ -59,11 +60,49 @@ def test_a_path_with_a_blank_is_a_path_if_there_is_such_a_file(tmp_path: Path) -
     assert result_of(str(program(tmp_path, "exit 0", name="a check"))).passed
 
 
+SCRIPTS = [
+    pytest.param(b"exit 0", True, "exit status 0", id="no shebang: sh, as execvp does"),
+    pytest.param(b'exit "$1"', False, "exit status 7", id="no shebang, with arguments"),
+    pytest.param(b"\n#!/bin/false\nexit 0\n", True, "exit status 0", id="a blank line before it"),
+    pytest.param(b"", True, "exit status 0", id="empty"),
+    pytest.param(
+        b"#!/bin/sh\r\nexit 0\r\n",
+        False,
+        "check: its interpreter '/bin/sh\\r' does not exist: its lines end as DOS ends them",
+        id="DOS",
+    ),
+    pytest.param(b"#!/nowhere\n", False, "its interpreter '/nowhere' does not exist", id="gone"),
+]
+
+
+@pytest.mark.parametrize(("content", "passed", "reason"), SCRIPTS)
+def test_a_script_runs_as_perl_would_run_it(
+    content: bytes, passed: bool, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "check"
+    path.write_bytes(content)
+    path.chmod(0o755)
+    result = result_of(f"{path} 7")
+    assert result.passed is passed
+    assert result.reason.endswith(reason)
+
+
+def test_a_script_without_a_shebang_is_found_along_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "own-check"
+    path.write_text('test "$1" = 192.0.2.1\n')
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert result_of("own-check").passed
+
+
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
         ("/nonexistent/check", "/nonexistent/check: no such file or directory"),
         ("/etc/passwd", "/etc/passwd: permission denied"),
+        ("/etc", "/etc: is a directory"),
         ("'", "checkcommand: No closing quotation"),
     ],
 )
@@ -88,8 +127,12 @@ GROUPS = [
 ]
 
 
+@pytest.mark.parametrize("timeout", [asyncio.timeout, timeout_of_3_11_2])
 @pytest.mark.parametrize("start", GROUPS)
-def test_at_the_limit_the_program_and_its_children_are_ended(start: str, tmp_path: Path) -> None:
+def test_at_the_limit_the_program_and_its_children_are_ended(
+    start: str, timeout: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asyncio, "timeout", timeout)
     numbers = tmp_path / "numbers"
     text = f"{start} echo $$ $! > {numbers}.new; mv {numbers}.new {numbers}; wait; wait"
     result = result_of(str(program(tmp_path, text)), limit_s=0.5)
