@@ -18,7 +18,7 @@ def compile_core(into: Path) -> Path:
     """Make the shared library of the core without its I/O ends and loop; where it lies."""
     library = into / "core.so"
     shell = {"engine.c", "loop.c", "looks.c", "syncing.c", "tracing.c", "replay.c"}
-    shell |= {"io_ring.c", "io_memory.c", "io_xdp.c", "rings.c", "xsk.c"}
+    shell |= {"io_ring.c", "io_memory.c", "io_xdp.c", "rings.c", "waiting.c", "xsk.c"}
     files = [path for path in sorted(_CSRC.rglob("*.c")) if path.parent != _BENCH]
     sources = [path for path in files if path.name not in shell]
     # As in the extension nobody outside knows the core's functions, so they may become one.

@@ -47,7 +47,7 @@ elif can_optimise_the_whole():
 
 DEPENDS = sorted(map(str, [*CSRC.rglob("*.h"), CSRC / "whole.flags"]))
 BENCH = CSRC / "bench"
-RINGS = [CSRC / name for name in ("io_ring.c", "rings.c", "sctp_crc.c")]
+RINGS = [CSRC / name for name in ("io_ring.c", "rings.c", "sctp_crc.c", "waiting.c")]
 CORE = sorted(str(path) for path in CSRC.rglob("*.c") if path.parent != BENCH)
 
 

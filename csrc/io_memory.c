@@ -1,13 +1,13 @@
 /* io_memory.c -- an end made of two queues in memory: what will be received, what was sent. It
  * needs no privilege, so tests, fuzzing, replay and benchmarks run the production loop on it. */
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "io.h"
+#include "waiting.h"
 
 enum { SLOT_BYTES = 80 * 1024 };
 
@@ -93,12 +93,9 @@ static void memory_release(struct io *io)
 
 static void memory_wait(struct io *io, int timeout_ms)
 {
-    struct memory *memory = memory_of(io);
-    struct pollfd readable = {.fd = memory->wake_fd, .events = POLLIN};
-    uint64_t ignored;
+    struct pollfd readable = {.fd = memory_of(io)->wake_fd, .events = POLLIN};
 
-    if (poll(&readable, 1, timeout_ms) > 0 && read(memory->wake_fd, &ignored, 8) < 0)
-        return;
+    wait_for(&readable, 1, timeout_ms);
 }
 
 static void memory_wake(struct io *io)

@@ -26,6 +26,7 @@
 
 #include "rings.h"
 #include "sctp_crc.h"
+#include "waiting.h"
 
 enum {
     VNET_HEADER = sizeof(struct virtio_net_hdr),
@@ -293,17 +294,14 @@ static void ring_wait(struct io *io, int timeout_ms)
 {
     struct rings *rings = rings_of(io);
     struct pollfd readable[3 + DR_XSKS] = {
+        {.fd = rings->wake_fd, .events = POLLIN},
         {.fd = rings->small.fd, .events = POLLIN},
         {.fd = rings->large.fd, .events = POLLIN},
-        {.fd = rings->wake_fd, .events = POLLIN},
     };
-    uint64_t ignored;
 
     for (nfds_t i = 0; i < rings->others; i++)
         readable[3 + i] = (struct pollfd){.fd = rings->other_fds[i], .events = POLLIN};
-    if (poll(readable, 3 + rings->others, timeout_ms) > 0 && readable[2].revents & POLLIN &&
-        read(rings->wake_fd, &ignored, sizeof(ignored)) < 0)
-        return;
+    wait_for(readable, 3 + rings->others, timeout_ms);
 }
 
 void io_ring_wait_for(struct io *io, int fd)

@@ -77,9 +77,10 @@ C_LAYERS: dict[str, set[str]] = {
     "mend": PLAIN | {"connections.h"},
     "state": PLAIN | {"director.h", "mend.h"},
     "io": {"dr.h"},
-    "io_memory": PLAIN | MEMORY | SYSTEM | {"io.h"},
+    "waiting": PLAIN | SYSTEM | {"errno.h"},
+    "io_memory": PLAIN | MEMORY | SYSTEM | {"io.h", "waiting.h"},
     "rings": PLAIN | SYSTEM | {"errno.h", "io.h"},
-    "io_ring": PLAIN | MEMORY | SYSTEM | {"rings.h", "sctp_crc.h"},
+    "io_ring": PLAIN | MEMORY | SYSTEM | {"rings.h", "sctp_crc.h", "waiting.h"},
     "finish": PLAIN | {"packet.h"},
     "sctp_crc": PLAIN,
     "xsk": PLAIN | MEMORY | SYSTEM | {"dr.h"},
@@ -144,6 +145,7 @@ def test_only_the_ends_and_the_engine_know_the_system() -> None:
         "loop",
         "rings",
         "spin",
+        "waiting",
         "xsk",
     }
 
