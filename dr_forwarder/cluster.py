@@ -77,10 +77,15 @@ def checked(raw: Mapping[str, Any]) -> Checked:
         raw["virtual"],
         raw["server"],
         raw["up"],
-        raw["reason"],
+        said(raw["reason"], raw.get("hindrance")),
         raw["protocol"],
         "" if order is None else order["text"],
     )
+
+
+def said(reason: str, hindrance: str | None) -> str:
+    """What the checks say, and why they say nothing newer."""
+    return reason if hindrance is None else f"{reason}; not checked now: {hindrance}"
 
 
 def lines(look: Look) -> tuple[Line, ...]:
@@ -128,18 +133,18 @@ def _line(row: ServiceRow, each: ServerRow, checked: Checked | None) -> Line:
 
 def _state(each: ServerRow, checked: Checked | None) -> tuple[State, str]:
     """What counts most comes first: an order, then the checks, then the table."""
-    said = "" if checked is None else checked.reason
+    words = "" if checked is None else checked.reason
     if checked is not None and checked.order:
-        return State.QUIET, checked.order + (f"; {said}" if checked.up is False else "")
+        return State.QUIET, checked.order + (f"; {words}" if checked.up is False else "")
     if checked is not None and checked.up is False:
-        return State.DOWN, said
+        return State.DOWN, words
     if each.server.weight == 0:
-        return State.QUIET, f"weight 0{f'; {said}' if said else ''}"
+        return State.QUIET, f"weight 0{f'; {words}' if words else ''}"
     if each.mac is None:
         return State.DOWN, "its MAC address is not known: does it answer ARP?"
     if each.overloaded:
         return State.QUIET, f"full: {each.server.upper} connections"
-    return State.UP, said
+    return State.UP, words
 
 
 def _outside(checked: Checked, keys: Mapping[tuple[str, str, int], Key]) -> Line:

@@ -275,6 +275,11 @@ class Director:
         """What the checks say of this real server."""
         return self.watch.health(virtual, real)
 
+    @property
+    def checks_not_carried_out(self) -> int:
+        """So many checks could not be, for causes on this host."""
+        return self.watch.not_carried_out
+
     async def apply(self, changes: Sequence[Change], *, stop: bool = False) -> Applied:
         """Changes the table in one piece, as ipvsadm would.
 

@@ -6,6 +6,8 @@ import logging
 
 from .events import (
     ChangeRefused,
+    ChecksHindered,
+    ChecksUnhindered,
     Happening,
     MacConflict,
     MacLearned,
@@ -23,6 +25,7 @@ _log = logging.getLogger(__name__)
 _LEVELS: dict[type, int] = {
     MacConflict: logging.WARNING,
     VipConflict: logging.WARNING,
+    ChecksHindered: logging.WARNING,
     ChangeRefused: logging.ERROR,
     ReloadFailed: logging.ERROR,
 }
@@ -45,6 +48,10 @@ def text(happening: Happening) -> str | None:
             return f"Real server {address}: {other.hex(':')} claims its address too; {kept}"
         case VipConflict(vip, mac, blame):
             return f"VIP {vip} is claimed by {mac.hex(':')}: {blame}"
+        case ChecksHindered(cause):
+            return f"Checks cannot be carried out, servers stay as they are: {cause}"
+        case ChecksUnhindered(cause):
+            return f"Checks are carried out again: over is {cause}"
         case OrderEvent():
             return _order(event)
         case ChangeRefused(what, errno):

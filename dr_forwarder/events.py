@@ -124,6 +124,21 @@ class SoftFailuresOver:
     services: tuple[Key, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ChecksHindered:
+    """Checks cannot be carried out, for a cause on this host: health stays as it is."""
+
+    cause: str
+    """And its cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChecksUnhindered:
+    """Every check has been carried out again since that hindered one."""
+
+    cause: str
+
+
 # ---- Orders ----
 
 
@@ -222,6 +237,8 @@ Event = (
     | HealthEvent
     | SoftFailure
     | SoftFailuresOver
+    | ChecksHindered
+    | ChecksUnhindered
     | MacLearned
     | MacConflict
     | VipConflict

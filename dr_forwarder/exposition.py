@@ -30,7 +30,9 @@ class Metrics:
         self._observed: set[Labels] = set()
 
     def observe(self, target: Target, result: Result) -> None:
-        """Counts one finished check."""
+        """Counts one check that was carried out."""
+        if result.passed is None:
+            return  # it says nothing of the server, and is counted elsewhere
         labels = (*_check(target), "passed" if result.passed else "failed")
         self._observed.add(labels)
         self._durations.labels(*labels).observe(result.duration_s)

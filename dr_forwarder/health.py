@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dr_forwarder.config.model import Check, CheckType
 
@@ -22,11 +22,15 @@ class Health:
     successes: int = 0
     """In a row, of a server that is still down."""
     reason: str = "not checked yet"
+    hindrance: str | None = None
+    """Why its last check could not be carried out; then all else is what the one before found."""
 
     def after(
-        self, passed: bool, reason: str, *, failure_count: int, rise_count: int = 1
+        self, passed: bool | None, reason: str, *, failure_count: int, rise_count: int = 1
     ) -> Health:
         """The health one result later; the caller compares ``up`` to see a transition."""
+        if passed is None:
+            return replace(self, hindrance=reason)
         if passed:
             successes = self.successes + 1
             if self.up is False and successes < rise_count:

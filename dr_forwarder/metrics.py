@@ -41,6 +41,10 @@ class Looks(Protocol):
     def standby(self) -> bool:
         """Whether the VIPs are another director's."""
 
+    @property
+    def checks_not_carried_out(self) -> int:
+        """So many checks could not be, for causes on this host."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -51,6 +55,7 @@ class Look:
     health: tuple[tuple[Labels, Health], ...]
     room: int
     standby: bool
+    not_carried_out: int
 
 
 def look(director: Looks) -> Look:
@@ -61,6 +66,7 @@ def look(director: Looks) -> Look:
         tuple(_health(director)),
         director.config.settings.connections,
         director.standby,
+        director.checks_not_carried_out,
     )
 
 
@@ -257,6 +263,12 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "mac_known",
         "1 once its MAC address is known; before, it gets no frames.",
         lambda row: row.mac is not None,
+    ),
+    _one(
+        Kind.COUNTER,
+        "checks_not_carried_out",
+        "Checks that could not be made for a cause on this host, and so changed no health.",
+        lambda look: look.not_carried_out,
     ),
     _of_checks(
         "up",

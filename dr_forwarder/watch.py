@@ -9,6 +9,7 @@ from .checks.model import Result, Target, target
 from .config.model import Address, Config, Real, Virtual
 from .events import Bus, HealthEvent, SoftFailure, SoftFailuresOver
 from .health import Health
+from .hindrances import Hindrances
 from .plan import key_of
 from .table import Key
 
@@ -28,6 +29,7 @@ class Watch:
         self._places: dict[Target, tuple[Place, ...]] = {}
         self._maintained: Maintained = MappingProxyType({})
         self._listeners: list[ResultListener] = []
+        self._hindrances = Hindrances()
 
     def follow(self, config: Config) -> tuple[Target, ...]:
         """Takes another configuration, and gives its checks; the same check keeps its health."""
@@ -37,6 +39,8 @@ class Watch:
                 places.setdefault(target(virtual, real), []).append(_place(virtual, real))
         self._places = {what: tuple(where) for what, where in places.items()}
         self._health = {what: self._health.get(what, Health()) for what in places}
+        for event in self._hindrances.keep(self._health.keys()):
+            self._bus.emit(event)
         return tuple(places)
 
     def result(self, what: Target, result: Result) -> bool:
@@ -46,6 +50,8 @@ class Watch:
             return False
         for listener in tuple(self._listeners):
             listener(what, result)
+        for event in self._hindrances.heard(what, result, checks=len(self._health)):
+            self._bus.emit(event)
         after = before.after(
             result.passed,
             result.reason,
@@ -59,7 +65,7 @@ class Watch:
     def _tell(self, what: Target, before: Health, after: Health) -> None:
         services = tuple(dict.fromkeys(self._unmaintained(what)))
         where = (what.address, what.port, services)
-        if not services:
+        if not services or after.hindrance is not None:
             return
         if after.up != before.up:
             self._bus.emit(HealthEvent(*where, up=after.up is True, reason=after.reason))
@@ -113,6 +119,11 @@ class Watch:
     def services(self, what: Target) -> tuple[Key, ...]:
         """Those that this check is about."""
         return tuple(place[0] for place in self._places.get(what, ()))
+
+    @property
+    def not_carried_out(self) -> int:
+        """So many checks could not be."""
+        return self._hindrances.count
 
     @property
     def all(self) -> Mapping[Target, Health]:

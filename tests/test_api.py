@@ -216,7 +216,7 @@ def test_the_daemons_come_back_as_they_were(tmp_path: Path, client: Client) -> N
 def test_health_names_service_server_and_reason(tmp_path: Path, client: Client) -> None:
     """The server is named with the port that is checked."""
     unknown = {"up": None, "failures": 0, "successes": 0, "reason": "not checked yet"}
-    unknown["order"] = None
+    unknown |= {"hindrance": None, "order": None}
     assert while_serving(tmp_path, lambda: client.get("health")) == [
         {"protocol": "tcp", "virtual": "10.9.0.100:80", "server": "10.9.0.11:8080", **unknown},
         {
@@ -227,6 +227,7 @@ def test_health_names_service_server_and_reason(tmp_path: Path, client: Client) 
             "failures": 0,
             "successes": 0,
             "reason": "HTTP 200 OK",
+            "hindrance": None,
             "order": None,
         },
     ]

@@ -72,6 +72,7 @@ class Fake:
     table: tuple[ServiceRow, ...] = TABLE
     counters: Stats = BUSY
     standby: bool = False
+    checks_not_carried_out: int = 0
 
     def services(self) -> tuple[ServiceRow, ...]:
         return self.table

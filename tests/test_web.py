@@ -64,6 +64,7 @@ class Fake:
 
     ready: bool = True
     standby: bool = False
+    checks_not_carried_out: int = 0
     config: Config = field(
         default_factory=lambda: Config("a.cf", (WEB,), settings=Settings(listen_names=("lb1",)))
     )

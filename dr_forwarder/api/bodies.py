@@ -253,6 +253,8 @@ class ServerHealth:
     successes: int
     """In a row, of a server that is still down."""
     reason: str
+    hindrance: str | None = None
+    """Why its last check could not be carried out, on the director's host; all else still holds."""
     order: StandingOrder | None = None
 
 

@@ -46,7 +46,7 @@ def identity(virtual: Virtual, real: Real) -> str:
 
 def line(identity: str, result: Result, *, at: time.struct_time, pid: int) -> str:
     """One line, without its end."""
-    state = "up" if result.passed else "down"
+    state = {True: "up", False: "down", None: "not checked"}[result.passed]
     said = "".join(_ESCAPED.get(c, c) for c in result.reason) or "-"
     return f"[{stamp(at)}] [{pid}] {identity} [{state}] {said}"
 

@@ -11,7 +11,17 @@ from functools import partial
 from typing import Final
 
 from dr_forwarder.checks import connect, external, ping
-from dr_forwarder.checks.model import CheckError, Family, Result, Target, VipPath, os_reason, target
+from dr_forwarder.checks.model import (
+    CheckError,
+    Family,
+    HindranceError,
+    Result,
+    Target,
+    VipPath,
+    hindrance,
+    os_reason,
+    target,
+)
 from dr_forwarder.config import vip_checks
 from dr_forwarder.config.model import CheckType
 
@@ -32,6 +42,8 @@ async def run(
 ) -> Result:
     """Check once. Whatever the server does, there is a Result within the check's time limit.
 
+    What this host is to blame for is no failure of the server's: see `model.LOCAL`.
+
     `kind` is the turn of a combined check; `limit_s` replaces the configured limit.
     A check through the VIP needs the `path`.
     """
@@ -40,24 +52,33 @@ async def run(
     if target.vip is not None:
         family = _through_vip(family, target, path)
     began_s = clock()
+    passed: bool | None
     try:
         async with asyncio.timeout(limit_s):
             passed, reason = True, await family(target)
-    except CheckError as error:
-        passed, reason = False, str(error)
-    except OSError as error:
-        passed = False
-        # ETIMEDOUT is a TimeoutError too, but the system's own, and says so.
-        ours = isinstance(error, TimeoutError) and not error.errno
-        # A check that waits for something in particular lets its end say for what.
-        # (Python 3.11 before 3.11.3 names it as the context alone.)
-        what = str(error.__cause__ or error.__context__ or "") or "no answer"
-        reason = f"{what} within {limit_s:g} s" if ours else os_reason(error)
     except Exception as error:
-        # A bug in one check must not end the others: this is their supervisor.
-        _log.exception("check of %s failed unexpectedly", target.name)
-        passed, reason = False, f"{type(error).__name__}: {error}"
+        cause = hindrance(error)
+        passed = None if cause is not None else False
+        reason = _failure(error, target, limit_s) if cause is None else cause
     return Result(passed=passed, reason=_one_line(reason), duration_s=clock() - began_s)
+
+
+def _failure(error: Exception, target: Target, limit_s: float) -> str:
+    """What was wrong with the server."""
+    match error:
+        case CheckError():
+            return str(error)
+        # ETIMEDOUT is a TimeoutError too, but the system's own, and says so.
+        case TimeoutError() if not error.errno:
+            # A check that waits for something in particular lets its end say for what.
+            # (Python 3.11 before 3.11.3 names it as the context alone.)
+            what = str(error.__cause__ or error.__context__ or "") or "no answer"
+            return f"{what} within {limit_s:g} s"
+        case OSError():
+            return os_reason(error)
+    # A bug in one check must not end the others: this is their supervisor.
+    _log.error("check of %s failed unexpectedly", target.name, exc_info=error)
+    return f"{type(error).__name__}: {error}"
 
 
 def _family(target: Target, kind: CheckType) -> Family:
@@ -82,7 +103,7 @@ def _through_vip(family: Family, target: Target, path: VipPath | None) -> Family
 
 
 async def _no_path(target: Target) -> str:
-    raise CheckError("check_through_vip works in a running director only")
+    raise HindranceError("check_through_vip works in a running director only")
 
 
 def _service(service: str) -> Family:

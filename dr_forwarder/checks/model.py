@@ -6,11 +6,13 @@ Two real servers with equal targets are one check, whatever virtual services the
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from dr_forwarder.config import vip_checks
 from dr_forwarder.config.directives import CHECK_PORTS
@@ -50,7 +52,8 @@ class Target:
 class Result:
     """What one check found."""
 
-    passed: bool
+    passed: bool | None
+    """None: it could not be carried out, which says nothing of the server."""
     reason: str
     """One short line, whether it passed or not."""
     duration_s: float
@@ -58,6 +61,13 @@ class Result:
 
 class CheckError(Exception):
     """The server did not do what the check asks for; the text is the reason."""
+
+
+class HindranceError(Exception):
+    """The check could not be made, for a reason on this host: the server's health stays as it is.
+
+    The text is the cause, the same for every server that it keeps from being checked, and the cure.
+    """
 
 
 class VipPath(Protocol):
@@ -71,7 +81,32 @@ class VipPath(Protocol):
 
 
 Family = Callable[[Target], Awaitable[str]]
-"""A way to check: returns what it saw, raises CheckError (or OSError) with what was wrong."""
+"""A way to check: returns what it saw, raises CheckError (or OSError) with what was wrong, and
+HindranceError (or OSError with an errno of `LOCAL`) when that is not the server's."""
+
+LOCAL: Final = {
+    errno.EMFILE: "raise the limit of open files: ulimit -n, systemd: LimitNOFILE=",
+    errno.ENFILE: "raise the host's limit of open files: sysctl fs.file-max",
+    errno.ENOBUFS: "this host is short of memory",
+    errno.ENOMEM: "this host is short of memory",
+    errno.EAGAIN: "this host allows no more processes, threads or sockets: ulimit -u, TasksMax=",
+    errno.EADDRNOTAVAIL: "this host has no address there, or no free port:"
+    " sysctl net.ipv4.ip_local_port_range",
+    errno.ENETUNREACH: "this host has no route there: is the interface up, has it its address?",
+    errno.ENETDOWN: "this host's interface is down",
+    errno.ENODEV: "this host's interface is gone",
+    errno.EPERM: "this host does not allow it: a firewall of its own, or a capability is missing",
+    errno.EACCES: "this host does not allow it: a route that prohibits, or a capability is missing",
+    errno.EAFNOSUPPORT: "this host does not have that kind of address",
+    errno.EPROTONOSUPPORT: "this host does not have that protocol: is its module loaded?",
+    errno.ESOCKTNOSUPPORT: "this host does not have that protocol: is its module loaded?",
+    errno.ENOSPC: "this host's disk is full",
+    errno.EDQUOT: "this host's disk is full",
+}
+"""What only this host can be the cause of, and the cure. A server that does not answer ARP is
+EHOSTUNREACH, one that refuses or resets has its own numbers too."""
+_CHAIN: Final = 8
+"""So many causes of causes are looked through."""
 
 
 def target(virtual: Virtual, real: Real) -> Target:
@@ -111,6 +146,39 @@ def os_reason(error: OSError) -> str:
     if not error.errno and isinstance(error.__cause__, OSError):
         return os_reason(error.__cause__)
     return os.strerror(error.errno).lower() if error.errno else str(error) or type(error).__name__
+
+
+def hindrance(error: BaseException) -> str | None:
+    """Why a check could not be carried out, by what it raised; None if that is the server's doing.
+
+    Libraries wrap what the system says, so the causes of the error are looked at as well. What a
+    CheckError was made of for lack of a permission is its own business: a check command that is
+    not executable, say, is a failure.
+    """
+    link: BaseException | None = error
+    for _ in range(_CHAIN):
+        if link is None:
+            break
+        refused = isinstance(error, CheckError) and isinstance(link, PermissionError)
+        if not refused and (told := _hindrance(link)) is not None:
+            return told
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    return None
+
+
+def _hindrance(error: BaseException) -> str | None:
+    match error:
+        case HindranceError():
+            return str(error)
+        case MemoryError():
+            return f"out of memory ({LOCAL[errno.ENOMEM]})"
+        case RuntimeError() if "start new thread" in str(error):
+            return f"no thread can be started ({LOCAL[errno.EAGAIN]})"
+        case ssl.SSLError() | socket.gaierror():
+            return None  # their numbers are of another kind: 1 is not EPERM
+        case OSError() if error.errno in LOCAL:
+            return f"{os.strerror(error.errno).lower()} ({LOCAL[error.errno]})"
+    return None
 
 
 def _request(written: str, service: str) -> str:

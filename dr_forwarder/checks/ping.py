@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
-from dr_forwarder.checks.model import CheckError, Target
+from dr_forwarder.checks.model import HindranceError, Target
 from dr_forwarder.checksum import internet_checksum
 from dr_forwarder.config.model import Address
 
@@ -61,7 +61,7 @@ def _open(icmp: _Icmp) -> socket.socket:
             continue
         sock.setblocking(False)
         return sock
-    raise CheckError("ping needs CAP_NET_RAW, or a group in net.ipv4.ping_group_range")
+    raise HindranceError("ping needs CAP_NET_RAW, or a group in net.ipv4.ping_group_range")
 
 
 def _identifier(sock: socket.socket) -> int:

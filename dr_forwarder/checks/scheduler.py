@@ -122,7 +122,8 @@ class Checker:
                 beginning.cancel()
                 place.leave()
             self._on_result(target, result)
-            passes = passes + 1 if result.passed else 0
+            if result.passed is not None:
+                passes = passes + 1 if result.passed else 0
             next_s = began_s + self._interval_s(target.check) * share
             share = 1.0
             await self._sleep(max(0.0, next_s - self._clock()))

@@ -114,10 +114,12 @@ def _what(**asked: bool) -> str:
 def _health(rows: list[dict[str, Any]]) -> str:
     words = {True: "up", False: "down", None: "unknown"}
     return "".join(
-        f"{row['virtual']} -> {row['server']} {words[row['up']]}: {row['reason']}{_order(row)}\n"
+        f"{row['virtual']} -> {row['server']} {words[row['up']]}: {row['reason']}{_more(row)}\n"
         for row in rows
     )
 
 
-def _order(row: dict[str, Any]) -> str:
-    return f"; {row['order']['text']}" if row["order"] else ""
+def _more(row: dict[str, Any]) -> str:
+    # A director of an older version may be asked, which knows of no hindrance.
+    hindrance = f"; not checked now: {row['hindrance']}" if row.get("hindrance") else ""
+    return hindrance + (f"; {row['order']['text']}" if row["order"] else "")

@@ -15,7 +15,7 @@ from aiohttp.typedefs import Handler
 from .. import event_log, flows
 from ..api.ordering import server_health
 from ..checks.model import os_reason
-from ..cluster import Checked, Look
+from ..cluster import Checked, Look, said
 from ..director import Director
 from ..flows import Client
 from ..messages import jsonable
@@ -143,7 +143,7 @@ def _health(director: Director) -> tuple[Checked, ...]:
             each.virtual,
             each.server,
             each.up,
-            each.reason,
+            said(each.reason, each.hindrance),
             each.protocol,
             "" if each.order is None else each.order.text,
         )
