@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .api import serving
 from .attendants import readiness
+from .attendants.background import Background
 from .attendants.commands import Commands, commanding
 from .attendants.flight_recorder import recording
 from .attendants.mail import mailing
@@ -52,6 +53,7 @@ class Runner:
         self._log: logging.Handler | None = None
         self._reloads: set[asyncio.Task[None]] = set()
         self._one_at_a_time = asyncio.Lock()
+        self._reading = Background("configuration")
 
     def listen(self, listener: Listener) -> None:
         """Calls the listener with what happens to the director."""
@@ -92,6 +94,8 @@ class Runner:
             yield
             _log.info("Exiting with exit_status 0")
         finally:
+            if self._log is not None:
+                self._log.flush()
             self._use_log(None)
 
     def _use_log(self, handler: logging.Handler | None) -> None:
@@ -122,8 +126,7 @@ class Runner:
                 raise SetupError("the director is still starting")
             readiness.reloading()
             try:
-                config = await asyncio.to_thread(self._read)
-                log = self._log_for(config)
+                config, log = await asyncio.wrap_future(self._reading.ask(self._read_anew))
                 await self._director.reload(config)
             except (ConfigError, SetupError) as error:
                 path = self._director.config.path
@@ -132,6 +135,11 @@ class Runner:
             self._use_log(log)
             report(config)
             return config
+
+    def _read_anew(self) -> tuple[Config, logging.Handler | None]:
+        """Waits for files and names, which a hung disk or resolver can take long to give."""
+        config = self._read()
+        return config, self._log_for(config)
 
 
 def report(config: Config) -> None:

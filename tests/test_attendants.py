@@ -93,8 +93,10 @@ def test_the_log_file_is_opened_for_each_line_so_that_it_may_be_rotated(tmp_path
     file, rotated = tmp_path / "log", tmp_path / "log.1"
     to_file = handler(Config("a.cf", log_file=str(file)))
     to_file.emit(record("one"))
+    to_file.flush()
     file.rename(rotated)
     to_file.emit(record("two"))
+    to_file.flush()
     assert (rotated.read_text()[-4:], file.read_text()[-4:]) == ("one\n", "two\n")
 
 
@@ -104,6 +106,7 @@ def test_syslog_has_ldirectords_name_and_the_facility_that_the_file_names(tmp_pa
         listener.bind(path)
         to_syslog = handler(Config("a.cf", log_file="local0"), syslog=path)
         to_syslog.emit(record("one"))
+        to_syslog.flush()
         to_syslog.close()
         said = listener.recv(1000)
     assert said.startswith(b"<134>ldirectord[")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import os
+import socket
 import time
 from pathlib import Path
 
 from ..config.model import Config, ConfigError
+from .log_queue import QueuedHandler, Write
 
 SYSLOG = "/dev/log"
+_MOST_SYSLOG_BYTES = 8192
+"""What the usual loggers take as one message."""
 
 
 class LineFormatter(logging.Formatter):
@@ -33,31 +37,31 @@ class _SyslogFormatter(logging.Formatter):
         return f"ldirectord[{os.getpid()}]: {_text(record)}"
 
 
-class _FileHandler(logging.Handler):
+def _to_file(path: str) -> Write:
     """Opens the file for each line, so that a rotated log needs no signal."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self._path = path
+    def write(line: str) -> None:
+        with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(line + "\n")
 
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            with open(self._path, "a", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(self.format(record) + "\n")
-        except OSError:
-            self.handleError(record)
+    return write
 
 
-class _SyslogHandler(logging.handlers.SysLogHandler):
-    """ldirectord logs everything with priority info."""
+def _to_syslog(path: str, facility: str) -> Write:
+    """A datagram a line, all with the priority info, as ldirectord does (RFC 3164, 4.1)."""
+    number = logging.handlers.SysLogHandler.facility_names[facility]
+    priority = number << 3 | logging.handlers.SysLogHandler.LOG_INFO
 
-    append_nul = False
+    def write(line: str) -> None:
+        said = f"<{priority}>{line}".encode(errors="backslashreplace")[:_MOST_SYSLOG_BYTES]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as logger:
+            logger.connect(path)
+            logger.send(said)
 
-    def mapPriority(self, levelName: str) -> str:  # noqa: N802, N803 - the library's names
-        return "info"
+    return write
 
 
-def handler(config: Config, *, syslog: str = SYSLOG) -> logging.Handler:
+def handler(config: Config, *, syslog: str = SYSLOG) -> QueuedHandler:
     """What writes to the configured place; raises ConfigError if that cannot be had."""
     where, line = config.log_file, config.line_of("logfile")
     if where.startswith("/"):
@@ -68,10 +72,10 @@ def handler(config: Config, *, syslog: str = SYSLOG) -> logging.Handler:
             raise ConfigError(
                 f"logfile {where} cannot be opened: {error.strerror}", file=config.path, line=line
             ) from error
-        made: logging.Handler = _FileHandler(where)
+        made = QueuedHandler(_to_file(where), where)
         made.setFormatter(LineFormatter(Path(config.path).name))
         return made
-    made = _SyslogHandler(syslog, logging.handlers.SysLogHandler.facility_names[where])
+    made = QueuedHandler(_to_syslog(syslog, where), syslog)
     made.setFormatter(_SyslogFormatter())
     return made
 

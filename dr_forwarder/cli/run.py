@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from .. import kept_table
 from .. import listen as listens
 from .. import state_dir as state_dirs
 from ..attendants import log_file
+from ..attendants.log_queue import QueuedHandler, to_descriptor
 from ..config import Config, ConfigError, IoMode, MacMode, load
 from ..config.native import MOST_WORKERS
 from ..config.needs import HERE, metrics_missing
@@ -154,11 +154,9 @@ def command(
 
 
 def _log_to_stderr(*, verbose: bool) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)-7s %(message)s",
-        level=logging.DEBUG if verbose else logging.INFO,
-    )
+    to = QueuedHandler(to_descriptor(2), "standard error")
+    to.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    logging.basicConfig(handlers=[to], level=logging.DEBUG if verbose else logging.INFO)
     for talkative in ("asyncio", "pyroute2"):
         logging.getLogger(talkative).setLevel(logging.WARNING)
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from .. import listen
 from .. import state_dir as state_dirs
 from ..attendants import log_file
+from ..attendants.log_queue import QueuedHandler, to_descriptor
 from ..config import Config, ConfigError, load
 from ..config.needs import HERE, metrics_missing
 from ..errors import DataplaneError, ForwarderError
@@ -71,7 +71,8 @@ def in_daemon(path: Path, config: Config, pid_file: PidFile) -> tuple[int, str]:
 
 def in_foreground(path: Path, config: Config, *, debug: bool) -> tuple[int, str]:
     """Runs until told to stop, without a pid file, as ldirectord does: debugging or supervised."""
-    to = logging.StreamHandler(sys.stderr if debug else sys.stdout)
+    name = "standard error" if debug else "standard output"
+    to = QueuedHandler(to_descriptor(2 if debug else 1), name)
     to.setFormatter(log_file.LineFormatter(None))
 
     def log_for(config: Config) -> logging.Handler:
