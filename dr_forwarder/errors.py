@@ -13,6 +13,10 @@ class SetupError(ForwarderError):
     """The host is not as direct routing needs it; the text says what to do about it."""
 
 
+class TryAgain(ForwarderError):  # noqa: N818 - what to do, and read as that
+    """Not so yet, and the next try may find it so; `run` then ends with status 75."""
+
+
 class DataplaneError(OSError):
     """The system refused something the core needs; carries the errno."""
 

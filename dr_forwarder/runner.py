@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from . import early_signals
 from .api import serving
 from .attendants import readiness
 from .attendants.background import Background
@@ -21,7 +22,7 @@ from .attendants.reloading import reloading
 from .config import Config, ConfigError
 from .director import Director
 from .errors import SetupError
-from .events import Listener, ReloadFailed
+from .events import Happening, Listener, ReloadFailed, Started
 from .table import Stats
 from .web import serving as listening
 
@@ -46,6 +47,8 @@ class Runner:
     ) -> None:
         self._director = Director(config, state_dir=directory, kept=kept)
         self._director.events.listen(readiness.tell)
+        self._director.events.listen(self._started)
+        self._asked_early = False
         self._directory = directory
         self._read = read
         self._files = files
@@ -62,9 +65,10 @@ class Runner:
     async def run(self) -> Stats:
         """Until SIGTERM, SIGINT or SIGQUIT; returns the counters."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        for number in early_signals.ENDING:
             loop.add_signal_handler(number, self._end, number)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        early_signals.release()
         with self._logging():
             async with Commands() as commands, mailing(self._director):
                 with (
@@ -81,6 +85,10 @@ class Runner:
                         return await self._director.run()
 
     def _end(self, number: signal.Signals) -> None:
+        if number == signal.SIGINT:
+            # Whoever presses Ctrl-C again does not want to wait for what the end waits for.
+            asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
         _log.info("Linux Director Daemon terminated on signal: %s", number.name.removeprefix("SIG"))
         self._director.stop()
 
@@ -110,6 +118,18 @@ class Runner:
     # ---- Reload ----
 
     def _hang_up(self) -> None:
+        if not self._director.ready:
+            _log.info("The configuration is read again as soon as the director runs")
+            self._asked_early = True
+            return
+        self._reload_soon()
+
+    def _started(self, happening: Happening) -> None:
+        """Does what was asked for by SIGHUP while the director was still starting."""
+        if isinstance(happening.event, Started) and self._asked_early:
+            self._reload_soon()
+
+    def _reload_soon(self) -> None:
         task = asyncio.get_running_loop().create_task(self._reload())
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)

@@ -18,7 +18,7 @@ import pytest
 from test_api import CONNECTIONS, SERVICES, STATS, while_serving
 
 import dr_forwarder
-from dr_forwarder import state_dir
+from dr_forwarder import early_signals, state_dir
 from dr_forwarder.cli import (
     bench,
     check,
@@ -60,6 +60,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
     def called(*arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["dr-forwarder", *map(str, arguments)])
+        monkeypatch.setattr(early_signals, "hold", lambda: None)  # this process is pytest's
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()

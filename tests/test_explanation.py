@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from director import CLIENT_MAC, VIRTUAL_MAC, tcp
 from rich.console import Console
 
-from dr_forwarder.cli import _program as program
+from dr_forwarder.cli.program import program
 from dr_forwarder.config import load
 from dr_forwarder.explanation.ladder import Party, ladder
 from dr_forwarder.explanation.page import page

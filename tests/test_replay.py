@@ -20,7 +20,7 @@ from director import CLIENT_MAC, SECOND_NS, VIRTUAL_MAC, ipv4, tcp, udp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dr_forwarder.cli import _program as program
+from dr_forwarder.cli.program import program
 from dr_forwarder.config import Config, ConfigError, load
 from dr_forwarder.config.model import Fallback
 from dr_forwarder.records import Filter

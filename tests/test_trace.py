@@ -21,7 +21,7 @@ from dr_forwarder.api import serving
 from dr_forwarder.api.tracing import MOST_PER_S, USUAL_PER_S, bounded
 from dr_forwarder.attendants.flight_recorder import KEPT_FILES, file_name, recording
 from dr_forwarder.border import VERDICTS
-from dr_forwarder.cli import _program as program
+from dr_forwarder.cli.program import program
 from dr_forwarder.client import Client
 from dr_forwarder.config.model import Config, Settings
 from dr_forwarder.dataplane import DataplaneError

@@ -1,82 +1,29 @@
 """The command `dr-forwarder`: parses arguments, prints, and decides the exit status.
 
-0: fine. 1: the thing asked for is not so. 2: usage or configuration error.
+0: fine. 1: the thing asked for is not so. 2: usage or configuration error. 75: not so yet, and a
+second try may find it so (EX_TEMPFAIL of sysexits.h), which a service manager then makes.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
 import sys
 
-import click
+from .. import early_signals, standard_files
 
-from ..config.model import ConfigError
-from ..errors import DataplaneError, ForwarderError
-
-_COMMANDS = {
-    "run": ("run", "Run the director for a configuration file."),
-    "check": ("check", "Parse a configuration file and explain it; nothing is started."),
-    "import": ("import_", "Write another director's file as native TOML."),
-    "list": ("list", "Show the running director's table in ipvsadm's text."),
-    "top": ("top", "Watch the running director live, and drain servers by keys."),
-    "trace": ("trace", "Show what the running director decides, frame by frame, and why."),
-    "replay": ("replay", "Decide on the frames of a capture file, without privileges."),
-    "drain": ("drain", "Give a real server no new connections, and end the others in time."),
-    "disable": ("drain:disable", "Take a real server out at once."),
-    "enable": ("drain:enable", "Take a real server back."),
-    "takeover": ("takeover", "Have a director that stands by take the VIPs."),
-    "standby": ("takeover:standby", "Have a director leave the VIPs to another one."),
-    "bench": ("bench", "Measure the director on this host, beside what else the host has."),
-    "lab": ("lab", "The one-machine network to try, learn and test with."),
-}
-
-
-class _Program(click.Group):
-    """Imports a command's module when it is used: `list` must not wait for what `run` needs."""
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
-            return None
-        module, _, attribute = _COMMANDS[name][0].partition(":")
-        imported = importlib.import_module(f"{__name__}.{module}")
-        command: click.Command = getattr(imported, attribute or "command")
-        return command
-
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, help_) for name, (_, help_) in _COMMANDS.items()])
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("dr-forwarder")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-@click.command(
-    cls=_Program,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-@click.version_option(_version(), prog_name="dr-forwarder")
-def _program() -> None:
-    """A director (load balancer) for LVS direct routing that needs no kernel IPVS.
-
-    Start with `dr-forwarder lab demo`: a whole cluster on this machine, and what it does.
-    """
+_INTERRUPTED = 128 + 2
+"""As a shell tells of what SIGINT ended."""
 
 
 def main() -> None:
     """The entry point."""
+    standard_files.settle()
+    if sys.argv[1:2] == ["run"]:
+        early_signals.hold()  # before anything slow is imported
     try:
-        _program(prog_name="dr-forwarder")
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    except (ForwarderError, DataplaneError) as error:
-        print(f"dr-forwarder: {error}", file=sys.stderr)
-        sys.exit(1)
+        from .ending import ending
+        from .program import program
+
+        with ending():
+            program(prog_name="dr-forwarder")
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)

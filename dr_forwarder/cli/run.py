@@ -15,9 +15,11 @@ from .. import state_dir as state_dirs
 from ..attendants import log_file
 from ..attendants.log_queue import QueuedHandler, to_descriptor
 from ..config import Config, ConfigError, IoMode, MacMode, load
+from ..config.draft import Resolver
 from ..config.native import MOST_WORKERS
 from ..config.needs import HERE, metrics_missing
 from ..listen import Listen
+from ..patience import Names, at_start
 from ..runner import Runner
 from ..table import Stats
 from ..vlan import Vlan, parse
@@ -118,10 +120,10 @@ def command(
     SIGHUP reads the file again without breaking a connection; SIGTERM and SIGINT end it.
     """
 
-    def read() -> Config:
+    def read(resolver: Resolver) -> Config:
         loaded = Config(_NO_FILE)
         if config is not None:
-            loaded = load(config, skip_unsupported=skip_unsupported, rules=marks)
+            loaded = load(config, skip_unsupported=skip_unsupported, rules=marks, resolver=resolver)
         settings = replace(
             loaded.settings,
             interface=interface or loaded.settings.interface,
@@ -142,12 +144,19 @@ def command(
         raise click.UsageError("without CONFIG, say where the clients are: --interface NAME")
     if config is None and marks is not None:
         raise click.UsageError("--marks goes with CONFIG, whose services the marks stand for")
-    loaded = read()
     _log_to_stderr(verbose=verbose)
+    loaded = at_start(read)
     with state_dirs.held(loaded.settings.state_dir or state_dirs.default()) as directory:
         files = tuple(path for path in (config, marks) if path is not None)
         kept = persist_file or (directory / kept_table.FILE_NAME if persist else None)
-        runner = Runner(loaded, directory, read, files=files, kept=kept, log_for=_log_file)
+        runner = Runner(
+            loaded,
+            directory,
+            lambda: read(Names(0)),
+            files=files,
+            kept=kept,
+            log_for=_log_file,
+        )
         stats = asyncio.run(runner.run())
     for line in summary(stats):
         _log.info("%s", line)

@@ -11,9 +11,12 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+from .. import standard_files
 from ..config import Config, ConfigError
+from ..errors import TryAgain
 from . import pid_file
 from .command_line import HELP, USAGE, Action, Invocation, UsageError, parse
 from .others import command_of, environment_of, is_asked
@@ -21,11 +24,12 @@ from .pid_file import PidFile
 
 _STOP_LIMIT_S = 60.0
 """What a director may wait for at its end, mail and commands, has shorter limits of its own."""
-_USAGE, _BROKEN, _STOPPED, _FAILED, _DONE = 255, 2, 3, 1, 0
+_USAGE, _TEMPORARY, _BROKEN, _STOPPED, _FAILED, _DONE = 255, 75, 2, 3, 1, 0
 
 
 def main() -> None:
     """The entry point."""
+    standard_files.settle()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -53,6 +57,9 @@ def run(arguments: list[str]) -> int:
     except ConfigError as error:
         _say(str(error))
         return _BROKEN
+    except TryAgain as error:
+        _say(str(error))
+        return _TEMPORARY
 
 
 def _do(asked: Invocation, path: Path, pids: PidFile) -> int:
@@ -72,9 +79,10 @@ def _do(asked: Invocation, path: Path, pids: PidFile) -> int:
 
 
 def _start(asked: Invocation, path: Path, pids: PidFile, config: Config | None = None) -> int:
+    from ..patience import at_start
     from . import service  # late: `status` must not wait for what a director needs
 
-    config = config or _read(path)
+    config = config or at_start(partial(service.read, path))
     if asked.debug or config.supervised:
         status, reason = service.in_foreground(path, config, debug=asked.debug)
     else:

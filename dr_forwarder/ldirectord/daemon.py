@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from .. import early_signals
+
 _UP = b"up"
 
 
@@ -58,6 +60,7 @@ def start(serve: Callable[[Report], int]) -> tuple[int, str]:
 
 def _become_daemon(serve: Callable[[Report], int], report: Report) -> None:
     status = 1
+    early_signals.hold()
     try:
         os.setsid()
         if os.fork():

@@ -10,14 +10,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from .. import listen
+from .. import early_signals, listen
 from .. import state_dir as state_dirs
 from ..attendants import log_file
 from ..attendants.log_queue import QueuedHandler, to_descriptor
 from ..config import Config, ConfigError, load
+from ..config.draft import Resolver
+from ..config.names import resolve
 from ..config.needs import HERE, metrics_missing
 from ..errors import DataplaneError, ForwarderError
 from ..events import Happening, Started
+from ..patience import Names
 from ..runner import LogFor, Runner
 from . import daemon
 from .pid_file import PidFile
@@ -28,9 +31,14 @@ SKIP_VARIABLE = "DR_FORWARDER_SKIP_UNSUPPORTED"
 LISTEN_VARIABLE = "DR_FORWARDER_LISTEN"
 
 
-def read(path: Path) -> Config:
+def read(path: Path, resolver: Resolver = resolve) -> Config:
     """The configuration, with what the environment says beside it; raises ConfigError."""
-    config = load(path, rules=_rules(), skip_unsupported=os.environ.get(SKIP_VARIABLE) == "yes")
+    config = load(
+        path,
+        rules=_rules(),
+        skip_unsupported=os.environ.get(SKIP_VARIABLE) == "yes",
+        resolver=resolver,
+    )
     settings = replace(
         config.settings,
         interface=os.environ.get(INTERFACE_VARIABLE) or config.settings.interface,
@@ -71,6 +79,7 @@ def in_daemon(path: Path, config: Config, pid_file: PidFile) -> tuple[int, str]:
 
 def in_foreground(path: Path, config: Config, *, debug: bool) -> tuple[int, str]:
     """Runs until told to stop, without a pid file, as ldirectord does: debugging or supervised."""
+    early_signals.hold()
     name = "standard error" if debug else "standard output"
     to = QueuedHandler(to_descriptor(2 if debug else 1), name)
     to.setFormatter(log_file.LineFormatter(None))
@@ -101,7 +110,9 @@ def _serve(
     try:
         # The directory first: one that runs already keeps its pid file.
         with state_dirs.held(directory), held:
-            runner = Runner(config, directory, lambda: read(path), files=files, log_for=log_for)
+            runner = Runner(
+                config, directory, lambda: read(path, Names(0)), files=files, log_for=log_for
+            )
             runner.listen(listener)
             asyncio.run(runner.run())
     except ConfigError as error:

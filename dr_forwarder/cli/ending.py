@@ -1,0 +1,63 @@
+"""Ending: what went wrong as one line, and the exit status; never a traceback but for our bugs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+
+from ..config.model import ConfigError
+from ..errors import DataplaneError, ForwarderError, TryAgain
+
+_log = logging.getLogger(__name__)
+
+WRONG, USAGE, TEMPORARY = 1, 2, 75
+"""75 is EX_TEMPFAIL of sysexits.h."""
+
+
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+    """Ends the program by what is raised inside; what was printed is out before."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except ConfigError as error:
+        _end(str(error), USAGE)
+    except TryAgain as error:
+        _end(str(error), TEMPORARY)
+    except (ForwarderError, DataplaneError) as error:
+        _end(f"dr-forwarder: {error}", WRONG)
+    except BrokenPipeError:
+        _end(None, WRONG)  # whoever read our output has seen enough
+    except OSError as error:
+        _log.debug("Where it happened:", exc_info=True)
+        _end(f"dr-forwarder: {_of(error)}", WRONG)
+    except MemoryError:
+        _end("dr-forwarder: there is not enough memory", WRONG)
+
+
+def _of(error: OSError) -> str:
+    return f"{error.filename or 'a file'}: {error.strerror or error}"
+
+
+def _end(text: str | None, status: int) -> None:
+    if text is not None:
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr, flush=True)
+    for file in (sys.stdout, sys.stderr):
+        _silence(file)
+    sys.exit(status)
+
+
+def _silence(file: object) -> None:
+    """What cannot be written must not be tried again at the interpreter's end, which complains."""
+    try:
+        file.flush()  # type: ignore[attr-defined]
+    except OSError:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, file.fileno())  # type: ignore[attr-defined]
+        os.close(nothing)

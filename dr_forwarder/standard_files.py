@@ -1,0 +1,31 @@
+"""Standard files: input, output and errors as every command wants them. Imports nothing slow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import TextIOWrapper
+
+
+def settle() -> None:
+    """Opens what was closed (``>&-``), and writes what a locale lacks as ``\\N`` escapes.
+
+    A closed one would become the next file that is opened: a socket would get what is printed.
+    Python has no object for it then; who has closed it wants nothing of it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if _is_closed(number):
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+    for file in (sys.stdout, sys.stderr):
+        if isinstance(file, TextIOWrapper):
+            file.reconfigure(errors="backslashreplace")
+
+
+def _is_closed(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return True
+    return False
