@@ -70,7 +70,7 @@ class Runner:
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         early_signals.release()
         with self._logging():
-            async with Commands() as commands, mailing(self._director):
+            async with readiness.turning(), Commands() as commands, mailing(self._director):
                 with (
                     commanding(self._director, commands),
                     monitoring(self._director),

@@ -383,3 +383,51 @@ def test_without_a_service_manager_nobody_is_told(
     monkeypatch.setenv(readiness.SOCKET_VARIABLE, "/nowhere/notify")
     readiness.reloading()
     assert "The service manager could not be told" in caplog.text
+
+
+def test_a_service_manager_that_does_not_read_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(readiness.SOCKET_VARIABLE, f"{tmp_path}/notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"{tmp_path}/notify")
+        while not caplog.records:
+            readiness.reloading()
+    assert "The service manager could not be told" in caplog.text
+
+
+def test_the_service_manager_hears_that_the_event_loop_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(readiness.SOCKET_VARIABLE, f"{tmp_path}/notify")
+    monkeypatch.setenv(readiness.WATCHDOG_VARIABLE, "20000")
+
+    async def scenario() -> list[bytes]:
+        loop = asyncio.get_running_loop()
+        async with readiness.turning():
+            return [await loop.sock_recv(manager, 100) for _ in range(3)]
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(f"{tmp_path}/notify")
+        manager.setblocking(False)
+        assert asyncio.run(scenario()) == [b"WATCHDOG=1"] * 3
+
+
+WATCHDOGS = [
+    pytest.param("30000000", None, 30.0, id="ours"),
+    pytest.param("30000000", "1", None, id="another process's"),
+    pytest.param("", None, None, id="none"),
+    pytest.param("0", None, None, id="0"),
+    pytest.param("-1", None, None, id="no number"),
+]
+
+
+@pytest.mark.parametrize(("written", "pid", "seconds"), WATCHDOGS)
+def test_whether_the_service_manager_waits_for_a_word_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch, written: str, pid: str | None, seconds: float | None
+) -> None:
+    monkeypatch.setenv(readiness.WATCHDOG_VARIABLE, written)
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    if pid is not None:
+        monkeypatch.setenv("WATCHDOG_PID", pid)
+    assert readiness.watchdog_s() == seconds

@@ -19,3 +19,10 @@ def test_the_service_manager_finds_no_fault_in_a_unit(unit: Path) -> None:
     )
     said = [line for line in checked.stderr.splitlines() if unit.name in line]
     assert (checked.returncode, said) == (0, [])
+
+
+def test_the_directors_unit_tries_for_ever_what_may_heal_and_notices_what_hangs() -> None:
+    unit = next(unit for unit in UNITS if unit.name == "dr-forwarder.service")
+    lines = set(unit.read_text().splitlines())
+    assert lines >= {"Restart=always", "RestartPreventExitStatus=2", "StartLimitIntervalSec=0"}
+    assert lines >= {"Type=notify", "WatchdogSec=30"}
