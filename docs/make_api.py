@@ -75,7 +75,7 @@ def _curl(call: Call) -> str:
 def _errors() -> Iterator[str]:
     yield "A status other than 200 comes with an `Error`. 400: the request is wrong, and `field`"
     yield "says where. 403: neither the director's user nor root. 404: there is no such call. 503:"
-    yield "the director is still starting, or has too many clients."
+    yield "the director is still starting, or has too many clients, or too many that follow."
     yield ""
 
 

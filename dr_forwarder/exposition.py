@@ -44,7 +44,7 @@ class Metrics:
             self._observed.discard(labels)
             self._durations.remove(*labels)
 
-    def text(self, look: Look, accept: str | None) -> tuple[bytes, str]:
+    def text(self, look: Look, accept: str) -> tuple[bytes, str]:
         """All of it and its content type: OpenMetrics if ``accept`` asks for it, else Prometheus.
 
         Any thread may call this, while others observe.
@@ -53,8 +53,14 @@ class Metrics:
         registry.register(_Scrape(look))
         registry.register(self._durations)
         ProcessCollector(registry=registry)
-        encoder, content_type = choose_encoder(accept or "")
+        encoder, content_type = choose_encoder(accept)
         return encoder(registry), content_type
+
+
+def preferred(accept: str | None) -> str:
+    """The content type of what would be answered to this: one of a few, whatever is asked for."""
+    _, content_type = choose_encoder(accept or "")
+    return content_type
 
 
 def _check(target: Target) -> Labels:

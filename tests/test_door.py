@@ -20,6 +20,7 @@ from dr_forwarder import exchange
 from dr_forwarder.api import door, serving
 from dr_forwarder.api.door import Limits
 from dr_forwarder.client import Client
+from dr_forwarder.events import Bus
 from dr_forwarder.table import Connection
 
 LIMIT_S = 10.0
@@ -35,6 +36,14 @@ class Endless(FakeDirector):
         while True:
             self.read += 1
             yield CONNECTIONS[0]
+
+
+class Eventful(FakeDirector):
+    """Nothing happens to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events = Bus(lambda: 0.0)
 
 
 def served(
@@ -121,20 +130,77 @@ def as_somebody_else(directory: Path) -> bytes:
 # ---- How many ----
 
 
+EVENTS = HEAD.replace(b"stats", b"events")
+
+
+def following(client: socket.socket) -> bytes:
+    """Asks for events without end, and gives the beginning of the answer."""
+    client.sendall(EVENTS)
+    return client.recv(15)
+
+
 def test_one_client_too_many_is_told_so_and_a_place_that_is_left_is_free(tmp_path: Path) -> None:
-    limits = Limits(clients=4)
+    limits = Limits(clients=4, followers=4, kept=0)
 
     def ask() -> None:
         with contextlib.ExitStack() as inside:
             for _ in range(4):
-                client = inside.enter_context(connected(tmp_path))
-                client.sendall(HEAD)
-                assert client.recv(15) == b"HTTP/1.1 200 OK"
+                assert following(inside.enter_context(connected(tmp_path))) == b"HTTP/1.1 200 OK"
             with connected(tmp_path) as fifth:
                 assert b"503 Service Unavailable" in said(fifth)
         until(lambda: Client(tmp_path).stats() == STATS)
 
+    served(tmp_path, ask, limits, Eventful())
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /v1/st", HEAD], ids=["silent", "half", "idle"])
+def test_whoever_asks_nothing_gives_way_the_longest_silent_first(
+    tmp_path: Path, begun: bytes
+) -> None:
+    limits = Limits(clients=4, kept=0)
+
+    def ask() -> None:
+        with contextlib.ExitStack() as inside:
+            silent = [inside.enter_context(connected(tmp_path)) for _ in range(4)]
+            for client in silent:
+                client.sendall(begun)
+                if begun == HEAD:
+                    assert client.recv(15) == b"HTTP/1.1 200 OK"
+            assert Client(tmp_path).stats() == STATS
+            until(lambda: left(silent[0]))
+            assert not left(silent[3])
+
     served(tmp_path, ask, limits)
+
+
+def test_those_who_follow_leave_places_for_short_questions(tmp_path: Path) -> None:
+    limits = Limits(clients=8, followers=3, kept=0)
+
+    def ask() -> None:
+        with contextlib.ExitStack() as inside:
+            for number in range(6):
+                begun = following(inside.enter_context(connected(tmp_path)))
+                assert begun.split()[1] == (b"200" if number < 3 else b"503")
+            for _ in range(10):
+                assert Client(tmp_path).stats() == STATS
+
+    served(tmp_path, ask, limits, Eventful())
+
+
+def test_root_has_places_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = Limits(clients=3, followers=3, kept=1)
+    uids = [os.geteuid() or 1000] * 4 + [0]
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(door, "peer_uid", lambda _: uids.pop(0) and 1000)
+
+    def ask() -> None:
+        with contextlib.ExitStack() as inside:
+            for _ in range(3):
+                assert following(inside.enter_context(connected(tmp_path))) == b"HTTP/1.1 200 OK"
+            assert b" 503 " in said(inside.enter_context(connected(tmp_path)))
+            assert following(inside.enter_context(connected(tmp_path))) == b"HTTP/1.1 200 OK"
+
+    served(tmp_path, ask, limits, Eventful())
 
 
 def until(condition: Callable[[], bool]) -> None:

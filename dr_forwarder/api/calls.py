@@ -64,4 +64,6 @@ class Call:
     body: type | None = None
     lines: bool = False
     """A stream: each object is a line of JSON, written as it comes."""
+    endless: bool = False
+    """A stream that goes on until the client or the director ends it."""
     details: str = ""

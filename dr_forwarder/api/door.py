@@ -1,18 +1,26 @@
-"""Door: who may come in, how many, and how long anybody may keep others waiting."""
+"""Door: who may come in, how many, and how long anybody may keep others waiting.
+
+The same before the control socket and before the TCP address of the page and the metrics.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+
+from .acceptor import Acceptor
+from .reading import Invalid
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 _LOOKS = 3
 """At each client, in the shorter of the times that it may keep others waiting."""
+_ROOT = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +29,10 @@ class Limits:
 
     clients: int = 128
     """At a time."""
+    followers: int = 64
+    """Of these, whose answers have no end; the other places are for short questions."""
+    kept: int = 8
+    """More of each, for root."""
     body_bytes: int = 32 << 20
     head_s: float = 10.0
     """For the first request's head to come."""
@@ -33,6 +45,8 @@ class Limits:
 
 
 USUAL = Limits()
+LOOKING = Limits(clients=64, kept=0, body_bytes=64 << 10)
+"""Over TCP, where everybody is a stranger."""
 Server = Callable[[], asyncio.Protocol]
 """Makes the protocol of a connection."""
 
@@ -46,8 +60,14 @@ def peer_uid(connected: socket.socket) -> int:
 @dataclass(slots=True)
 class _Visit:
     since_s: float
+    """It came, or its last question was answered."""
+    uid: int | None
+    """None: over TCP."""
     asked: bool = False
     """A whole head has come."""
+    waiting: int = 0
+    """Questions that are not answered yet."""
+    follows: bool = False
     unread_bytes: int = 0
     looks: int = 0
     """In a row, at which nothing had been read since the one before."""
@@ -61,29 +81,79 @@ class Door:
     _visits: dict[asyncio.BaseTransport, _Visit] = field(default_factory=dict)
     _looking: asyncio.TimerHandle | None = None
 
-    def before(self, server: Server) -> Server:
-        """What asyncio is to make of each connection, that the server would be made of."""
-        return lambda: _Entering(self, server)
+    @contextlib.asynccontextmanager
+    async def open(self, listening: socket.socket, server: Server) -> AsyncIterator[None]:
+        """Lets clients in as long as the context lasts, and closes the listening socket."""
+        acceptor = Acceptor(listening, lambda: _Entering(self, server))
+        try:
+            yield
+        finally:
+            acceptor.close()
 
-    def asked(self, transport: asyncio.BaseTransport | None) -> None:
-        """A request's head has come."""
-        if transport is not None and transport in self._visits:
-            self._visits[transport].asked = True
+    @contextlib.contextmanager
+    def asking(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
+        """A request's head has come; the context lasts until it is answered."""
+        visit = None if transport is None else self._visits.get(transport)
+        if visit is None:
+            yield
+            return
+        visit.asked = True
+        visit.waiting += 1
+        try:
+            yield
+        finally:
+            visit.waiting -= 1
+            visit.since_s = asyncio.get_running_loop().time()
+
+    @contextlib.contextmanager
+    def following(self, transport: asyncio.BaseTransport | None) -> Iterator[None]:
+        """The answer has no end; raises Invalid when too many have such a one."""
+        visit = None if transport is None else self._visits.get(transport)
+        if visit is None:
+            yield
+            return
+        self._forget_those_who_left()
+        followers = sum(each.follows for each in self._visits.values())
+        if followers >= self.limits.followers + self._kept_for(visit.uid):
+            raise Invalid("the call", "too many follow events or a trace already", status=503)
+        visit.follows = True
+        try:
+            yield
+        finally:
+            visit.follows = False
 
     def admit(self, transport: asyncio.Transport, server: Server) -> None:
         """Lets a connection in to the server, or sends it away with the reason."""
         self._forget_those_who_left()
-        if peer_uid(transport.get_extra_info("socket")) not in (os.geteuid(), 0):
+        connected = transport.get_extra_info("socket")
+        uid = peer_uid(connected) if connected.family == socket.AF_UNIX else None
+        if uid not in (os.geteuid(), _ROOT, None):
             _send_away(transport, "403 Forbidden", "only the director's user and root may ask")
             return
-        if len(self._visits) >= self.limits.clients:
-            _send_away(transport, "503 Service Unavailable", "there are too many clients")
-            return
-        self._visits[transport] = _Visit(asyncio.get_running_loop().time())
+        if len(self._visits) >= self.limits.clients and not self._make_room():
+            most = self.limits.clients + self._kept_for(uid)
+            if len(self._visits) >= most:
+                _send_away(transport, "503 Service Unavailable", "there are too many clients")
+                return
+        self._visits[transport] = _Visit(asyncio.get_running_loop().time(), uid)
         self._look_again()
         protocol = server()
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
+
+    def _kept_for(self, uid: int | None) -> int:
+        return self.limits.kept if uid == _ROOT else 0
+
+    def _make_room(self) -> bool:
+        """Who asks nothing gives way to who may: the one that has said nothing for longest."""
+        idle = [each for each, visit in self._visits.items() if not visit.waiting]
+        if not idle:
+            return False
+        longest = min(idle, key=lambda each: self._visits[each].since_s)
+        assert isinstance(longest, asyncio.Transport)
+        del self._visits[longest]
+        longest.abort()
+        return True
 
     def _forget_those_who_left(self) -> None:
         self._visits = {t: visit for t, visit in self._visits.items() if not _has_left(t)}

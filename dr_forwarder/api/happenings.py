@@ -140,6 +140,7 @@ EVENTS = Call(
     examples.EVENTS,
     parameters=AskedEvents,
     lines=True,
+    endless=True,
     details="Begins with the last thousand events, or those after the one named by `after`. Events"
     " that are forgotten already are told as a `gap`; so is what a client misses that is more than"
     " a thousand events behind, and then the stream ends. A line of nothing but nulls comes each"

@@ -136,6 +136,7 @@ LOOKS = (
         examples.TRACE,
         parameters=AskedTrace,
         lines=True,
+        endless=True,
         details="Without end. Each second a line says what is missing so far, because there is a"
         " limit a second or the reader is too slow.",
     ),

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,8 @@ def application(served: Served, door: Door) -> web.Application:
 
     @web.middleware
     async def noted(request: web.Request, handler: Handler) -> web.StreamResponse:
-        door.asked(request.transport)
-        return await handler(request)
+        with door.asking(request.transport):
+            return await handler(request)
 
     @web.middleware
     async def once_ready(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -49,21 +50,22 @@ def application(served: Served, door: Door) -> web.Application:
         client_max_size=door.limits.body_bytes,
     )
     for call in CALLS:
-        handler = _handler(call, served, body_s=door.limits.body_s)
+        handler = _handler(call, served, door)
         app.router.add_route(call.method, f"{PREFIX}{call.path}", handler)
     return app
 
 
-def _handler(call: Call, served: Served, *, body_s: float) -> Handler:
+def _handler(call: Call, served: Served, door: Door) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         given: list[Any] = []
         if call.parameters is not None:
             given.append(read_text({**request.query, **request.match_info}, call.parameters))
         if call.body is not None:
-            given.append(read(await _json(request, body_s), call.body))
+            given.append(read(await _json(request, door.limits.body_s), call.body))
         answer = call.do(served, *given)
         if isinstance(answer, AbstractAsyncContextManager):
-            return await _stream(request, answer)
+            with door.following(request.transport) if call.endless else contextlib.nullcontext():
+                return await _stream(request, answer)
         return web.json_response(jsonable(await answer))
 
     return handle
@@ -135,27 +137,26 @@ async def serving(
     await runner.setup()
     assert runner.server is not None
     try:
-        listening = await _listening(path, door.before(runner.server), limits.clients)
-        try:
-            yield
-        finally:
-            listening.close()
-            path.unlink(missing_ok=True)
+        async with door.open(_listening(path, limits.clients), runner.server):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
     finally:
         await runner.cleanup()
 
 
-async def _listening(
-    path: Path, protocol: Callable[[], asyncio.Protocol], backlog: int
-) -> asyncio.Server:
+def _listening(path: Path, backlog: int) -> socket.socket:
     before = os.umask(0o177)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        return await asyncio.get_running_loop().create_unix_server(
-            protocol, str(path), backlog=backlog
-        )
+        listening.bind(str(path))
+        listening.listen(backlog)
     except OSError as error:
+        listening.close()
         raise SetupError(
             f"control socket {path}: {error}; choose another: --state-dir DIR"
         ) from error
     finally:
         os.umask(before)
+    return listening

@@ -29,6 +29,11 @@ def look(look: Look, chosen: str | None) -> dict[str, Any]:
     }
 
 
+def names(look: Look) -> set[str]:
+    """Of services, by which one of them is chosen."""
+    return {_name(row.service.key) for row in look.services}
+
+
 def _by_service(look: Look) -> dict[str, list[Line]]:
     """Each service's lines, those outside the table too."""
     found: dict[str, list[Line]] = {_name(row.service.key): [] for row in look.services}

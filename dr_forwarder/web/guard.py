@@ -44,6 +44,8 @@ def guard(names: Collection[str]) -> Middleware:
             raise web.HTTPForbidden(
                 text="Ask by address, or have the name in listen_names under [director].\n"
             )
+        if _is_cross_site(request):
+            raise web.HTTPForbidden(text="Asked by a page of another site.\n")
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None and origin.partition("://")[2] != request.host:
             raise web.HTTPForbidden(text="Asked by a page of another origin.\n")
@@ -57,6 +59,12 @@ def guard(names: Collection[str]) -> Middleware:
 async def harden(_request: web.Request, answer: web.StreamResponse) -> None:
     """Puts the headers on every answer, refusals included."""
     answer.headers.update(HEADERS)
+
+
+def _is_cross_site(request: web.Request) -> bool:
+    """Says the browser (Fetch Metadata, W3C); a link to the page itself may stand anywhere."""
+    followed = request.path == "/" and request.headers.get("Sec-Fetch-Mode") == "navigate"
+    return request.headers.get("Sec-Fetch-Site") == "cross-site" and not followed
 
 
 def _is_address(host: str) -> bool:

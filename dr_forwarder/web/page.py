@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.resources
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from .. import event_log, flows
+from ..api.door import LOOKING
 from ..api.ordering import server_health
 from ..checks.model import os_reason
 from ..cluster import Checked, Look, said
@@ -23,6 +25,7 @@ from ..plan import key_of
 from ..table import Connection
 from . import answers, orders
 from .search import Search
+from .sharing import Shared
 
 FILES: Final = MappingProxyType(
     {
@@ -34,7 +37,12 @@ FILES: Final = MappingProxyType(
     }
 )
 MOST_FOUND: Final = 200
-_KEPT_S: Final = 0.9
+MOST_EXPLAINED: Final = 10_000
+"""Connections of one client, or network of clients, that are looked at."""
+MOST_WAITING: Final = 4
+"""Searches that wait for the one under way."""
+_DIGITS: Final = 19
+"""Of a number of 64 bits."""
 _AT_ONCE: Final = 1024
 """So many connections are looked at before the checks have their turn."""
 
@@ -46,7 +54,9 @@ class Page:
         self._director = director
         self._writable = director.config.settings.listen_writable
         self._searching = asyncio.Lock()
-        self._last: Look | None = None
+        self._waiting = 0
+        self._looks: Shared[Look] = Shared()
+        self._answers: Shared[dict[str, Any]] = Shared()
 
     def routes(self) -> list[web.RouteDef]:
         """All of them; orders are taken where the configuration lets them be."""
@@ -61,36 +71,45 @@ class Page:
         ]
 
     async def _look(self, request: web.Request) -> web.Response:
+        look = await self._recent()
+        name = request.query.get("service")
+        chosen = name if name in answers.names(look) else None
         # Of ten thousand servers it takes a while, and checks must not wait for it.
-        said = await asyncio.to_thread(answers.look, self._recent(), request.query.get("service"))
+        said = await self._answers.get(
+            (look.at_s, chosen), lambda: asyncio.to_thread(answers.look, look, chosen)
+        )
         state = {"standby": self._director.standby, "writable": self._writable}
         return web.json_response({**said, **state})
 
-    def _recent(self) -> Look:
+    async def _recent(self) -> Look:
         """Many who look at the page cost no more than one."""
-        now_s = time.monotonic()
-        if self._last is None or now_s - self._last.at_s > _KEPT_S:
+
+        async def look() -> Look:
             director = self._director
-            self._last = Look(now_s, director.services(), director.stats(), _health(director))
-        return self._last
+            return Look(time.monotonic(), director.services(), director.stats(), _health(director))
+
+        return await self._looks.get(None, look)
 
     async def _events(self, request: web.Request) -> web.Response:
         after = request.query.get("after", "0")
-        if not after.isascii() or not after.isdecimal():
+        if not after.isascii() or not after.isdecimal() or len(after) > _DIGITS:
             raise web.HTTPBadRequest(text="after must be the number of an event")
         happened = self._director.events.history()
         return web.json_response(answers.events(happened, event_log.text, after=int(after)))
 
     async def _order(self, request: web.Request) -> web.Response:
         try:
-            asked = orders.Asked.of(await request.json())
-            orders.obey(self._director.draining, asked)
-        except ValueError as error:
+            async with asyncio.timeout(LOOKING.body_s):
+                said = await request.json()
+            orders.obey(self._director.draining, orders.Asked.of(said))
+        except TimeoutError as error:
+            raise web.HTTPRequestTimeout(text="the order did not come in time") from error
+        except (ValueError, RecursionError) as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         except OSError as error:
             reason = f"The order cannot be kept: {os_reason(error)}"
             raise web.HTTPInternalServerError(text=reason) from error
-        self._last = None
+        self._looks.forget()
         return web.json_response({})
 
     async def _connections(self, request: web.Request) -> web.Response:
@@ -106,8 +125,9 @@ class Page:
             client = Client.of(request.query.get("client", ""))
         except ValueError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
-        found, _ = await self._find(lambda each: flows.concerns(client, each), most=None)
-        lines = flows.explain(client, self._recent().services, found, reason_of=self._reasons())
+        found, _ = await self._find(lambda each: flows.concerns(client, each), most=MOST_EXPLAINED)
+        services = (await self._recent()).services
+        lines = flows.explain(client, services, found, reason_of=self._reasons())
         return web.json_response({"sentences": lines})
 
     def _reasons(self) -> flows.ReasonOf:
@@ -121,20 +141,34 @@ class Page:
         return lambda key, address: reasons.get((key, address))
 
     async def _find(
-        self, wanted: Callable[[Connection], bool], *, most: int | None = MOST_FOUND
+        self, wanted: Callable[[Connection], bool], *, most: int = MOST_FOUND
     ) -> tuple[list[Connection], int]:
-        """The first of those wanted, and how many there are; one search at a time."""
+        """The first of those wanted, and how many there are; one search at a time.
+
+        It ends with the request of who asks, by cancellation.
+        """
         found: list[Connection] = []
         count = 0
-        async with self._searching:
+        async with self._turn():
             for number, each in enumerate(self._director.each_connection()):
                 if number % _AT_ONCE == 0:
                     await asyncio.sleep(0)
                 if wanted(each):
                     count += 1
-                    if most is None or len(found) < most:
+                    if len(found) < most:
                         found.append(each)
         return found, count
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._waiting > MOST_WAITING:
+            raise web.HTTPServiceUnavailable(text="Too many search at this time.\n")
+        self._waiting += 1
+        try:
+            async with self._searching:
+                yield
+        finally:
+            self._waiting -= 1
 
 
 def _health(director: Director) -> tuple[Checked, ...]:

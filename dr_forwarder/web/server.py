@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
@@ -12,22 +13,33 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from .. import metrics
+from ..api.door import LOOKING, Door, Limits
 from ..checks.model import os_reason
 from ..director import Director
 from ..errors import SetupError
 from ..events import Happening, Reloaded
-from ..exposition import Metrics
+from ..exposition import Metrics, preferred
 from ..listen import Listen
 from .guard import guard, harden
 from .page import Page
+from .sharing import Shared
 
 _log = logging.getLogger(__name__)
 
 _SHUTDOWN_S: Final = 1.0
 
 
-def application(director: Director, durations: Metrics) -> web.Application:
+def application(
+    director: Director, durations: Metrics, door: Door | None = None
+) -> web.Application:
     """All routes, behind the guard."""
+    door = door or Door(LOOKING)
+    scrapes: Shared[tuple[bytes, str]] = Shared()
+
+    @web.middleware
+    async def noted(request: web.Request, handler: Handler) -> web.StreamResponse:
+        with door.asking(request.transport):
+            return await handler(request)
 
     @web.middleware
     async def once_ready(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -36,15 +48,19 @@ def application(director: Director, durations: Metrics) -> web.Application:
         return await handler(request)
 
     async def scrape(request: web.Request) -> web.Response:
-        look = metrics.look(director)
-        # Ten thousand servers are a hundred thousand lines: checks must not wait for them.
-        body, content_type = await asyncio.to_thread(
-            durations.text, look, request.headers.get(hdrs.ACCEPT)
-        )
+        accepted = preferred(request.headers.get(hdrs.ACCEPT))
+
+        async def make() -> tuple[bytes, str]:
+            # Ten thousand servers are a hundred thousand lines: checks must not wait for them.
+            return await asyncio.to_thread(durations.text, metrics.look(director), accepted)
+
+        body, content_type = await scrapes.get(accepted, make)
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
     names = director.config.settings.listen_names
-    app = web.Application(middlewares=[guard(names), once_ready])
+    app = web.Application(
+        middlewares=[noted, guard(names), once_ready], client_max_size=door.limits.body_bytes
+    )
     app.on_response_prepare.append(harden)
     app.router.add_routes(Page(director).routes())
     app.router.add_get("/metrics", scrape)
@@ -76,23 +92,42 @@ def _measuring(director: Director, durations: Metrics) -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def site(director: Director, listen: Listen) -> AsyncIterator[None]:
+async def site(
+    director: Director, listen: Listen, *, limits: Limits = LOOKING
+) -> AsyncIterator[None]:
     """Answers at the address as long as the context lasts; raises SetupError."""
     durations = Metrics()
+    door = Door(limits)
     runner = web.AppRunner(
-        application(director, durations), access_log=None, shutdown_timeout=_SHUTDOWN_S
+        application(director, durations, door),
+        access_log=None,
+        shutdown_timeout=_SHUTDOWN_S,
+        keepalive_timeout=limits.idle_s,
+        handler_cancellation=True,  # nobody is searched for who has left
     )
     await runner.setup()
+    assert runner.server is not None
     try:
-        await web.TCPSite(runner, str(listen.address), listen.port).start()
-    except OSError as error:
+        async with door.open(_listening_at(listen, limits.clients), runner.server):
+            _log.info("Page and metrics: http://%s/ and /metrics", listen)
+            with _measuring(director, durations):
+                yield
+    finally:
         await runner.cleanup()
+
+
+def _listening_at(listen: Listen, backlog: int) -> socket.socket:
+    family = socket.AF_INET6 if listen.address.version == 6 else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((str(listen.address), listen.port))
+        listening.listen(backlog)
+    except OSError as error:
+        listening.close()
         raise SetupError(
             f"listen {listen}: {os_reason(error)}; choose another: --listen ADDRESS:PORT"
         ) from error
-    _log.info("Page and metrics: http://%s/ and /metrics", listen)
-    try:
-        with _measuring(director, durations):
-            yield
-    finally:
-        await runner.cleanup()
+    return listening
