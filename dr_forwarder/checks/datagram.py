@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import TypeVar
 
-from dr_forwarder.checks.model import CheckError, Target
+from dr_forwarder.checks.model import CheckError, Target, own_endpoint
 
 _ROOM_BYTES = 64 * 1024
 
@@ -15,12 +15,17 @@ Answer = TypeVar("Answer")
 
 
 async def ask(
-    target: Target, question: bytes, *, every_s: float, judge: Callable[[bytes], Answer | None]
+    target: Target,
+    question: bytes | Callable[[str], bytes],
+    *,
+    every_s: float,
+    judge: Callable[[bytes], Answer | None],
 ) -> Answer:
     """Sends until `judge` makes something of a datagram; None means wait for another.
 
-    The question is sent again after `every_s`, for UDP loses datagrams. Only what comes from
-    the server's own address and port is looked at.
+    A question that must say where it comes from is made of our own end, ``10.0.0.1:40000``.
+    It is sent again after `every_s`, for UDP loses datagrams. Only what comes from the server's
+    own address and port is looked at.
     """
     if not target.port:
         raise CheckError("no port to ask: set checkport")
@@ -29,6 +34,8 @@ async def ask(
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         sock.connect((str(target.address), target.port))
+        if not isinstance(question, bytes):
+            question = question(own_endpoint(sock.getsockname()))
         while True:
             await loop.sock_sendall(sock, question)
             try:

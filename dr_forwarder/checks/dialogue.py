@@ -8,23 +8,29 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from dr_forwarder.checks import tls
-from dr_forwarder.checks.model import CheckError, Target
+from dr_forwarder.checks.model import CheckError, Target, octets, own_endpoint
 
 _LINE_BYTES: Final = 16 * 1024
+_FAREWELL_S: Final = 0.5
 
 
 class Dialogue:
-    """Lines said and heard, without their ends; both without control characters."""
+    """Lines said and heard, without their ends."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
+    @property
+    def own(self) -> str:
+        """Our end, as ``10.0.0.1:40000``."""
+        return own_endpoint(self._writer.get_extra_info("sockname"))
+
     async def say(self, line: str) -> None:
         """Raises CheckError for text that would be more than one line."""
         if "\r" in line or "\n" in line:
             raise CheckError("login or passwd has a line break in it")
-        await self.send(f"{line}\r\n".encode())
+        await self.send(octets(f"{line}\r\n"))
 
     async def send(self, data: bytes, *, end: bool = False) -> None:
         """Bytes as they are; with `end` the last ones of this side."""
@@ -55,10 +61,27 @@ class Dialogue:
         except asyncio.IncompleteReadError as error:
             raise CheckError("connection closed within the answer") from error
 
+    async def hear_all(self, most: int) -> bytes:
+        """Until the end of the connection, or so many bytes."""
+        heard = bytearray()
+        while len(heard) < most and (block := await self._reader.read(most - len(heard))):
+            heard += block
+        return bytes(heard)
+
+    async def leave(self, line: str) -> None:
+        """Says a farewell, and gives the server a moment for its own: it logs no lost connection.
+
+        What it says, if anything, does not matter any more.
+        """
+        with contextlib.suppress(OSError, TimeoutError):
+            await self.say(line)
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._reader.read(_LINE_BYTES)
+
     async def expect(self, *beginnings: str) -> str:
-        """The next line, if it begins so. Raises CheckError with what came instead."""
+        """The next line, if it begins so in either case. Raises CheckError with what came."""
         line = await self.hear()
-        if not line.startswith(beginnings):
+        if not line.upper().startswith(beginnings):
             raise CheckError(f"answered {line!r}, not {' or '.join(beginnings)}")
         return line
 

@@ -22,8 +22,6 @@ from dr_forwarder.config.model import CheckType
 _GRACE_S: Final = 0.5
 """From SIGTERM, for what a program has to clear away, to SIGKILL."""
 _FIRST_LINE_BYTES: Final = 256
-_SHORTAGES: Final = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""This host's, of which the real server knows nothing."""
 
 
 async def check(target: Target) -> str:
@@ -46,8 +44,6 @@ async def _start(target: Target) -> asyncio.subprocess.Process:
     try:
         return await _execute(*command, *target.arguments)
     except OSError as error:
-        if error.errno in _SHORTAGES:
-            raise
         raise CheckError(f"{command[0]}: {_why_not(command[0], error)}") from error
 
 

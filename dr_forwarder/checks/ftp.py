@@ -5,16 +5,18 @@ The data connection goes to the real server too, whatever address it names.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from typing import Any, Final
-
-import aioftp
+import re
+from dataclasses import replace
+from typing import Final
 
 from dr_forwarder.checks import receive
+from dr_forwarder.checks.dialogue import Dialogue, dialogue
 from dr_forwarder.checks.model import CheckError, Target
+from dr_forwarder.checks.replies import Reply, expect_good, hear_reply
 
 _FILE_BYTES: Final = 1024 * 1024
+_PASV: Final = re.compile(r"(?:\d+,){4}(\d+),(\d+)")
+_EPSV: Final = re.compile(r"\(([!-~])\1\1(\d+)\1\)")
 
 
 async def check(target: Target) -> str:
@@ -23,65 +25,66 @@ async def check(target: Target) -> str:
     A request of ``/`` alone is no file: then the login decides, where ldirectord has every
     server up. ldirectord also takes a dead server for up where `receive` is empty.
     """
-    check = target.check
-    wanted = check.request.removeprefix("/")
-    if check.receive and not wanted:
+    wanted = target.check.request.removeprefix("/")
+    if target.check.receive and not wanted:
         raise CheckError("receive needs a request: the file to look for it in")
-    client = _Client(encoding="utf-8")
-    try:
-        await client.connect(str(target.address), target.port)
-        await client.login(check.login or "anonymous", check.password)
-        await client.change_directory("/")
-        seen = "logged in"
-        if wanted:
-            seen = await _fetch(client, target, wanted)
-        with contextlib.suppress(aioftp.StatusCodeError, ConnectionError, EOFError):
-            await client.quit()
+    async with dialogue(target) as server:
+        await _greeted(server)
+        await _log_in(server, target)
+        seen = await _fetch(server, target, wanted) if wanted else "logged in"
+        await server.leave("QUIT")
         return seen
-    except aioftp.StatusCodeError as error:
-        raise CheckError(f"answered {error.received_codes[-1]} {_last(error)}") from error
-    except (ConnectionResetError, EOFError) as error:
-        if getattr(error, "errno", None):
-            raise
-        raise CheckError("connection closed without an answer") from error
-    except (ValueError, AttributeError, IndexError) as error:
-        raise CheckError(f"no FTP answer: {error}") from error
-    finally:
-        client.close()
 
 
-class _Client(aioftp.Client):
-    """Connects to the real server alone, and leaves nothing open, whatever goes wrong."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._opened: list[asyncio.StreamWriter] = []
-
-    async def _open_connection(
-        self, host: str, port: int
-    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        # The library would follow the answer to PASV anywhere.
-        reader, writer = await super()._open_connection(self.server_host, port)
-        self._opened.append(writer)
-        return reader, writer
-
-    def close(self) -> None:
-        super().close()
-        for writer in self._opened:
-            writer.transport.abort()
+async def _greeted(server: Dialogue) -> None:
+    reply = await hear_reply(server)
+    while reply.code.startswith("1"):  # 120: ready in a while
+        reply = await hear_reply(server)
+    if not reply.is_good:
+        raise CheckError(f"answered {reply}")
 
 
-async def _fetch(client: aioftp.Client, target: Target, wanted: str) -> str:
-    content = bytearray()
-    async with client.download_stream(wanted) as stream:
-        async for block in stream.iter_by_block():
-            content += block
-            if len(content) >= _FILE_BYTES:
-                break
-    text = content[:_FILE_BYTES].decode("utf-8", "replace")
-    await receive.require(target, text, where=wanted)
+async def _log_in(server: Dialogue, target: Target) -> None:
+    reply = await _asked(server, f"USER {target.check.login or 'anonymous'}")
+    if reply.code == "331":
+        reply = await _asked(server, f"PASS {target.check.password}")
+    if not reply.is_good:
+        raise CheckError(f"answered {reply}")
+    # A server that has no such directory may have the file all the same.
+    await _asked(server, "CWD /")
+
+
+async def _asked(server: Dialogue, command: str) -> Reply:
+    await server.say(command)
+    return await hear_reply(server)
+
+
+async def _fetch(server: Dialogue, target: Target, wanted: str) -> str:
+    await server.say("TYPE I")
+    await expect_good(server)
+    port = await _data_port(server, target)
+    async with dialogue(replace(target, port=port)) as data:
+        await server.say(f"RETR {wanted}")
+        reply = await hear_reply(server)
+        if not reply.code.startswith("1"):
+            raise CheckError(f"answered {reply}")
+        content = await data.hear_all(_FILE_BYTES)
+    if len(content) < _FILE_BYTES and not target.check.receive:
+        await expect_good(server)
+    await receive.require(target, content.decode("utf-8", "replace"), where=wanted)
     return f"fetched {len(content)} bytes of {wanted}"
 
 
-def _last(error: aioftp.StatusCodeError) -> str:
-    return error.info[-1].strip() if error.info else ""
+async def _data_port(server: Dialogue, target: Target) -> int:
+    """RFC 2428 section 3; PASV can name no IPv6 address, and some servers know nothing newer."""
+    commands = (("PASV", _PASV), ("EPSV", _EPSV))
+    for command, form in commands if target.address.version == 4 else commands[::-1]:
+        reply = await _asked(server, command)
+        if not reply.is_good:
+            continue
+        if found := form.search(reply.text):
+            high, low = found.groups() if form is _PASV else ("0", found[2])
+            if 0 < (port := int(high) * 256 + int(low)) < 65536:
+                return port
+        raise CheckError(f"answered {reply} to {command}")
+    raise CheckError(f"answered {reply} to {command}")

@@ -7,17 +7,25 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ldap3 import ANONYMOUS, BASE, DEREF_NEVER, SIMPLE
+from ldap3 import ANONYMOUS, BASE, DEREF_NEVER
 from ldap3.operation.bind import bind_operation
 from ldap3.operation.search import search_operation
-from ldap3.protocol.rfc4511 import LDAPMessage, MessageID, ProtocolOp, UnbindRequest
+from ldap3.protocol.rfc4511 import (
+    LDAPDN,
+    LDAPMessage,
+    MessageID,
+    ProtocolOp,
+    Simple,
+    UnbindRequest,
+)
 from ldap3.utils.asn1 import decode_message_fast, encode, ldap_result_to_dict_fast
 
 from dr_forwarder.checks import receive
 from dr_forwarder.checks.dialogue import Dialogue, dialogue
-from dr_forwarder.checks.model import CheckError, Target
+from dr_forwarder.checks.model import CheckError, Target, octets
 
-_MESSAGE_BYTES: Final = 1024 * 1024
+_MESSAGE_BYTES: Final = 64 * 1024
+"""An entry comes without its attributes, so there is little more in a message than a name."""
 _SEQUENCE: Final = 0x30
 _BIND_RESPONSE, _ENTRY, _DONE, _REFERENCE = 1, 4, 5, 19
 _BIND, _SEARCH = 1, 2
@@ -29,14 +37,15 @@ async def check(target: Target) -> str:
     check = target.check
     name = check.request.removeprefix("/")
     async with dialogue(target, encrypted=check.service == "ldaps") as server:
+        bind = bind_operation(3, ANONYMOUS)
         if check.login and check.password:
-            bind = bind_operation(3, SIMPLE, check.login, check.password)
-        else:
-            bind = bind_operation(3, ANONYMOUS)
+            # The file's bytes as they are: the library would prepare or refuse some.
+            bind["name"] = LDAPDN(octets(check.login))
+            bind["authentication"]["simple"] = Simple(octets(check.password))
         await _say(server, _BIND, "bindRequest", bind)
         _require_success(await _hear(server, _BIND, (_BIND_RESPONSE,)), "bind")
         search = search_operation(
-            search_base=name,
+            search_base=octets(name),
             search_filter="(objectClass=*)",
             search_scope=BASE,
             dereference_aliases=DEREF_NEVER,
@@ -71,7 +80,16 @@ async def _found(server: Dialogue) -> list[str]:
             _require_success((operation, payload), "search")
             return names
         if operation == _ENTRY:
-            names.append(bytes(payload[0][3]).decode("utf-8", "replace"))
+            if len(names) > 1:
+                raise CheckError("more than one entry")
+            names.append(_name(payload))
+
+
+def _name(payload: Any) -> str:
+    try:
+        return bytes(payload[0][3]).decode("utf-8", "replace")
+    except Exception as error:
+        raise CheckError("answered no LDAP entry") from error
 
 
 async def _hear(server: Dialogue, number: int, kinds: tuple[int, ...]) -> tuple[int, Any]:
@@ -100,7 +118,7 @@ async def _hear(server: Dialogue, number: int, kinds: tuple[int, ...]) -> tuple[
 def _require_success(answer: tuple[int, Any], what: str) -> None:
     try:
         result = ldap_result_to_dict_fast(answer[1])
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:
         raise CheckError(f"{what}: answered no LDAP result") from error
     if result["result"] != 0:
         text = f" ({result['message']})" if result["message"] else ""

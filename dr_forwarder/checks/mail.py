@@ -25,16 +25,16 @@ async def _pop(server: Dialogue, target: Target) -> str:
         await server.expect("+OK")
         await server.say(f"PASS {target.check.password}")
         seen = await server.expect("+OK")
-    await server.say("QUIT")
+    await server.leave("QUIT")
     return seen
 
 
 async def _imap(server: Dialogue, target: Target) -> str:
     seen = await server.expect("* OK", "* PREAUTH")
-    if target.check.login:
+    if target.check.login and not seen.upper().startswith("* PREAUTH"):
         await server.say(f"1 LOGIN {_quoted(target.check.login)} {_quoted(target.check.password)}")
         seen = await _tagged(server, "1")
-    await server.say("2 LOGOUT")
+    await server.leave("2 LOGOUT")
     return seen
 
 
@@ -42,10 +42,10 @@ async def _tagged(server: Dialogue, tag: str) -> str:
     """The answer to one command, after what the server has to say besides."""
     while True:
         line = await server.hear()
-        if line.startswith("* BYE"):
+        if line.upper().startswith("* BYE"):
             raise CheckError(f"answered {line!r}")
         if line.startswith(f"{tag} "):
-            if not line.startswith(f"{tag} OK"):
+            if not line.upper().startswith(f"{tag} OK"):
                 raise CheckError(f"answered {line!r}")
             return line
 

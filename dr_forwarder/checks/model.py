@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import Final, Protocol
 
 from dr_forwarder.config import vip_checks
@@ -179,6 +180,16 @@ def _hindrance(error: BaseException) -> str | None:
         case OSError() if error.errno in LOCAL:
             return f"{os.strerror(error.errno).lower()} ({LOCAL[error.errno]})"
     return None
+
+
+def own_endpoint(name: tuple[str, int]) -> str:
+    """``10.0.0.9:40000``, ``[::1]:40000``: a socket's own name, without a scope."""
+    return endpoint(ip_address(name[0].partition("%")[0]), name[1])
+
+
+def octets(text: str) -> bytes:
+    """Text of the configuration file as the file has it, which need not be UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _request(written: str, service: str) -> str:

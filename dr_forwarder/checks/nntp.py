@@ -10,5 +10,5 @@ async def check(target: Target) -> str:
     """Passes on a greeting that begins with 2. Nothing but a farewell is sent."""
     async with dialogue(target) as server:
         greeting = await server.expect("2")
-        await server.say("QUIT")
+        await server.leave("QUIT")
         return greeting

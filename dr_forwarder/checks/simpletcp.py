@@ -6,7 +6,7 @@ from typing import Final
 
 from dr_forwarder.checks import datagram, receive
 from dr_forwarder.checks.dialogue import dialogue
-from dr_forwarder.checks.model import CheckError, Target
+from dr_forwarder.checks.model import CheckError, Target, octets
 
 _ANSWER_BYTES: Final = 1024 * 1024
 _AGAIN_S: Final = 2.0
@@ -14,7 +14,7 @@ _AGAIN_S: Final = 2.0
 
 async def check(target: Target) -> str:
     r"""Passes on the first line with `receive` in it, without one on any; ``\n`` is a new line."""
-    question = target.check.request.removeprefix("/").replace("\\n", "\n").encode()
+    question = octets(target.check.request.removeprefix("/").replace("\\n", "\n"))
     if target.protocol == "udp":
         return await _over_udp(target, question)
     heard = 0

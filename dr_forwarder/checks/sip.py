@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import Final
 
 from dr_forwarder.checks import datagram
 from dr_forwarder.checks.dialogue import dialogue
-from dr_forwarder.checks.model import CheckError, Target
-from dr_forwarder.config.model import endpoint
+from dr_forwarder.checks.model import CheckError, Target, octets
 
 _AGAIN_S: Final = 0.5
 """T1 of section 17.1.1.1."""
@@ -20,13 +20,13 @@ async def check(target: Target) -> str:
     """Passes when the final answer is a 200."""
     if target.protocol == "tcp":
         return await _over_tcp(target)
-    question = _options(target, "UDP").encode()
+    question = partial(_options, target, "UDP")
     return await datagram.ask(target, question, every_s=_AGAIN_S, judge=_judge)
 
 
 async def _over_tcp(target: Target) -> str:
     async with dialogue(target) as server:
-        await server.send(_options(target, "TCP").encode())
+        await server.send(_options(target, "TCP", server.own))
         while True:
             # Header lines of a provisional answer, and the blank line after them, say nothing.
             line = await server.hear()
@@ -36,25 +36,27 @@ async def _over_tcp(target: Target) -> str:
                 raise CheckError(f"answered {line!r}")
 
 
-def _options(target: Target, transport: str) -> str:
+def _options(target: Target, transport: str, own: str) -> bytes:
+    """The request. `Via` names our own end: the answer goes there, and who finds itself in it says
+    that there is a loop (sections 18.2.2 and 16.3); RFC 3581's `rport` is for a translator between.
+    """
     user = target.check.login or "nobody"
-    place = endpoint(target.address, target.port)
     token = secrets.token_hex(8)
     lines = (
         f"OPTIONS sip:{user} SIP/2.0",
-        f"Via: SIP/2.0/{transport} {place};branch={_MAGIC}{token};rport",
+        f"Via: SIP/2.0/{transport} {own};branch={_MAGIC}{token};rport",
         "Max-Forwards: 70",
         f"To: <sip:{user}>",
         f"From: <sip:{user}>;tag={token}",
         f"Call-ID: {secrets.token_hex(16)}",
         "CSeq: 1 OPTIONS",
-        f"Contact: <sip:{user}>",
+        f"Contact: <sip:{own}>",
         "Accept: application/sdp",
         "Content-Length: 0",
         "",
         "",
     )
-    return "\r\n".join(lines)
+    return octets("\r\n".join(lines))
 
 
 def _judge(answer: bytes) -> str | None:

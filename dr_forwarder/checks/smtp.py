@@ -4,42 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
-import aiosmtplib
-
-from dr_forwarder.checks.model import CheckError, Target
+from dr_forwarder.checks.dialogue import dialogue
+from dr_forwarder.checks.model import Target
+from dr_forwarder.checks.replies import expect_good, hear_reply
 
 _OUR_NAME: Final = "dr-forwarder.invalid"
+"""Ours, so that nobody looks one up."""
 
 
 async def check(target: Target) -> str:
     """Passes when the server greets and accepts the hello."""
-    server = aiosmtplib.SMTP(
-        hostname=str(target.address),
-        port=target.port,
-        # Ours, so that nobody looks one up.
-        local_hostname=_OUR_NAME,
-        timeout=None,
-        start_tls=False,
-    )
-    try:
-        await server.connect()
-        try:
-            answer = await server.ehlo()
-        except aiosmtplib.SMTPHeloError:
-            answer = await server.helo()
-        await server.quit()
-    except aiosmtplib.SMTPResponseException as error:
-        raise CheckError(f"answered {error.code} {error.message}") from error
-    except (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPConnectError) as error:
-        raise _reason(error) from None
-    finally:
-        server.close()
-    return f"{answer.code} {answer.message}"
-
-
-def _reason(error: aiosmtplib.SMTPException) -> Exception:
-    """The system's own error, if that is what the library wrapped; its own are OSErrors too."""
-    cause = error.__cause__ or error.__context__
-    if isinstance(cause, OSError) and not isinstance(cause, aiosmtplib.SMTPException):
-        return cause
-    return CheckError("connection closed without an answer")
+    async with dialogue(target) as server:
+        await expect_good(server)
+        await server.say(f"EHLO {_OUR_NAME}")
+        hello = await hear_reply(server)
+        if not hello.is_good:
+            await server.say(f"HELO {_OUR_NAME}")
+            hello = await expect_good(server)
+        await server.leave("QUIT")
+        return str(hello)

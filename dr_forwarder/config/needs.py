@@ -20,15 +20,12 @@ LOOK: Final = "dr-forwarder[look]"
 LIBRARIES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "dns": "dns",
-        "ftp": "aioftp",
         "ldap": "ldap3",
         "ldaps": "ldap3",
         "mysql": "aiomysql",
         "oracle": "oracledb",
         "pgsql": "asyncpg",
         "radius": "pyrad",
-        "smtp": "aiosmtplib",
-        "submission": "aiosmtplib",
     }
 )
 """The module that the check of a service imports; the others need nothing of the extra."""
