@@ -14,7 +14,7 @@ import sys
 import pytest
 from places import ADDRESSES, NAME, Place, bracketed, free_port, program
 
-LOGIN, PASSWORD, SECRET = "checker", "open sesame", "shared-secret"
+LOGIN, PASSWORD, SECRET = "checker", "open sésame, пароль", "shared-sécret"
 
 
 def start_dns(place: Place) -> None:
@@ -208,6 +208,7 @@ def start_mysql(place: Place) -> None:
     install += ["--auth-root-authentication-method=normal", *as_user]
     subprocess.run(install, check=True, capture_output=True, timeout=60)
     statements = (
+        "SET NAMES utf8mb4;",
         "CREATE DATABASE shop;",
         "CREATE TABLE shop.empty (n INT);",
         f"CREATE USER {LOGIN} IDENTIFIED BY '{PASSWORD}';",
@@ -238,6 +239,28 @@ def start_pgsql(place: Place) -> None:
     place.run([*command, "-k", place.folder, "-c", where], user=user)
 
 
+def start_pgbouncer(place: Place) -> None:
+    """In front of PostgreSQL: a server connection is another client's after each transaction."""
+    start_pgsql(place)
+    port, place.port = place.port, free_port()
+    user = "postgres" if os.geteuid() == 0 else None
+    users = place.write("users.txt", f'"{LOGIN}" "{PASSWORD}"\n')
+    lines = (
+        "[databases]",
+        f"postgres = host=127.0.0.1 port={port} pool_size=1",
+        "[pgbouncer]",
+        f"listen_addr = {','.join(ADDRESSES)}",
+        f"listen_port = {place.port}",
+        "pool_mode = transaction",
+        "auth_type = scram-sha-256",
+        f"auth_file = {users}",
+        "unix_socket_dir =",
+    )
+    for path in (users, conf := place.write("pgbouncer.ini", "\n".join(lines) + "\n")):
+        path.chmod(0o644)
+    place.run(["pgbouncer", conf], user=user)
+
+
 def start_radius(place: Place) -> None:
     listen = "\n".join(
         f"  listen {{\n    type = auth\n    {key} = {address}\n    port = {place.port}\n  }}"
@@ -254,11 +277,11 @@ modules {{
 }}
 client four {{
   ipaddr = 127.0.0.1
-  secret = {SECRET}
+  secret = "{SECRET}"
 }}
 client six {{
   ipv6addr = ::1
-  secret = {SECRET}
+  secret = "{SECRET}"
 }}
 server default {{
 {listen}

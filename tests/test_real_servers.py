@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
 
+import pymysql
 import pytest
 import real_servers
 import trustme
@@ -42,12 +43,14 @@ class Kind:
     """Further fields that pass."""
     protocol: str = "tcp"
     port: Callable[[Place], int] = lambda place: place.port
+    behind: str = ""
 
     @property
     def name(self) -> str:
         kind = self.good.get("type", CheckType.NEGOTIATE)
         plain = kind is CheckType.NEGOTIATE
-        return f"{self.service} over {self.protocol}" + ("" if plain else f" by {kind}")
+        behind = f" behind {self.behind}" if self.behind else ""
+        return f"{self.service} over {self.protocol}" + ("" if plain else f" by {kind}") + behind
 
 
 def tls_port(place: Place) -> int:
@@ -146,6 +149,14 @@ KINDS = [
     Kind("mysql", real_servers.start_mysql, {**SQL, "database": "shop"}, SQL_BAD),
     Kind("pgsql", real_servers.start_pgsql, {**SQL, "database": "postgres"}, SQL_BAD),
     Kind(
+        "pgsql",
+        real_servers.start_pgbouncer,
+        {**SQL, "database": "postgres"},
+        ((WRONG_PASSWORD, "SASL authentication failed"), *SQL_BAD[1:]),
+        ({"request": "/SHOW server_version"}, {"request": "/VALUES (1), (2)"}),
+        behind="PgBouncer",
+    ),
+    Kind(
         "radius",
         real_servers.start_radius,
         RADIUS,
@@ -153,6 +164,8 @@ KINDS = [
         protocol="udp",
     ),
 ]
+MYSQL = [kind for kind in KINDS if kind.service == "mysql"]
+POOLED = [kind for kind in KINDS if kind.behind]
 WITH_TLS = [kind for kind in KINDS if kind.service in ("https", "imaps", "ldaps", "pops")]
 
 
@@ -234,6 +247,37 @@ def test_a_server_that_was_killed_is_down(kind: Kind, place: Place) -> None:
     for result in results(kind, place, limit_s=LIMIT_S):
         assert not result.passed
         assert result.reason in reasons
+
+
+@pytest.mark.parametrize("kind", POOLED, ids=Kind.name.fget, indirect=True)
+def test_checks_of_two_directors_leave_nothing_in_the_server(
+    kind: Kind, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        # The library counts its statements from here in every process.
+        monkeypatch.setattr("asyncpg.connection._uid", 0)
+        assert wrong_with(kind, place) == ""
+
+
+@pytest.mark.parametrize("kind", MYSQL, ids=Kind.name.fget, indirect=True)
+def test_a_check_of_mysql_is_no_aborted_client(kind: Kind, place: Place) -> None:
+    def status(name: str) -> int:
+        where = {"host": "127.0.0.1", "port": place.port, "user": LOGIN}
+        password = PASSWORD.encode().decode("latin-1")
+        connection = pymysql.connect(**where, password=password)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SHOW GLOBAL STATUS LIKE %s", (name,))
+            return int(cursor.fetchone()[1])
+
+    def others() -> str:
+        return "" if status("Threads_connected") == 1 else "checks are still connected"
+
+    wait_until(others, place)
+    before = status("Aborted_clients")
+    for _ in range(3):
+        assert wrong_with(kind, place) == ""
+    wait_until(others, place)
+    assert status("Aborted_clients") == before
 
 
 @pytest.mark.parametrize("kind", WITH_TLS, ids=Kind.name.fget, indirect=True)

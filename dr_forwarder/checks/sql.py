@@ -5,9 +5,16 @@ Each library speaks asyncio itself, so a server that hangs holds no thread.
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import contextlib
+import re
+from typing import Any, Final
 
-from dr_forwarder.checks.model import CheckError, Target
+from dr_forwarder.checks.model import CheckError, Target, octets
+
+_FAREWELL_S: Final = 0.5
+_ROWS: Final = re.compile(r"\w+( \d+)* [1-9]\d*|SHOW|EXPLAIN")
+"""PostgreSQL's word of a command that brought or changed a row: ``SELECT 1``."""
 
 
 async def check(target: Target) -> str:
@@ -34,7 +41,8 @@ async def _mysql(target: Target, query: str) -> Any:
         host=str(target.address),
         port=target.port,
         user=target.check.login,
-        password=target.check.password,
+        # The library encodes it in Latin-1, whatever the server expects: these are its bytes.
+        password=octets(target.check.password).decode("latin-1"),
         db=target.check.database or None,
     )
     try:
@@ -44,6 +52,7 @@ async def _mysql(target: Target, query: str) -> Any:
         cursor = await connection.cursor(aiomysql.SSCursor)
         await cursor.execute(query)
         row = await cursor.fetchone()
+        await _leave_mysql(connection, cursor)
     except aiomysql.MySQLError as error:
         raise _cause(error, str(error.args[-1]) if error.args else "") from None
     finally:
@@ -51,7 +60,20 @@ async def _mysql(target: Target, query: str) -> Any:
     return row
 
 
+async def _leave_mysql(connection: Any, cursor: Any) -> None:
+    """Without a farewell the server counts and logs an aborted client. It reads one only after it
+    has sent the rest of the rows, which are not waited for long.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FAREWELL_S):
+            await cursor.close()
+            await connection.ensure_closed()
+
+
 async def _pgsql(target: Target, query: str) -> Any:
+    """By the simple protocol: a prepared statement would be left in the server behind a pooler of
+    connections, where the next check finds it.
+    """
     import asyncpg
 
     try:
@@ -64,7 +86,10 @@ async def _pgsql(target: Target, query: str) -> Any:
             timeout=None,
         )
         try:
-            return await connection.fetchrow(query)
+            status = await connection.execute(query)
+            with contextlib.suppress(TimeoutError):
+                await connection.close(timeout=_FAREWELL_S)
+            return _ROWS.fullmatch(status or "")
         finally:
             connection.terminate()
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
