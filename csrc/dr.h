@@ -354,8 +354,8 @@ int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct
 int dr_engine_adopted(const struct dr_engine *engine);
 void dr_engine_free(struct dr_engine *engine);
 
-/* Each adds a worker with an I/O end of its own; -ENOSPC beyond DR_WORKERS. All share one table, so
- * whichever meets a frame decides the same. */
+/* Each gives an I/O end to the first worker that has none, or to one more; -ENOSPC beyond
+ * DR_WORKERS. All share one table, so whichever meets a frame decides the same. No loop may run. */
 int dr_engine_open_memory(struct dr_engine *engine, uint32_t slots);
 int dr_engine_open_ring(struct dr_engine *engine, const struct dr_ring *ring);
 /* An end (io.h) of the caller's making, which is the engine's from now on, unless this fails. */
@@ -367,6 +367,9 @@ int dr_engine_open_xsk(struct dr_engine *engine, uint32_t worker, const struct d
 /* The loop of one worker, in the caller's thread, until dr_engine_stop(), which ends all. */
 int dr_engine_run(struct dr_engine *engine, uint32_t worker);
 void dr_engine_stop(struct dr_engine *engine);
+/* Closes every worker's end, once no loop runs any more: the interface is another one now. Workers
+ * keep their counters, and get new ends by the calls above. */
+void dr_engine_close_ends(struct dr_engine *engine);
 int dr_engine_step(struct dr_engine *engine, uint64_t now_ns);
 
 void dr_set_identity(struct dr_engine *engine, const struct dr_identity *identity);

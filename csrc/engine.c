@@ -42,7 +42,7 @@ void engine_leave(struct dr_engine *engine)
 
 void engine_take_losses(struct dr_engine *engine, struct worker *worker)
 {
-    uint64_t dropped = worker->io->ops->dropped(worker->io);
+    uint64_t dropped = worker->io ? worker->io->ops->dropped(worker->io) : 0;
 
     worker->stats.ring_dropped += dropped;
     engine->director.stats->ring_dropped += dropped;
@@ -110,7 +110,9 @@ void dr_engine_free(struct dr_engine *engine)
     if (!engine)
         return;
     for (uint32_t i = 0; i < engine->worker_count; i++) {
-        engine->workers[i]->io->ops->close(engine->workers[i]->io);
+        struct io *io = engine->workers[i]->io;
+        if (io)
+            io->ops->close(io);
         free(engine->workers[i]);
     }
     sync_free(engine->director.sync);
@@ -124,22 +126,26 @@ void dr_engine_free(struct dr_engine *engine)
 
 /* ---- Workers ---- */
 
-/* Makes room for another; its I/O end comes then. */
+struct io *engine_end(const struct dr_engine *engine, uint32_t worker)
+{
+    return worker < engine->worker_count ? engine->workers[worker]->io : NULL;
+}
+
+/* The first one without an end, or makes another; its end comes then. */
 static int add_worker(struct dr_engine *engine, struct worker **out)
 {
+    for (uint32_t i = 0; i < engine->worker_count; i++) {
+        *out = engine->workers[i];
+        if (!(*out)->io)
+            return 0;
+    }
     if (engine->worker_count == DR_WORKERS)
         return -ENOSPC;
     *out = calloc(1, sizeof(**out));
-    return *out ? 0 : -ENOMEM;
-}
-
-static int take_worker(struct dr_engine *engine, struct worker *worker, int result)
-{
-    if (result < 0)
-        free(worker);
-    else
-        engine->workers[engine->worker_count++] = worker;
-    return result;
+    if (!*out)
+        return -ENOMEM;
+    engine->workers[engine->worker_count++] = *out;
+    return 0;
 }
 
 int dr_engine_open_memory(struct dr_engine *engine, uint32_t slots)
@@ -150,7 +156,7 @@ int dr_engine_open_memory(struct dr_engine *engine, uint32_t slots)
     if (result < 0)
         return result;
     worker->io = io_memory_open(slots);
-    return take_worker(engine, worker, worker->io ? 0 : -ENOMEM);
+    return worker->io ? 0 : -ENOMEM;
 }
 
 int dr_engine_open_ring(struct dr_engine *engine, const struct dr_ring *ring)
@@ -158,7 +164,7 @@ int dr_engine_open_ring(struct dr_engine *engine, const struct dr_ring *ring)
     struct worker *worker;
     int result = add_worker(engine, &worker);
 
-    return result < 0 ? result : take_worker(engine, worker, io_ring_open(&worker->io, ring));
+    return result < 0 ? result : io_ring_open(&worker->io, ring);
 }
 
 int dr_engine_open_end(struct dr_engine *engine, struct io *end)
@@ -169,21 +175,22 @@ int dr_engine_open_end(struct dr_engine *engine, struct io *end)
     if (result < 0)
         return result;
     worker->io = end;
-    return take_worker(engine, worker, 0);
+    return 0;
 }
 
 int dr_engine_open_xsk(struct dr_engine *engine, uint32_t worker, const struct dr_xsk *xsk)
 {
-    if (worker >= engine->worker_count)
+    if (!engine_end(engine, worker))
         return -ENOTCONN;
     return io_xdp_add(&engine->workers[worker]->io, xsk);
 }
 
 int dr_memory_push(struct dr_engine *engine, uint32_t worker, const struct dr_frame *frame)
 {
-    if (worker >= engine->worker_count)
+    struct io *io = engine_end(engine, worker);
+
+    if (!io)
         return -ENOTCONN;
-    struct io *io = engine->workers[worker]->io;
     engine_enter(engine);
     int result = io_memory_push(io, frame);
     engine_leave(engine);
@@ -193,10 +200,12 @@ int dr_memory_push(struct dr_engine *engine, uint32_t worker, const struct dr_fr
 
 size_t dr_memory_pop(struct dr_engine *engine, uint32_t worker, uint8_t *bytes, size_t room)
 {
-    if (worker >= engine->worker_count)
+    struct io *io = engine_end(engine, worker);
+
+    if (!io)
         return 0;
     engine_enter(engine);
-    size_t length = io_memory_pop(engine->workers[worker]->io, bytes, room);
+    size_t length = io_memory_pop(io, bytes, room);
     engine_leave(engine);
     return length;
 }

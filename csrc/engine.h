@@ -14,8 +14,8 @@ enum { BATCH = 64 }; /* frames that are decided without leaving the gate */
 
 /* One thread with an I/O end of its own. */
 struct worker {
-    struct io *io;
-    int stop; /* written by anybody, read by the loop */
+    struct io *io; /* NULL: its interface is gone, or not there yet */
+    int stop;      /* written by anybody, read by the loop */
     uint32_t batches;
     struct dr_worker_stats stats; /* within the gate */
     bool has_slept;               /* since its last batch */
@@ -44,6 +44,9 @@ struct director *engine_enter(struct dr_engine *engine);
 /* The same, for changes that cannot be mended when the process dies within one. */
 struct director *engine_enter_table(struct dr_engine *engine);
 void engine_leave(struct dr_engine *engine);
+
+/* NULL where there is no such worker, or it has none now. */
+struct io *engine_end(const struct dr_engine *engine, uint32_t worker);
 
 /* Adds what the kernel dropped to the counters; within the gate. */
 void engine_take_losses(struct dr_engine *engine, struct worker *worker);

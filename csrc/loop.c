@@ -16,6 +16,7 @@ enum {
     EXPIRE_BUDGET = 512, /* entries ended between two batches, so that a flood's end is no pause */
     IDLE_MS = 250,       /* a wheel slot; without connections there is nothing to wake for */
     LOSSES_EVERY = 1024, /* batches between two looks at the kernel's drop counter */
+    LAST_BATCHES = 256,  /* of an end that is closed; its rings hold no more */
 };
 
 /* What a worker has at hand between two receives. */
@@ -206,11 +207,12 @@ int dr_engine_step(struct dr_engine *engine, uint64_t now_ns)
 {
     int received = 0;
 
-    if (engine->worker_count == 0)
+    if (!engine_end(engine, 0))
         return -ENOTCONN;
     engine->latest_ns = 0; /* whoever steps says what time it is */
     for (uint32_t i = 0; i < engine->worker_count; i++)
-        received += step(engine, engine->workers[i], now_ns);
+        if (engine->workers[i]->io)
+            received += step(engine, engine->workers[i], now_ns);
     return received;
 }
 
@@ -228,7 +230,7 @@ static bool may_sleep(const struct dr_engine *engine, struct worker *worker, int
 
 int dr_engine_run(struct dr_engine *engine, uint32_t number)
 {
-    if (number >= engine->worker_count)
+    if (!engine_end(engine, number))
         return -ENOTCONN;
     struct worker *worker = engine->workers[number];
     while (!__atomic_load_n(&worker->stop, __ATOMIC_ACQUIRE)) {
@@ -248,8 +250,29 @@ void dr_engine_stop(struct dr_engine *engine)
 {
     for (uint32_t i = 0; i < engine->worker_count; i++) {
         struct worker *worker = engine->workers[i];
+        if (!worker->io)
+            continue;
         __atomic_store_n(&worker->stop, 1, __ATOMIC_RELEASE);
         worker->io->ops->wake(worker->io);
+    }
+}
+
+/* What has come in already is decided first, and what was lost is counted: the books have all. */
+void dr_engine_close_ends(struct dr_engine *engine)
+{
+    for (uint32_t i = 0; i < engine->worker_count; i++) {
+        struct worker *worker = engine->workers[i];
+        struct io *io = worker->io;
+        if (!io)
+            continue;
+        for (int last = 0; last < LAST_BATCHES; last++)
+            if (step(engine, worker, clock_ns()) == 0)
+                break;
+        engine_enter(engine);
+        engine_take_losses(engine, worker);
+        worker->io = NULL;
+        engine_leave(engine);
+        io->ops->close(io);
     }
 }
 

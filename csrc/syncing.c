@@ -81,7 +81,8 @@ int dr_sync_receive(struct dr_engine *engine, const uint8_t *bytes, size_t lengt
     }
     engine_leave(engine);
     /* A loop that sleeps because there was nothing to end must learn that there is now. */
-    if (result == 0 && engine->worker_count > 0)
-        engine->workers[0]->io->ops->wake(engine->workers[0]->io);
+    struct io *first = engine_end(engine, 0);
+    if (result == 0 && first)
+        first->ops->wake(first);
     return result;
 }

@@ -73,6 +73,7 @@ class Engine:
         self._workers = 0
         self._threads: tuple[threading.Thread, ...] = ()
         self._loop_result = 0
+        self._stopping = False
         size = int(lib.dr_state_size(raw))
         out = ffi.new("struct dr_engine **")
         self._region = region.mapped(state_file, size)
@@ -176,7 +177,10 @@ class Engine:
         check(lib.dr_engine_open_xsk(self._engine, worker, raw), "AF_XDP")
 
     def start(self, *, on_end: Callable[[], None] | None = None) -> None:
-        """Runs each worker's loop in a thread of its own, which calls ``on_end`` at its end."""
+        """Runs each worker's loop in a thread of its own.
+
+        Each calls ``on_end`` when its loop ends without having been stopped.
+        """
         self._threads = tuple(
             threading.Thread(
                 target=self._run, args=(number, on_end), name=f"forwarding-{number}", daemon=True
@@ -189,20 +193,31 @@ class Engine:
     def _run(self, number: int, on_end: Callable[[], None] | None) -> None:
         result = int(lib.dr_engine_run(self._engine, number))
         self._loop_result = self._loop_result or result
-        if on_end is not None:
+        if on_end is not None and not self._stopping:
             on_end()
 
     def stop(self) -> None:
         """Ends the loops and waits for them."""
         if not self._threads:
             return
+        self._stopping = True
         lib.dr_engine_stop(self._engine)
         for thread in self._threads:
             thread.join(_STOP_LIMIT_S)
         if self.running:
             raise DataplaneError(errno.EBUSY, "the forwarding loop does not stop")
         self._threads = ()
+        self._stopping = False
         check(self._loop_result, "the forwarding loop")
+
+    def close_ends(self) -> None:
+        """Stops the loops and closes what the workers receive by; they keep their counters.
+
+        Frames that are there already are decided first. Open others, and start again.
+        """
+        self.stop()
+        lib.dr_engine_close_ends(self._engine)
+        self._workers = 0
 
     @property
     def running(self) -> bool:

@@ -11,11 +11,13 @@ import logging
 import socket
 from collections.abc import Callable, Collection, Mapping
 from ipaddress import ip_address
+from math import inf
 
 from pyroute2 import AsyncIPRoute
 
 from . import resolution
 from .addresses import Identity
+from .announcements import Announcements
 from .config.model import Address
 from .events import MacConflict, MacLearned, VipConflict
 from .interfaces import Interface
@@ -33,8 +35,9 @@ _LEAST_S = 0.00025
 """Between the turns of two servers: not more than 2,000 questions a second."""
 _AT_ONCE = 200
 """New servers that are asked for in one moment."""
-_ANSWER_CONFLICT_EVERY_S = 1.0
-"""RFC 5227 section 2.4 bounds how often an address is defended."""
+_FRAMES_AT_ONCE = 64
+"""Heard before others have their turn in the event loop."""
+_TELL_CONFLICT_EVERY_S = 1.0
 
 _CURES = {
     4: "ARP for it; run there: sysctl -w net.ipv4.conf.all.arp_ignore=1"
@@ -42,7 +45,8 @@ _CURES = {
     6: "for it; run there: ip addr del VIP/PREFIX dev INTERFACE; ip addr add VIP/128 dev lo",
 }
 
-Emit = Callable[[MacLearned | MacConflict | VipConflict], None]
+Event = MacLearned | MacConflict | VipConflict
+Emit = Callable[[Event], None]
 
 
 class Prober:
@@ -69,6 +73,8 @@ class Prober:
         self._kernel_index = kernel_index
         self._vlan = vlan
         self._identity = identity
+        self._announcements = Announcements(announce_interval_s)
+        self._announce_timer: asyncio.TimerHandle | None = None
         self._announce_interval_s = announce_interval_s
         self._emit = emit
         self._servers: dict[Address, Neighbour] = {}
@@ -85,6 +91,7 @@ class Prober:
         self._sources = dict(sources)
         self._vips = tuple(vips)
         self._servers = {address: self._servers.get(address, Neighbour()) for address in sources}
+        self._announcements.keep(self._vips)
         self._announce(fresh)
         self._unproved = tuple(vips)
         self._fresh = [address for address, known in self._servers.items() if known.mac is None]
@@ -103,7 +110,22 @@ class Prober:
     def forget(self, vips: Collection[Address]) -> None:
         """These VIPs are no longer ours to announce."""
         self._vips = tuple(vip for vip in self._vips if vip not in vips)
+        self._announcements.keep(self._vips)
         self._unproved = tuple(vip for vip in self._unproved if vip not in vips)
+
+    def announce_again(self) -> None:
+        """Says all VIPs again, several times: the network has changed, or may have missed it."""
+        self._announce(self._vips)
+
+    def become(self, interface: Interface, *, kernel_index: int, identity: Identity) -> None:
+        """Another interface, or another MAC address of it; all VIPs are announced from there.
+
+        The socket must be bound to it already.
+        """
+        self._interface = interface
+        self._kernel_index = kernel_index
+        self._identity = identity
+        self.announce_again()
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -112,10 +134,11 @@ class Prober:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._tick_for_ever())
-                tasks.create_task(self._announce_for_ever())
+                tasks.create_task(self._prove_for_ever())
                 tasks.create_task(self._follow_kernel())
         finally:
             loop.remove_reader(self._socket)
+            self._stop_announcing()
 
     # ---- Asking ----
 
@@ -182,7 +205,7 @@ class Prober:
     # ---- Hearing ----
 
     def _receive(self) -> None:
-        while True:
+        for _ in range(_FRAMES_AT_ONCE):
             try:
                 frame = self._socket.recv(_FRAME_ROOM)
             except BlockingIOError:
@@ -208,12 +231,13 @@ class Prober:
 
     def _defend(self, vip: Address, mac: bytes) -> None:
         now = asyncio.get_running_loop().time()
-        who, last = self._conflicts.get(vip, (b"", -_ANSWER_CONFLICT_EVERY_S))
-        if now - last < _ANSWER_CONFLICT_EVERY_S:
+        if mac != self._identity.mac:
+            self._announcements.answer(vip, now)
+            self._say_due()
+        who, last = self._conflicts.get(vip, (b"", -_TELL_CONFLICT_EVERY_S))
+        if now - last < _TELL_CONFLICT_EVERY_S:
             return
         self._conflicts[vip] = (mac, now)
-        if mac != self._identity.mac:
-            self._announce([vip])
         if who != mac:
             self._emit(VipConflict(vip, mac, self._blame(vip, mac)))
 
@@ -254,12 +278,23 @@ class Prober:
     # ---- Announcing ----
 
     def _announce(self, vips: Collection[Address]) -> None:
-        for vip in vips:
-            self._send(resolution.announcement(vip, mac=self._identity.mac))
+        self._announcements.add(vips, asyncio.get_running_loop().time())
+        self._say_due()
 
-    async def _announce_for_ever(self) -> None:
-        """Switches forget a MAC address that sends nothing, and then flood its traffic."""
+    def _say_due(self) -> None:
+        """Comes again by itself when the next announcement is due."""
+        loop = asyncio.get_running_loop()
+        self._stop_announcing()
+        for vip in self._announcements.take(loop.time()):
+            self._send(resolution.announcement(vip, mac=self._identity.mac))
+        if (next_s := self._announcements.next_s) < inf:
+            self._announce_timer = loop.call_at(next_s, self._say_due)
+
+    def _stop_announcing(self) -> None:
+        if self._announce_timer is not None:
+            self._announce_timer.cancel()
+
+    async def _prove_for_ever(self) -> None:
         while True:
             await asyncio.sleep(self._announce_interval_s)
-            self._announce(self._vips)
             self._unproved = self._vips

@@ -96,6 +96,9 @@ class Surroundings:
 
     def stand_by(self, *, standby: bool) -> None:
         """Leaves the VIPs to another director, or takes them and says so to the network."""
+        if standby == self.standby:
+            self._prober.announce_again()
+            return
         self.standby = standby
         self._prober.update(self.place.sources, self._announced)
 

@@ -354,6 +354,69 @@ static void an_engine_without_an_end_says_so(void)
     stage_free(&stage);
 }
 
+/* Runs the loop of one worker on a fresh end, and closes that with frames still in it. */
+static void run_once(struct stage *stage, int frames)
+{
+    struct made made = tcp_frame(1, 0x02);
+    struct dr_frame frame = frame_around(made.bytes, &made);
+    pthread_t thread;
+
+    stage->running = 0;
+    CHECK(dr_engine_open_memory(stage->engine, SLOTS) == 0);
+    CHECK(pthread_create(&thread, NULL, loop, stage) == 0);
+    for (int i = 0; i < frames; i++)
+        while (dr_memory_push(stage->engine, 0, &frame) == -ENOBUFS)
+            sched_yield();
+    dr_engine_stop(stage->engine);
+    CHECK(pthread_join(thread, NULL) == 0);
+    dr_engine_close_ends(stage->engine);
+}
+
+static void a_worker_keeps_its_counters_from_one_end_to_the_next(void)
+{
+    struct stage stage = stage_new();
+    struct dr_stats stats;
+
+    for (int i = 0; i < 3; i++)
+        run_once(&stage, SLOTS);
+    CHECK(dr_read_stats(stage.engine, &stats, NULL) == 1);
+    CHECK(stats.frames == 3 * SLOTS);
+    read_books(stage.engine, &stats);
+    CHECK(dr_engine_step(stage.engine, clock_ns()) == -ENOTCONN);
+    dr_engine_close_ends(stage.engine);
+    dr_engine_stop(stage.engine);
+    stage_free(&stage);
+}
+
+static int leaky_receive(struct io *io, struct dr_frame *frames, int room)
+{
+    (void)io, (void)frames, (void)room;
+    return 0;
+}
+
+static void leaky_nothing(struct io *io)
+{
+    (void)io;
+}
+
+static void what_was_lost_until_an_end_is_closed_counts(void)
+{
+    static const struct io_ops ops = {.receive = leaky_receive,
+                                      .flush = leaky_nothing,
+                                      .release = leaky_nothing,
+                                      .dropped = leaky_dropped,
+                                      .close = leaky_close};
+    struct stage stage = stage_new();
+    struct leaky leaky = {.io.ops = &ops, .looks = 4};
+    struct dr_stats stats;
+
+    CHECK(dr_engine_open_end(stage.engine, &leaky.io) == 0);
+    dr_engine_close_ends(stage.engine);
+    dr_read_stats(stage.engine, &stats, NULL);
+    CHECK(stats.ring_dropped == 5);
+    stage_free(&stage);
+}
+
 static void limits_that_cannot_be_are_refused(void)
 {
     static const struct dr_limits wrong[] = {
@@ -380,6 +443,8 @@ int main(void)
     RUN(what_the_kernel_dropped_is_its_worker_s_and_everybody_s);
     RUN(a_frame_that_the_end_does_not_take_is_send_failed);
     RUN(frames_that_failed_are_recorded_by_their_own_numbers);
+    RUN(a_worker_keeps_its_counters_from_one_end_to_the_next);
+    RUN(what_was_lost_until_an_end_is_closed_counts);
     RUN(an_engine_without_an_end_says_so);
     RUN(limits_that_cannot_be_are_refused);
 }
