@@ -32,6 +32,14 @@ static bool is_vip(const struct table *table, const uint8_t *ipv4)
     return table_has_vip(table, address);
 }
 
+/* RFC 826 has one station speak: what a group or nobody sends would be answered to many. */
+static bool is_station(const uint8_t mac[MAC])
+{
+    static const uint8_t nobody[MAC];
+
+    return !(mac[0] & 1) && memcmp(mac, nobody, MAC) != 0;
+}
+
 static void turn_into_answer(uint8_t *frame, uint8_t *arp, const uint8_t mac[MAC])
 {
     uint8_t asked[4];
@@ -52,7 +60,8 @@ enum dr_verdict announce_arp(const struct table *table, const uint8_t mac[MAC],
     if (frame->length < (size_t)packet->network + ARP_END)
         return DR_MALFORMED;
     if (read16(arp + ARP_HARDWARE) != HARDWARE_ETHERNET ||
-        read16(arp + ARP_PROTOCOL) != PROTOCOL_IPV4 || read16(arp + ARP_LENGTHS) != LENGTHS_6_AND_4)
+        read16(arp + ARP_PROTOCOL) != PROTOCOL_IPV4 ||
+        read16(arp + ARP_LENGTHS) != LENGTHS_6_AND_4 || !is_station(arp + ARP_SENDER_MAC))
         return DR_ARP_OTHER;
     if (is_vip(table, arp + ARP_SENDER_IP))
         return DR_ARP_CONFLICT;
@@ -67,6 +76,8 @@ enum dr_verdict announce_arp(const struct table *table, const uint8_t mac[MAC],
 /* ---- Neighbour discovery ---- */
 
 enum {
+    IPV6_SOURCE = 8,
+    IPV6_DESTINATION = 24,
     IPV6_HEADER = 40,
     TARGET = 8, /* in the message */
     OPTION = TARGET + ADDRESS,
@@ -74,9 +85,48 @@ enum {
     ADVERTISEMENT = 136,
     SOLICITED = 0x40,
     OVERRIDE = 0x20,
+    OPTION_HEADER = 2,
+    OPTION_UNIT = 8,
+    SOURCE_LINK_LAYER_ADDRESS = 1,
     TARGET_LINK_LAYER_ADDRESS = 2,
     HOP_LIMIT = 255, /* RFC 4861 section 7.1.1: nobody else's passes for one */
 };
+
+/* RFC 4861 section 4.6: none is empty or reaches beyond the message; of Ethernet a link-layer
+ * address is six bytes long (RFC 2464 section 6). */
+static bool has_sound_options(const uint8_t *options, size_t left, bool *tells_source)
+{
+    *tells_source = false;
+    while (left > 0) {
+        size_t length = left < OPTION_HEADER ? 0 : (size_t)options[1] * OPTION_UNIT;
+        if (length == 0 || length > left)
+            return false;
+        if (options[0] == SOURCE_LINK_LAYER_ADDRESS) {
+            if (length != OPTION_UNIT)
+                return false;
+            *tells_source = true;
+        }
+        options += length;
+        left -= length;
+    }
+    return true;
+}
+
+/* RFC 4861 section 7.1.1: who has no address yet asks a solicited-node group, and does not say what
+ * its link-layer address is. */
+static bool is_valid_from_nobody(const uint8_t *ip, bool tells_source)
+{
+    static const uint8_t solicited_node[13] = {0xff, 2, [11] = 1, 0xff};
+
+    return !tells_source && memcmp(ip + IPV6_DESTINATION, solicited_node, 13) == 0;
+}
+
+static bool is_from_nobody(const uint8_t *ip)
+{
+    static const uint8_t nobody[ADDRESS];
+
+    return memcmp(ip + IPV6_SOURCE, nobody, ADDRESS) == 0;
+}
 
 static bool is_solicitation_for_vip(const struct table *table, const uint8_t *frame,
                                     const struct packet *packet)
@@ -84,10 +134,13 @@ static bool is_solicitation_for_vip(const struct table *table, const uint8_t *fr
     const uint8_t *ip = frame + packet->network;
     const uint8_t *message = frame + packet->transport;
     size_t length = packet_payload(packet);
+    bool tells_source;
 
     return packet->transport == packet->network + IPV6_HEADER && ip[7] == HOP_LIMIT &&
-           length >= OPTION && message[1] == 0 && icmp6_checksum(ip, message, length) == 0 &&
-           table_has_vip(table, message + TARGET);
+           length >= OPTION && message[1] == 0 && is_station(frame + MAC) &&
+           has_sound_options(message + OPTION, length - OPTION, &tells_source) &&
+           (!is_from_nobody(ip) || is_valid_from_nobody(ip, tells_source)) &&
+           icmp6_checksum(ip, message, length) == 0 && table_has_vip(table, message + TARGET);
 }
 
 static void write_advertisement(uint8_t *ip, const uint8_t *asker, const uint8_t *vip,
@@ -102,8 +155,8 @@ static void write_advertisement(uint8_t *ip, const uint8_t *asker, const uint8_t
     write16(ip + 4, MESSAGE);
     ip[6] = PROTOCOL_ICMPV6;
     ip[7] = HOP_LIMIT;
-    memcpy(ip + 8, vip, ADDRESS);
-    memcpy(ip + 24, is_probe ? all_nodes : asker, ADDRESS);
+    memcpy(ip + IPV6_SOURCE, vip, ADDRESS);
+    memcpy(ip + IPV6_DESTINATION, is_probe ? all_nodes : asker, ADDRESS);
     message[0] = ADVERTISEMENT;
     message[4] = is_probe ? OVERRIDE : SOLICITED | OVERRIDE;
     memcpy(message + TARGET, vip, ADDRESS);
@@ -116,13 +169,12 @@ static void write_advertisement(uint8_t *ip, const uint8_t *asker, const uint8_t
 size_t announce_nd(uint8_t out[ANNOUNCE_ROOM], const struct table *table, const uint8_t mac[MAC],
                    const uint8_t *frame, const struct packet *packet)
 {
-    static const uint8_t nobody[ADDRESS];
     static const uint8_t all_nodes[MAC] = {0x33, 0x33, 0, 0, 0, 1};
 
     if (!is_solicitation_for_vip(table, frame, packet))
         return 0;
-    const uint8_t *asker = frame + packet->network + 8;
-    bool is_probe = memcmp(asker, nobody, ADDRESS) == 0;
+    const uint8_t *asker = frame + packet->network + IPV6_SOURCE;
+    bool is_probe = is_from_nobody(frame + packet->network);
     uint8_t *ip = packet_begin(out, frame, packet, is_probe ? all_nodes : frame + MAC, mac);
     write_advertisement(ip, asker, frame + packet->transport + TARGET, mac, is_probe);
     return packet->network + IPV6_HEADER + MESSAGE;

@@ -20,9 +20,11 @@ _ICMPV6 = 58
 _HOP_LIMIT = 255
 """RFC 4861 section 7.1: anything less has passed a router and is not believed."""
 _SOLICITATION, _ADVERTISEMENT = 135, 136
-_OVERRIDE = 0x20000000
+_SOLICITED, _OVERRIDE = 0x40000000, 0x20000000
 _SOURCE_MAC, _TARGET_MAC = 1, 2
 _ALL_NODES = IPv6Address("ff02::1")
+_SOLICITED_NODE = IPv6Address("ff02::1:ff00:0").packed[:13]
+_MULTICAST = 0xFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Packet:
 
 def solicited_node(address: IPv6Address) -> IPv6Address:
     """The group that whoever has ``address`` listens to (RFC 4291 section 2.7.1)."""
-    return IPv6Address(int(IPv6Address("ff02::1:ff00:0")) | int(address) & 0xFFFFFF)
+    return IPv6Address(_SOLICITED_NODE + address.packed[13:])
 
 
 def group_mac(group: IPv6Address) -> bytes:
@@ -47,16 +49,19 @@ def group_mac(group: IPv6Address) -> bytes:
 def solicitation(
     target: IPv6Address, *, sender: IPv6Address, sender_mac: bytes, to: bytes | None = None
 ) -> bytes:
-    """A frame that asks who has ``target``: its group, or the MAC address ``to``.
+    """A frame that asks who has ``target``: its group, by way of the MAC address ``to`` alone if
+    there is one (RFC 6085).
 
-    From ``::`` it is a probe whether anybody has it (RFC 4862 section 5.4.2).
+    The group it is in any case: the answer to a question that is not for a group leaves out the
+    MAC address (RFC 4861 section 7.2.4), and so would confirm a wrong one in the cache of our
+    kernel, which has the same address as the sender here. From ``::`` it is a probe whether
+    anybody has it (RFC 4862 section 5.4.2).
     """
     group = solicited_node(target)
     is_probe = sender == IPv6Address(0)
     option = b"" if is_probe else struct.pack("!BB6s", _SOURCE_MAC, 1, sender_mac)
     message = _MESSAGE.pack(_SOLICITATION, 0, 0, 0, target.packed) + option
-    destination = group if to is None or is_probe else target
-    return _frame(to or group_mac(group), sender_mac, sender, destination, message)
+    return _frame(to or group_mac(group), sender_mac, sender, group, message)
 
 
 def unsolicited(vip: IPv6Address, *, mac: bytes) -> bytes:
@@ -67,35 +72,56 @@ def unsolicited(vip: IPv6Address, *, mac: bytes) -> bytes:
 
 
 def parse(frame: bytes) -> Packet | None:
-    """The solicitation or advertisement in a frame that says who has which MAC address."""
+    """The solicitation or advertisement in a frame that says who has which MAC address.
+
+    None for anything else, and for what RFC 4861 sections 7.1.1 and 7.1.2 have nobody believe.
+    """
     if len(frame) < _ETHERNET.size + _IPV6.size + _MESSAGE.size:
         return None
     if _ETHERNET.unpack_from(frame)[2] != _ETHERTYPE_IPV6:
         return None
-    _, length, next_header, hops, source, destination = _IPV6.unpack_from(frame, _ETHERNET.size)
+    first, length, next_header, hops, source, destination = _IPV6.unpack_from(frame, _ETHERNET.size)
     message = frame[_ETHERNET.size + _IPV6.size :][:length]
-    if (next_header, hops, len(message)) != (_ICMPV6, _HOP_LIMIT, length):
+    if (first >> 28, next_header, hops, len(message)) != (6, _ICMPV6, _HOP_LIMIT, length):
         return None
     if length < _MESSAGE.size or _checksum(source, destination, message) != 0:
         return None
-    kind, code, _, _, target = _MESSAGE.unpack_from(message)
-    if code != 0 or kind not in (_SOLICITATION, _ADVERTISEMENT):
+    kind, code, _, flags, target = _MESSAGE.unpack_from(message)
+    options = _options(message[_MESSAGE.size :])
+    if code != 0 or options is None or target[0] == _MULTICAST:
+        return None
+    if kind == _SOLICITATION:
+        if not _may_ask(source, destination, tells_source=_SOURCE_MAC in options):
+            return None
+    elif kind != _ADVERTISEMENT or (destination[0] == _MULTICAST and flags & _SOLICITED):
         return None
     is_solicitation = kind == _SOLICITATION
-    mac = _option(message[_MESSAGE.size :], _SOURCE_MAC if is_solicitation else _TARGET_MAC)
     # A solicited answer may leave the option out; the frame then says it.
-    mac = mac or frame[6:12]
+    mac = options.get(_SOURCE_MAC if is_solicitation else _TARGET_MAC, frame[6:12])
     if mac[0] & 1 or not any(mac):
         return None  # a group's, or nobody's
     return Packet(IPv6Address(source if is_solicitation else target), mac, is_solicitation)
 
 
-def _option(options: bytes, wanted: int) -> bytes | None:
-    while len(options) >= 8 and options[1] > 0:
-        if options[0] == wanted and options[1] == 1:
-            return options[2:8]
+def _may_ask(source: bytes, destination: bytes, *, tells_source: bool) -> bool:
+    """Who has no address yet asks a solicited-node group, and has no MAC address to tell."""
+    if any(source):
+        return source[0] != _MULTICAST
+    return destination.startswith(_SOLICITED_NODE) and not tells_source
+
+
+def _options(options: bytes) -> dict[int, bytes] | None:
+    """The link-layer addresses in them, by kind; None when one is empty, cut off, or too long."""
+    found: dict[int, bytes] = {}
+    while options:
+        if len(options) < 2 or not 0 < options[1] * 8 <= len(options):
+            return None
+        if options[0] in (_SOURCE_MAC, _TARGET_MAC):
+            if options[1] != 1:
+                return None
+            found.setdefault(options[0], options[2:8])
         options = options[options[1] * 8 :]
-    return None
+    return found
 
 
 def _frame(

@@ -195,10 +195,11 @@ def _solicitation(
     *,
     source: str = "fe80::1",
     to: str = GROUP_MAC,
+    ip_to: str = GROUP,
     option: bool = True,
     **fields: object,
 ) -> Packet:
-    question = Ether(dst=to, src=_mac(CLIENT_MAC)) / IPv6(src=source, dst=GROUP, hlim=255)
+    question = Ether(dst=to, src=_mac(CLIENT_MAC)) / IPv6(src=source, dst=ip_to, hlim=255)
     question /= ICMPv6ND_NS(tgt=target, **fields)
     return question / ICMPv6NDOptSrcLLAddr(lladdr=_mac(CLIENT_MAC)) if option else question
 
@@ -290,6 +291,8 @@ FRAMES: tuple[Case, ...] = (
     _case("a question for the VIP", _arp(), "answered", answered=True),
     _case("a probe for the VIP", _arp(psrc="0.0.0.0"), "answered", answered=True),
     _case("a question for somebody else", _arp(pdst="10.9.0.12"), "arp_other"),
+    _case("a question from a group", _arp(hwsrc="01:00:5e:00:00:01"), "arp_other"),
+    _case("a question from nobody's MAC", _arp(hwsrc=NOBODY), "arp_other"),
     _case("an answer to us", _arp(op=2, hwdst=_mac(VIRTUAL_MAC)), "arp_other"),
     _case("ARP for IPv6-sized addresses", _arp(plen=16), "arp_other"),
     _case("somebody announces the VIP", _arp(op=2, psrc=VIP), "arp_conflict"),
@@ -728,6 +731,13 @@ FRAMES: tuple[Case, ...] = (
         _solicitation(source="::", option=False),
         "answered",
         answered=True,
+    ),
+    _case("nobody tells its MAC address", _solicitation(source="::"), "icmp_other"),
+    _case("nobody asks one", _solicitation(source="::", ip_to=VIP6, option=False), "icmp_other"),
+    _case(
+        "a solicitation with an empty option",
+        _solicitation(option=False) / Raw(bytes.fromhex("0e00000000000000")),
+        "icmp_other",
     ),
     _case("a solicitation for somebody else", _solicitation("fd00:9::99"), "icmp_other"),
     _case(

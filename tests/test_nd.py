@@ -39,7 +39,8 @@ ALL_NODES, ALL_NODES_MAC = "ff02::1", "33:33:00:00:00:01"
 MACS = st.binary(min_size=6, max_size=6)
 STATIONS = MACS.filter(lambda mac: any(mac) and not mac[0] & 1)
 """One interface each: neither a group nor nobody."""
-ADDRESSES = st.integers(1, 2**128 - 1).map(IPv6Address)
+ADDRESSES = st.integers(1, (0xFF << 120) - 1).map(IPv6Address)
+"""No group, and not nobody."""
 
 
 def packed(mac: str) -> bytes:
@@ -97,7 +98,7 @@ BUILT = [
             to=packed(THEIRS),
         ),
         Ether(src=OURS, dst=THEIRS)
-        / IPv6(src=DIRECTOR, dst=SERVER, hlim=255)
+        / IPv6(src=DIRECTOR, dst=group(SERVER), hlim=255)
         / ICMPv6ND_NS(tgt=SERVER)
         / ICMPv6NDOptSrcLLAddr(lladdr=OURS),
         id="a question to one",
@@ -136,7 +137,7 @@ def test_scapy_reads_what_was_meant(
     target: IPv6Address, sender: IPv6Address, mac: bytes, to: bytes | None
 ) -> None:
     read = Ether(nd.solicitation(target, sender=sender, sender_mac=mac, to=to))
-    where = nd.solicited_node(target) if to is None else target
+    where = nd.solicited_node(target)
     assert (read.dst, read.src) == ((to or nd.group_mac(where)).hex(":"), mac.hex(":"))
     assert addresses(read) == (sender, where)
     assert (read[IPv6].hlim, IPv6Address(read[ICMPv6ND_NS].tgt)) == (255, target)
@@ -223,7 +224,6 @@ HEARD = [
         SERVER,
         id="another option behind it",
     ),
-    pytest.param(ether() / ip() / ANSWER / AT / Raw(b"\x02"), False, SERVER, id="a cut option"),
 ]
 
 
@@ -263,6 +263,27 @@ IGNORED = [
     pytest.param(ether() / ip(plen=200) / ANSWER / AT, id="longer than the frame"),
     pytest.param(ether() / ip(plen=23) / ANSWER / AT, id="shorter than the message"),
     pytest.param(ether() / ip(plen=0) / ANSWER / AT, id="no length"),
+    pytest.param(ether() / ip() / ANSWER / AT / Raw(b"\x02"), id="an option of one byte"),
+    pytest.param(ether() / ip() / ANSWER / AT / Raw(b"\x0e\1\0"), id="a cut option"),
+    pytest.param(ether() / ip() / ANSWER / AT / Raw(b"\x0e" + bytes(7)), id="an empty option"),
+    pytest.param(ether() / ip() / ANSWER / Raw(b"\2\0" + bytes(6)), id="an empty MAC address"),
+    pytest.param(ether() / ip() / ANSWER / Raw(b"\2\2" + bytes(14)), id="a long MAC address"),
+    pytest.param(ether() / ip() / ICMPv6ND_NA(tgt="ff02::1:ff01:62") / AT, id="about a group"),
+    pytest.param(
+        ether(ALL_NODES_MAC) / ip(to=ALL_NODES) / ICMPv6ND_NA(tgt=SERVER, S=1) / AT,
+        id="an answer that was solicited goes to one",
+    ),
+    pytest.param(ether() / ip("::", VIP) / QUESTION, id="nobody asks one"),
+    pytest.param(ether(ALL_NODES_MAC) / ip("::", ALL_NODES) / QUESTION, id="nobody asks all"),
+    pytest.param(
+        ether(group_mac(VIP)) / ip("::", group(VIP)) / QUESTION / FROM,
+        id="nobody has a MAC address",
+    ),
+    pytest.param(
+        ether() / ip() / ICMPv6ND_NS(tgt="ff02::1:ff01:62") / FROM, id="a group is asked for"
+    ),
+    pytest.param(ether() / ip("ff02::1", VIP) / QUESTION / FROM, id="a group asks"),
+    pytest.param(ether() / ip(version=4) / ANSWER / AT, id="another version"),
 ]
 
 

@@ -361,8 +361,10 @@ static inline struct made solicitation_from(const uint8_t asker[16])
     memcpy(made.bytes + 14 + 8, asker, 16);
     memcpy(made.bytes + 14 + 24, group, 16);
     put(&made, vip6, 16);
-    put(&made, "\1\1", 2);
-    put(&made, client_mac, 6);
+    if (asker[0]) { /* who has no address yet does not say which MAC address has it */
+        put(&made, "\1\1", 2);
+        put(&made, client_mac, 6);
+    }
     made = finish6(made);
     seal_icmp6(&made);
     return made;

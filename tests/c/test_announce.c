@@ -210,7 +210,82 @@ static void a_solicitation_needs_no_option_but_its_whole_target(void)
         made.length = length;
         made = finish6(made);
         seal_icmp6(&made);
-        CHECK((advertise(&world, made, out) > 0) == (length >= 54 + 24));
+        CHECK((advertise(&world, made, out) > 0) == (length == 54 + 24 || length == 54 + 32));
+    }
+    world_free(&world);
+}
+
+/* RFC 4861 sections 4.6 and 7.1.1. */
+static void options_that_are_not_sound_make_a_solicitation_invalid(void)
+{
+    static const struct {
+        uint8_t type, length;
+        bool is_answered;
+    } options[] = {
+        {1, 1, true}, {14, 1, true}, {1, 0, false}, {14, 0, false}, {14, 2, false}, {1, 255, false},
+    };
+    struct world world = world_with_a_vip6();
+    uint8_t out[ANNOUNCE_ROOM];
+
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        struct made made = solicitation_frame();
+        made.bytes[54 + 24] = options[i].type;
+        made.bytes[54 + 25] = options[i].length;
+        seal_icmp6(&made);
+        CHECK((advertise(&world, made, out) > 0) == options[i].is_answered);
+    }
+    struct made wide = solicitation_frame(); /* a source of fourteen bytes */
+    wide.bytes[54 + 25] = 2;
+    put(&wide, client_ip6, 8);
+    wide = finish6(wide);
+    seal_icmp6(&wide);
+    CHECK(advertise(&world, wide, out) == 0);
+    world_free(&world);
+}
+
+static void who_has_no_address_asks_a_group_and_says_no_mac_address(void)
+{
+    static const uint8_t unspecified[16];
+    struct world world = world_with_a_vip6();
+    struct made telling = solicitation_from(unspecified);
+    struct made alone = solicitation_from(unspecified);
+    struct made all_nodes = solicitation_from(unspecified);
+    uint8_t out[ANNOUNCE_ROOM];
+
+    put(&telling, "\1\1", 2);
+    put(&telling, client_mac, 6);
+    telling = finish6(telling);
+    seal_icmp6(&telling);
+    CHECK(advertise(&world, telling, out) == 0);
+    memcpy(alone.bytes + 14 + 24, vip6, 16);
+    seal_icmp6(&alone);
+    CHECK(advertise(&world, alone, out) == 0);
+    memcpy(all_nodes.bytes + 14 + 24, "\xff\2\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+    seal_icmp6(&all_nodes);
+    CHECK(advertise(&world, all_nodes, out) == 0);
+    world_free(&world);
+}
+
+static void what_no_station_sent_is_not_answered(void)
+{
+    static const uint8_t no_station[][MAC] = {{0},
+                                              {0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+                                              {3, 0xbf, 10, 10, 10, 62},
+                                              {0x33, 0x33, 0, 0, 0, 1}};
+    struct world world = world_with_a_vip6();
+    uint8_t out[ANNOUNCE_ROOM];
+
+    add_service(&world, service_on(PROTOCOL_TCP, 80, "rr"));
+    for (size_t i = 0; i < sizeof(no_station) / sizeof(no_station[0]); i++) {
+        struct made solicitation = solicitation_frame();
+        struct made question = arp_frame(1, client_ip, vip);
+        struct made claim = arp_frame(2, vip, client_ip);
+        memcpy(solicitation.bytes + MAC, no_station[i], MAC);
+        memcpy(question.bytes + 14 + 8, no_station[i], MAC);
+        memcpy(claim.bytes + 14 + 8, no_station[i], MAC);
+        CHECK(advertise(&world, solicitation, out) == 0);
+        CHECK(announce(&world, &question) == DR_ARP_OTHER);
+        CHECK(announce(&world, &claim) == DR_ARP_OTHER);
     }
     world_free(&world);
 }
@@ -227,4 +302,7 @@ int main(void)
     RUN(who_tries_the_address_out_is_told_together_with_everybody);
     RUN(what_is_no_valid_solicitation_for_a_vip_is_not_answered);
     RUN(a_solicitation_needs_no_option_but_its_whole_target);
+    RUN(options_that_are_not_sound_make_a_solicitation_invalid);
+    RUN(who_has_no_address_asks_a_group_and_says_no_mac_address);
+    RUN(what_no_station_sent_is_not_answered);
 }
