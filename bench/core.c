@@ -98,8 +98,11 @@ static void *memory_of(size_t bytes, bool huge)
 
 struct core *core_new(uint32_t connections, const char *scheduler, uint32_t servers, int huge)
 {
-    const struct dr_limits limits = {
-        .services = 16, .servers = 16384, .connections = connections, .seed = 0x5eed, .clock = 1};
+    const struct dr_limits limits = {.services = 16,
+                                     .servers = 16384,
+                                     .connections = connections,
+                                     .seeds = {0x5eed0123456789ab, 0xfedcba9876540123},
+                                     .clock = 1};
     struct core *core = calloc(1, sizeof(*core));
     size_t size = state_size(&limits);
 

@@ -68,6 +68,21 @@ struct connection *connections_find_template(const struct connections *connectio
     return find(connections, key, connections_hash(connections, key), CONNECTION_TEMPLATE);
 }
 
+uint32_t connections_namesakes(const struct connections *connections,
+                               const struct connection *connection)
+{
+    struct flow flow = connection_flow(connection);
+    uint32_t count = 0;
+
+    for (uint32_t index = *bucket_of_flow(connections, &flow); index != NO_CONNECTION;
+         index = connections->entries[index].next) {
+        const struct connection *other = &connections->entries[index];
+        count += is_flow(other, &flow) &&
+                 ((other->flags ^ connection->flags) & CONNECTION_TEMPLATE) == 0;
+    }
+    return count;
+}
+
 static void hash_link(struct connections *connections, struct connection *connection)
 {
     struct flow flow = connection_flow(connection);
@@ -105,10 +120,9 @@ uint32_t connections_buckets(uint32_t room)
     return buckets;
 }
 
-void connections_init(struct connections *connections, uint64_t seed, uint64_t now_ns)
+void connections_init(struct connections *connections, uint64_t now_ns)
 {
     *connections->book = (struct connections_book){
-        .seed = seed,
         .fresh = NO_CONNECTION + 1,
         .wheel_tick = tick_of(now_ns) / WHEEL_TICKS * WHEEL_TICKS,
         .timeouts = {.tcp_s = 900, .tcp_fin_s = 120, .udp_s = 300},

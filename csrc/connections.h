@@ -68,7 +68,6 @@ struct connection_rest {
 
 /* What the table remembers of itself; lives in the region. */
 struct connections_book {
-    uint64_t seed;
     uint64_t created;
     uint64_t expired;
     uint32_t count;
@@ -91,6 +90,7 @@ struct connections {
     struct connection *entries;
     struct connection_rest *rest;
     struct connections_listener listener;
+    uint64_t seeds[2]; /* of the hash; each process has its own, and so hashes anew */
     uint32_t *buckets;
     uint32_t *wheel;
     uint32_t room; /* entries, with the unused one */
@@ -98,7 +98,7 @@ struct connections {
 };
 
 uint32_t connections_buckets(uint32_t room);
-void connections_init(struct connections *connections, uint64_t seed, uint64_t now_ns);
+void connections_init(struct connections *connections, uint64_t now_ns);
 
 /* Templates and connections share the hash but never a name: a client may well use port 0. */
 struct connection *connections_find(const struct connections *connections, const struct flow *flow);
@@ -152,6 +152,10 @@ void connections_end(struct connections *connections, struct table *table,
 void connections_drop(struct connections *connections, struct table *table,
                       struct connection *connection, uint32_t tick);
 
+/* How many entries of its name are found, without it. */
+uint32_t connections_namesakes(const struct connections *connections,
+                               const struct connection *connection);
+
 /* How long it has had no packet. */
 uint32_t connections_idle_s(const struct connection *connection, uint32_t tick);
 
@@ -199,21 +203,22 @@ static inline uint64_t connections_mix(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-/* Multiply and fold, seeded: 37 bytes in three multiplications, two of them at the same time. */
+/* Multiply and fold: 37 bytes in three multiplications, two of them at the same time. Whoever sends
+ * frames chooses some of them, so each factor has a secret of its own: one that is public would be
+ * made 0, and with it the product, whatever the other is. */
 static inline uint32_t connections_hash(const struct connections *connections,
                                         const struct flow *flow)
 {
-    uint64_t seed = connections->book->seed;
+    const uint64_t one = connections->seeds[0], other = connections->seeds[1];
     uint64_t client[2], address[2];
 
     memcpy(client, flow->client, ADDRESS);
     memcpy(address, flow->address, ADDRESS);
     uint64_t ports = (uint64_t)flow->client_port << 16 | flow->port;
     uint64_t ends = (uint64_t)flow->protocol << 32 | ports;
-    uint64_t of_client = connections_mix(client[0] ^ seed, client[1] ^ 0x9e3779b97f4a7c15);
-    uint64_t of_address =
-        connections_mix(address[0] ^ 0x165667b19e3779f9, address[1] ^ ~seed ^ 0xc2b2ae3d27d4eb4f);
-    return (uint32_t)connections_mix(of_client ^ ends, of_address ^ seed);
+    uint64_t of_client = connections_mix(client[0] ^ one, client[1] ^ other);
+    uint64_t of_address = connections_mix(address[0] ^ ~other, address[1] ^ ~one);
+    return (uint32_t)connections_mix(of_client ^ ends ^ other, of_address ^ one);
 }
 
 static inline uint32_t *connections_bucket(const struct connections *connections, uint32_t hash)

@@ -17,7 +17,7 @@ struct sync;
 
 enum changing {
     CHANGING_NOTHING,
-    CHANGING_CONNECTIONS, /* can be mended (mend.h) */
+    CHANGING_CONNECTIONS,
     CHANGING_TABLE,
 };
 
@@ -33,6 +33,7 @@ struct director {
     struct dr_stats *stats;
     uint64_t frame;     /* the number of the one that is being decided on */
     uint32_t *changing; /* enum changing: what in the state region may contradict itself now */
+    struct dr_adoption adoption;
     struct icmp_limiter limiter;
     struct fragments *fragments;
     struct packet first_fragment; /* whose held companions are to be sent now */

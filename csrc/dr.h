@@ -92,14 +92,43 @@ enum dr_service_flag {
     DR_SCHEDULER_3 = 0x20,
 };
 
-/* How much room there is. Fixed when the state is made; pages are touched only when used. */
+/* How much room there is. Fixed when the state is made; of memory that is no file, pages are
+ * touched only when used. */
 struct dr_limits {
     uint32_t services;
     uint32_t servers; /* at most 65,534 */
     uint32_t connections;
     uint32_t fragments; /* that may wait for the first of their packet; not part of the state */
-    uint64_t seed;      /* of the connection hash, against chosen collisions */
+    uint64_t seeds[2];  /* of the connection hash, against chosen collisions; not of the state */
     uint64_t clock; /* names the clock that times are of; state of another clock is not adopted */
+};
+
+/* What a region holds, by its header. */
+enum dr_state {
+    DR_STATE_NONE,         /* nothing but zeros */
+    DR_STATE_OURS,         /* can be adopted */
+    DR_STATE_OTHER_ROOM,   /* of other limits: can be converted */
+    DR_STATE_OTHER_CLOCK,  /* of another boot: its times mean nothing */
+    DR_STATE_OTHER_FORMAT, /* of another version, or another compiler */
+    DR_STATE_DAMAGED,      /* no state at all, or shorter than it says */
+};
+
+struct dr_state_look {
+    enum dr_state state;
+    uint32_t format;
+    uint32_t services; /* its limits; 0 where they cannot be known */
+    uint32_t servers;
+    uint32_t connections;
+    uint32_t count; /* of connections in it, as it says itself; 0 where that cannot be known */
+};
+
+/* What became of a region that was there. What is damaged in one is put right or left out: any
+ * bytes behind a header that fits end in tables that are sound. */
+struct dr_adoption {
+    uint8_t adopted;      /* else it was all zeros */
+    uint32_t connections; /* taken over */
+    uint32_t lost;        /* by its own count, but damaged, or without room here */
+    uint32_t put_right;   /* services and servers that contradicted the rest */
 };
 
 /* Who we are on the wire. */
@@ -349,9 +378,17 @@ struct io;
 /* A region all of zeros is made into fresh state; one left by an engine with the same limits is
  * adopted, connections and all; -ESTALE is one that cannot be used, -EINVAL one too small. */
 size_t dr_state_size(const struct dr_limits *limits);
+/* `size` bytes from the beginning of a region, which may be another's. */
+void dr_state_look(const void *state, size_t size, const struct dr_limits *limits,
+                   struct dr_state_look *out);
+/* Fills a new region from one of other limits, which is used up by it. Services and servers keep
+ * their slots, so their room must not be less: -EINVAL, as for one that is not DR_STATE_OTHER_ROOM.
+ * Of more connections than there is room for, those that are in use come first. */
+int dr_state_convert(void *from, size_t from_size, void *to, size_t to_size,
+                     const struct dr_limits *limits, uint64_t now_ns, struct dr_adoption *out);
 int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct dr_limits *limits,
                   uint64_t now_ns);
-int dr_engine_adopted(const struct dr_engine *engine);
+void dr_engine_adoption(const struct dr_engine *engine, struct dr_adoption *out);
 void dr_engine_free(struct dr_engine *engine);
 
 /* Each gives an I/O end to the first worker that has none, or to one more; -ENOSPC beyond

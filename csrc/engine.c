@@ -55,6 +55,28 @@ size_t dr_state_size(const struct dr_limits *limits)
     return state_size(limits);
 }
 
+void dr_state_look(const void *state, size_t size, const struct dr_limits *limits,
+                   struct dr_state_look *out)
+{
+    *out = state_look(state, size, limits);
+}
+
+static int result_of(enum state_outcome outcome)
+{
+    switch (outcome) {
+    case STATE_ADOPTED:
+    case STATE_FRESH:
+        return 0;
+    case STATE_STALE:
+        return -ESTALE;
+    case STATE_TOO_SMALL:
+        return -EINVAL;
+    case STATE_NO_MEMORY:
+        return -ENOMEM;
+    }
+    return -EINVAL;
+}
+
 int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct dr_limits *limits,
                   uint64_t now_ns)
 {
@@ -65,10 +87,8 @@ int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct
     struct dr_engine *engine = calloc(1, sizeof(*engine));
     if (!engine)
         return -ENOMEM;
-    enum state_outcome outcome = state_map(&engine->director, state, size, limits, now_ns);
-    int result = outcome == STATE_TOO_SMALL ? -EINVAL : outcome == STATE_STALE ? -ESTALE : 0;
+    int result = result_of(state_map(&engine->director, state, size, limits, now_ns));
     if (result == 0) {
-        engine->adopted = outcome == STATE_ADOPTED;
         engine->director.fragments = fragments_new(limits->fragments);
         engine->director.trace = trace_new();
         bool has_memory = engine->director.fragments && engine->director.trace;
@@ -100,9 +120,9 @@ int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct
     return 0;
 }
 
-int dr_engine_adopted(const struct dr_engine *engine)
+void dr_engine_adoption(const struct dr_engine *engine, struct dr_adoption *out)
 {
-    return engine->adopted;
+    *out = engine->director.adoption;
 }
 
 void dr_engine_free(struct dr_engine *engine)

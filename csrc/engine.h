@@ -29,7 +29,6 @@ struct dr_engine {
     struct director director;
     struct worker *workers[DR_WORKERS];
     uint32_t worker_count;
-    int adopted;
     uint64_t latest_ns; /* that any worker's clock has shown */
     uint64_t memory_due_ns;
     uint64_t busy_poll_ns; /* set by anybody, read by the loops */

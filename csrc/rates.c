@@ -3,7 +3,12 @@
 
 #include "table.h"
 
-enum { COUNT_SHIFT = 9, BYTES_SHIFT = 4 };
+enum {
+    COUNT_SHIFT = 9,
+    BYTES_SHIFT = 4,
+    MOST_BITS = 56,     /* of a counter, and of an average */
+    MOST_NEW_BITS = 44, /* of what is new in a period */
+};
 
 static const uint64_t period_ns = 2000000000;
 static const uint64_t pass_ns = 40000000; /* between two passes, as the kernel's threads */
@@ -38,6 +43,26 @@ void estimator_zero(struct estimator *estimator, struct dr_counters *in)
     *in = (struct dr_counters){0};
     estimator->last = *in;
     estimator->average = *in;
+}
+
+static bool is_possible(uint64_t in, uint64_t last, uint64_t average)
+{
+    return last <= in && in - last < UINT64_C(1) << MOST_NEW_BITS && average >> MOST_BITS == 0;
+}
+
+void estimator_mend(struct estimator *estimator, struct dr_counters *in, uint64_t now_ns)
+{
+    const struct dr_counters *last = &estimator->last;
+    const struct dr_counters *average = &estimator->average;
+
+    if ((in->connections | in->packets | in->bytes) >> MOST_BITS)
+        *in = (struct dr_counters){0};
+    if (!is_possible(in->connections, last->connections, average->connections) ||
+        !is_possible(in->packets, last->packets, average->packets) ||
+        !is_possible(in->bytes, last->bytes, average->bytes))
+        *estimator = (struct estimator){.last = *in};
+    if (estimator->due_ns > now_ns + period_ns)
+        estimator->due_ns = now_ns + period_ns;
 }
 
 void estimator_run(struct estimator *estimator, const struct dr_counters *in, bool frozen,

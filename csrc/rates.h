@@ -36,6 +36,9 @@ void estimator_begin(struct estimator *estimator, const struct dr_counters *in, 
 /* The counters begin at 0, and so does the rate; the time of the next look stays. */
 void estimator_zero(struct estimator *estimator, struct dr_counters *in);
 
+/* Whatever bytes it had: after this it can be run. */
+void estimator_mend(struct estimator *estimator, struct dr_counters *in, uint64_t now_ns);
+
 /* Takes what is due; a frozen one (run_estimation=0) only lets time pass. */
 void estimator_run(struct estimator *estimator, const struct dr_counters *in, bool frozen,
                    uint64_t now_ns);

@@ -9,8 +9,10 @@
 
 enum {
     MAGIC = 0x44724664, /* "DrFd" */
-    FORMAT = 10,        /* of everything below; raised with any change of layout or meaning */
+    FORMAT = 11,        /* of everything below; raised with any change of layout or meaning */
+    COUNT_SINCE = 11,   /* the format from which on the count of connections is where it is now */
     ALIGNMENT = 64,
+    MOST_CONNECTIONS = 0x7ffffffe,
     EXPIRATION_S = 24 * 60 * 60, /* lblc_expiration, lblcr_expiration */
 };
 
@@ -27,6 +29,8 @@ struct state_header {
     struct dr_stats stats;
     struct totals totals;
 };
+
+_Static_assert(offsetof(struct state_header, book.count) == 72, "see COUNT_SINCE");
 
 /* Bytes from the beginning of the region. */
 struct layout {
@@ -82,29 +86,71 @@ static struct state_header header_for(const struct dr_limits *limits)
     };
 }
 
-static bool is_ours(const struct state_header *header, const struct dr_limits *limits)
-{
-    const struct state_header wanted = header_for(limits);
+/* ---- What is in a region ---- */
 
-    return header->magic == wanted.magic && header->format == wanted.format &&
-           memcmp(header->sizes, wanted.sizes, sizeof(wanted.sizes)) == 0 &&
-           header->services == wanted.services && header->servers == wanted.servers &&
-           header->connections == wanted.connections && header->clock == wanted.clock &&
-           header->changing != CHANGING_TABLE;
+/* Of what every format so far had at its beginning; a later one may only be told of. */
+static bool has_room(const struct state_header *header)
+{
+    return header->services - 1 < NO_SLOT - 1 && header->servers - 1 < NO_SLOT - 1 &&
+           header->connections - 1 < MOST_CONNECTIONS;
 }
 
-enum state_outcome state_map(struct director *director, void *region, size_t size,
-                             const struct dr_limits *limits, uint64_t now_ns)
+static enum dr_state state_of(const struct state_header *header, size_t size,
+                              const struct dr_limits *limits)
 {
-    struct layout layout = layout_of(limits);
-    struct state_header *header = region;
-    uint8_t *bytes = region;
+    static const struct state_header zeros;
+    const struct state_header wanted = header_for(limits);
 
-    if (size < layout.end)
-        return STATE_TOO_SMALL;
+    if (memcmp(header, &zeros, sizeof(zeros)) == 0)
+        return DR_STATE_NONE;
+    if (header->magic != wanted.magic)
+        return DR_STATE_DAMAGED;
+    if (header->format != wanted.format ||
+        memcmp(header->sizes, wanted.sizes, sizeof(wanted.sizes)) != 0)
+        return DR_STATE_OTHER_FORMAT;
+    const struct dr_limits own = {.services = header->services,
+                                  .servers = header->servers,
+                                  .connections = header->connections};
+    if (!has_room(header) || size < state_size(&own))
+        return DR_STATE_DAMAGED;
+    if (header->clock != wanted.clock)
+        return DR_STATE_OTHER_CLOCK;
+    bool is_same_room = header->services == wanted.services && header->servers == wanted.servers &&
+                        header->connections == wanted.connections;
+    return is_same_room ? DR_STATE_OURS : DR_STATE_OTHER_ROOM;
+}
+
+struct dr_state_look state_look(const void *region, size_t size, const struct dr_limits *limits)
+{
+    const struct state_header *header = region;
+
+    if (size < sizeof(*header))
+        return (struct dr_state_look){.state = size == 0 ? DR_STATE_NONE : DR_STATE_DAMAGED};
+    struct dr_state_look look = {.state = state_of(header, size, limits)};
+    if (look.state == DR_STATE_NONE || look.state == DR_STATE_DAMAGED)
+        return look;
+    look.format = header->format;
+    if (header->format < COUNT_SINCE)
+        return look;
+    look.count = header->book.count <= header->connections ? header->book.count : 0;
+    if (look.state == DR_STATE_OTHER_FORMAT)
+        return look;
+    look.services = header->services;
+    look.servers = header->servers;
+    look.connections = header->connections;
+    return look;
+}
+
+/* ---- Mapping one ---- */
+
+static void point_into(struct director *director, uint8_t *bytes, const struct layout *layout,
+                       const struct dr_limits *limits)
+{
+    struct state_header *header = (struct state_header *)(void *)bytes;
+
     director->table = (struct table){
-        .services = (struct service *)(void *)(bytes + layout.services),
-        .servers = (struct server *)(void *)(bytes + layout.servers),
+        .services = (struct service *)(void *)(bytes + layout->services),
+        .servers = (struct server *)(void *)(bytes + layout->servers),
         .totals = &header->totals,
         .lblc_expiration_s = EXPIRATION_S,
         .lblcr_expiration_s = EXPIRATION_S,
@@ -113,28 +159,63 @@ enum state_outcome state_map(struct director *director, void *region, size_t siz
     };
     director->connections = (struct connections){
         .book = &header->book,
-        .entries = (struct connection *)(void *)(bytes + layout.entries),
-        .rest = (struct connection_rest *)(void *)(bytes + layout.rest),
-        .buckets = (uint32_t *)(void *)(bytes + layout.buckets),
-        .wheel = (uint32_t *)(void *)(bytes + layout.wheel),
+        .entries = (struct connection *)(void *)(bytes + layout->entries),
+        .rest = (struct connection_rest *)(void *)(bytes + layout->rest),
+        .seeds = {limits->seeds[0], limits->seeds[1]},
+        .buckets = (uint32_t *)(void *)(bytes + layout->buckets),
+        .wheel = (uint32_t *)(void *)(bytes + layout->wheel),
         .room = limits->connections + 1,
         .bucket_mask = connections_buckets(limits->connections) - 1,
     };
     director->stats = &header->stats;
     director->changing = &header->changing;
-    if (is_ours(header, limits)) {
-        if (header->changing != CHANGING_NOTHING) {
-            mend_connections(&director->connections, &director->table);
-            mend_stats(director->stats);
-        }
-        header->changing = CHANGING_NOTHING;
-        return STATE_ADOPTED;
-    }
-    if (header->magic != 0)
+}
+
+/* However it was left, also in order: nobody knows what has happened to it since. */
+static enum state_outcome adopt(struct director *director, uint64_t now_ns)
+{
+    uint32_t said = director->connections.book->count;
+    int put_right = mend_table(&director->table, now_ns);
+
+    if (put_right < 0)
+        return STATE_NO_MEMORY;
+    uint32_t count = mend_connections(&director->connections, &director->table, tick_of(now_ns));
+    mend_stats(director->stats);
+    director->adoption = (struct dr_adoption){
+        .adopted = 1,
+        .connections = count,
+        .lost = said < director->connections.room && said > count ? said - count : 0,
+        .put_right = (uint32_t)put_right,
+    };
+    *director->changing = CHANGING_NOTHING;
+    return STATE_ADOPTED;
+}
+
+enum state_outcome state_map(struct director *director, void *region, size_t size,
+                             const struct dr_limits *limits, uint64_t now_ns)
+{
+    struct layout layout = layout_of(limits);
+    struct state_header *header = region;
+
+    if (size < layout.end)
+        return STATE_TOO_SMALL;
+    point_into(director, region, &layout, limits);
+    switch (state_of(header, size, limits)) {
+    case DR_STATE_OURS:
+        return adopt(director, now_ns);
+    case DR_STATE_NONE:
+        break;
+    case DR_STATE_OTHER_ROOM:
+    case DR_STATE_OTHER_CLOCK:
+    case DR_STATE_OTHER_FORMAT:
+    case DR_STATE_DAMAGED:
         return STATE_STALE;
-    *header = header_for(limits);
-    header->changing = CHANGING_TABLE; /* until it is whole */
-    connections_init(&director->connections, limits->seed, now_ns);
-    header->changing = CHANGING_NOTHING;
+    }
+    connections_init(&director->connections, now_ns);
+    /* The magic comes last: until then it is none of ours. */
+    struct state_header fresh = header_for(limits);
+    memcpy((uint8_t *)header + sizeof(header->magic), (uint8_t *)&fresh + sizeof(fresh.magic),
+           offsetof(struct state_header, changing) - sizeof(header->magic));
+    __atomic_store_n(&header->magic, MAGIC, __ATOMIC_RELEASE);
     return STATE_FRESH;
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from . import border, framing, region
+from . import adoption, border, framing, region
 from ._dataplane import ffi, lib
 from .capturing import Replayer
 from .config.model import Address, Mark, Tuning
@@ -44,12 +44,19 @@ _ROLES: Final = {"master": lib.DR_SYNC_MASTER, "backup": lib.DR_SYNC_BACKUP}
 _LONGEST_MESSAGE: Final = 65535
 
 
+def _seeds(seed: int | None) -> tuple[int, int]:
+    """Two numbers of 64 bits that nobody outside knows, or two that follow from one."""
+    if seed is None:
+        return secrets.randbits(64), secrets.randbits(64)
+    return (seed ^ 0x9E3779B97F4A7C15) % 2**64, (seed ^ 0xC2B2AE3D27D4EB4F) % 2**64
+
+
 class Engine:
     """A director's core on one state region; a context manager that stops and frees it.
 
     ``state_file`` is where the region lives, so that connections outlive this process; without
     one it is plain memory. ``seed``, of the connection hash, is random unless given. Raises
-    DataplaneError.
+    SetupError where the state cannot be had, DataplaneError.
     """
 
     def __init__(
@@ -66,34 +73,30 @@ class Engine:
         raw.servers = limits.servers
         raw.connections = limits.connections
         raw.fragments = limits.fragments
-        raw.seed = secrets.randbits(64) if seed is None else seed
+        raw.seeds = _seeds(seed)
         raw.clock = region.boot_id()
-        self._limits = limits
         self._traces: list[Trace] = []
         self._workers = 0
         self._threads: tuple[threading.Thread, ...] = ()
         self._loop_result = 0
         self._stopping = False
-        size = int(lib.dr_state_size(raw))
-        out = ffi.new("struct dr_engine **")
-        self._region = region.mapped(state_file, size)
         now_ns = time.monotonic_ns() if now_ns is None else now_ns
-        result = self._new(out, raw, now_ns)
-        if result == -errno.ESTALE and state_file is not None:
-            ffi.release(self._memory)
-            self._region.close()
-            state_file.unlink()
-            self._region = region.mapped(state_file, size)
-            result = self._new(out, raw, now_ns)
+        self._region, self.adoption = adoption.opened(state_file, raw, now_ns)
+        """What became of what an earlier process left in the state file."""
+        self.limits = dataclasses.replace(limits, services=raw.services, servers=raw.servers)
+        """The room there is: a state file that has more for services and servers keeps it."""
+        self._memory = ffi.from_buffer(self._region, require_writable=True)
+        out = ffi.new("struct dr_engine **")
+        result = int(lib.dr_engine_new(out, self._memory, len(self._region), raw, now_ns))
+        if result < 0:
+            self._release()
         check(result, "cannot make the forwarding engine")
         self._engine = out[0]
-        self.adopted = bool(lib.dr_engine_adopted(self._engine))
-        """True when the state file held an earlier process's connections."""
+        self.adoption = adoption.completed(self.adoption, self._engine)
 
-    def _new(self, out: Any, limits: Any, now_ns: int) -> int:
-        self._memory = ffi.from_buffer(self._region, require_writable=True)
-        size = len(self._region)
-        return int(lib.dr_engine_new(out, self._memory, size, limits, now_ns))
+    def _release(self) -> None:
+        ffi.release(self._memory)
+        self._region.close()
 
     def __enter__(self) -> Engine:
         return self
@@ -115,8 +118,7 @@ class Engine:
             trace.close()
         lib.dr_engine_free(self._engine)
         self._engine = None
-        ffi.release(self._memory)
-        self._region.close()
+        self._release()
 
     # ---- The loop ----
 
@@ -388,8 +390,8 @@ class Engine:
 
     def services(self, only: Container[Key] | None = None) -> tuple[ServiceRow, ...]:
         """Every service, or each of these, with its servers in the core's order."""
-        rows = ffi.new("struct dr_service_row[]", self._limits.services)
-        count = int(lib.dr_read_services(self._engine, rows, self._limits.services))
+        rows = ffi.new("struct dr_service_row[]", self.limits.services)
+        count = int(lib.dr_read_services(self._engine, rows, self.limits.services))
         known = ((rows[i], border.service(rows[i].service)) for i in range(count))
         return tuple(
             self._service_row(raw, service)

@@ -129,13 +129,14 @@ class Director:
         self._stopped.set()
 
     def _engine(self, place: Place) -> Engine:
-        self._room = room.of(self.config)
-        services, servers = self._room
+        services, servers = room.of(self.config)
         limits = Limits(services, servers, self.config.settings.connections)
         state_file = None if self._state_dir is None else self._state_dir / "state"
         engine = Engine(limits=limits, state_file=state_file)
-        if engine.adopted:
-            _log.info("Took over %d connections", engine.stats().connections)
+        self._room = engine.limits.services, engine.limits.servers
+        if line := engine.adoption.told():
+            level = logging.WARNING if engine.adoption.harmed else logging.INFO
+            _log.log(level, "%s", line)
         identify(engine, place, self.config.settings)
         return engine
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from contextlib import suppress
@@ -9,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import room
+from .errors import SetupError
+
+_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +27,11 @@ class Limits:
 
 
 def boot_id() -> int:
-    """Names this boot's monotonic clock."""
-    text = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    """Names this boot's monotonic clock; 0 where /proc does not tell."""
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return 0
     return int(text.replace("-", "")[:16], 16)
 
 
@@ -33,23 +40,79 @@ def _with_large_pages(region: mmap.mmap) -> mmap.mmap:
 
     Where there are none to be had, for a file on a disk for instance, it makes no difference.
     """
-    with suppress(OSError):
+    with suppress(OSError, AttributeError):
         region.madvise(mmap.MADV_HUGEPAGE)
     return region
 
 
-def mapped(path: Path | None, size: int) -> mmap.mmap:
-    """So many bytes of a file that outlives the process, or of plain memory.
+def _mapped(descriptor: int, size: int) -> mmap.mmap:
+    try:
+        return _with_large_pages(mmap.mmap(descriptor, size))
+    except OSError as error:
+        if error.errno != errno.ENOMEM:
+            raise
+        raise SetupError(
+            f"no memory for the state, {megabytes(size)}: raise the limit (ulimit -v, MemoryMax=),"
+            " or give the director a smaller `connections =`"
+        ) from error
 
-    A file of another size is emptied first; raises OSError.
+
+def plain(size: int) -> mmap.mmap:
+    """So many zeros in memory that ends with the process; raises SetupError."""
+    return _mapped(-1, size)
+
+
+def allocated(path: Path, size: int) -> mmap.mmap:
+    """So many bytes of a file that outlives the process, zeros where it had none.
+
+    They are on the file system before this returns: what is not there when a frame needs it would
+    end the process by SIGBUS. Raises OSError, and leaves no file that it made; SetupError for want
+    of memory.
     """
-    if path is None:
-        return _with_large_pages(mmap.mmap(-1, size))
+    is_new = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if os.fstat(descriptor).st_size != size:
-            os.ftruncate(descriptor, 0)
-            os.ftruncate(descriptor, size)
-        return _with_large_pages(mmap.mmap(descriptor, size))
+        _reserve(descriptor, size)
+        return _mapped(descriptor, size)
+    except BaseException:
+        if is_new:
+            path.unlink(missing_ok=True)
+        raise
     finally:
         os.close(descriptor)
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+        for at in range(0, size, _PIECE_BYTES):
+            length = min(_PIECE_BYTES, size - at)
+            piece = os.pread(descriptor, length, at)
+            os.pwrite(descriptor, piece.ljust(length, b"\0"), at)
+
+
+def copied(path: Path) -> mmap.mmap:
+    """A file's contents in memory; raises OSError, SetupError."""
+    with path.open("rb") as file:
+        memory = plain(os.fstat(file.fileno()).st_size)
+        at = 0
+        while count := file.readinto(memoryview(memory)[at : at + _PIECE_BYTES]):
+            at += count
+    return memory
+
+
+def free_bytes(path: Path) -> int | None:
+    """What an ordinary user may still write there."""
+    try:
+        status = os.statvfs(path)
+    except OSError:
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+def megabytes(size: int) -> str:
+    """For people: rounded up to a tenth."""
+    return f"{-(-size // 100_000) / 10:.1f} MB"

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS = sorted(path.stem for path in (ROOT / "tests" / "c").glob("test_*.c"))
-TARGETS = ("capture", "frame", "sequence", "sync")
+TARGETS = ("capture", "frame", "sequence", "state", "sync")
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", "-O1"]
 FLAGS += ["-I", str(ROOT / "csrc"), "-I", str(ROOT / "tests" / "c")]

@@ -286,7 +286,7 @@ def test_connections_outlive_their_engine(tmp_path: Path) -> None:
     state = tmp_path / "state"
     loyal = service(f"{VIP}:443", persistent_s=300)
     with Director(state_file=state) as director:
-        assert not director.engine.adopted
+        assert not director.engine.adoption.adopted
         director.add_service(WEB, 1, 1, 1)
         director.add_service(loyal, 1, 1)
         director.tcp("S")
@@ -296,7 +296,7 @@ def test_connections_outlive_their_engine(tmp_path: Path) -> None:
         now_ns = director.now_ns
 
     with Director(state_file=state, now_ns=now_ns) as director:
-        assert director.engine.adopted
+        assert director.engine.adoption.adopted
         after = director.connections(), director.engine.services(), director.engine.stats()
         assert after == before
         director.wait(100)
@@ -318,37 +318,6 @@ def test_what_ended_while_nobody_ran_is_ended_by_the_next(tmp_path: Path) -> Non
         assert director.counts(WEB) == {1: (1, 0)}
 
 
-def test_other_limits_make_new_state(tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    with Director(state_file=state) as director:
-        director.add_service(WEB, 1)
-    with Director(state_file=state, connections=100) as director:
-        assert not director.engine.adopted
-        assert director.engine.services() == ()
-
-
-def test_state_of_the_same_size_that_cannot_be_used_is_replaced(tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    with Director(state_file=state) as director:
-        director.add_service(WEB, 1)
-    with state.open("r+b") as file:
-        file.write(b"\xff" * 64)
-    with Director(state_file=state) as director:
-        assert not director.engine.adopted
-        assert director.engine.services() == ()
-        director.add_service(WEB, 1)
-        assert director.tcp("S") == 1
-    with Director(state_file=state) as director:
-        assert director.engine.adopted
-
-
-def test_a_file_of_another_size_is_replaced(tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    state.write_bytes(b"some other file")
-    with Director(state_file=state) as director:
-        assert not director.engine.adopted
-
-
 def test_only_its_owner_may_read_the_state(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with Director(state_file=state):
@@ -361,7 +330,7 @@ def test_state_of_another_boot_is_replaced(tmp_path: Path, monkeypatch: pytest.M
         director.add_service(WEB, 1)
     monkeypatch.setattr(region, "boot_id", lambda: 1)
     with Director(state_file=state) as director:
-        assert not director.engine.adopted
+        assert not director.engine.adoption.adopted
 
 
 # ---- What cannot be ----

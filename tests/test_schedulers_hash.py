@@ -369,7 +369,7 @@ def test_a_new_process_has_the_same_table(scheduler: str, tmp_path: Path) -> Non
         director.delete(web, 4)
         before, now_ns = answers(director, 1), director.now_ns
     with Director(state_file=tmp_path / "state", now_ns=now_ns) as director:
-        assert director.engine.adopted
+        assert director.engine.adoption.adopted
         assert answers(director, 2) == before
 
 

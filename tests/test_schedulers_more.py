@@ -624,6 +624,6 @@ def test_a_new_process_remembers_no_destination(scene: Scene, tmp_path: Any) -> 
         assert director.tcp("S", f"{CLIENT}:1") == 2
         director.add(web, 3)
     with Director(state_file=path) as director:
-        assert director.engine.adopted
+        assert director.engine.adoption.adopted
         assert director.tcp("S", f"{CLIENT}:2") == 3
         assert director.tcp("S", f"{CLIENT}:3") == 3

@@ -39,6 +39,16 @@ static void start(struct table *table, struct service *service)
     service->cursor.current_weight = service->cursor.max_weight;
 }
 
+/* The cursor of a service that comes out of a state file, where it may have been damaged. */
+static void attach(struct table *table, struct service *service)
+{
+    struct cursor *cursor = &service->cursor;
+
+    measure(table, service);
+    if (cursor->current_weight < 0 || cursor->current_weight > cursor->max_weight)
+        cursor->current_weight = cursor->max_weight;
+}
+
 static void changed(struct table *table, struct service *service, struct server *server)
 {
     (void)server;
@@ -96,6 +106,7 @@ static struct server *pick(struct table *table, struct service *service, const s
 
 const struct scheduler scheduler_wrr = {
     .name = "wrr",
+    .attach = attach,
     .start = start,
     .added = changed,
     .removed = changed,

@@ -385,7 +385,7 @@ static void the_wrap_of_the_tick_counter_is_survived(void)
     struct world world = world_with_a_server(8);
     uint32_t tick = 0u - ticks(30);
 
-    connections_init(&world.director.connections, 7, (uint64_t)tick << TICK_SHIFT);
+    connections_init(&world.director.connections, (uint64_t)tick << TICK_SHIFT);
     packet_at(&world, add_at(&world, 1, tick), TCP_SYN, tick);
     for (uint32_t passed = 0; passed < ticks(60); passed++)
         expire(&world, tick + passed, UINT32_MAX);

@@ -57,8 +57,11 @@ static void what_is_on_is_on_whatever_there_is(void)
 /* The loop must not pause for long: a second's share is looked at in slices. */
 static void a_round_may_be_cut_in_slices(void)
 {
-    struct world world = world_with((struct dr_limits){
-        .services = 8, .servers = 8, .connections = 320, .fragments = 4, .seed = 7});
+    struct world world = world_with((struct dr_limits){.services = 8,
+                                                       .servers = 8,
+                                                       .connections = 320,
+                                                       .fragments = 4,
+                                                       .seeds = {0x5eed7, 0x7deed}});
     struct director *director = &world.director;
     struct dr_service web = service_on(PROTOCOL_TCP, 80, "rr");
     static const struct dr_tuning tuning = {.drop_entry = 3};

@@ -20,7 +20,7 @@ enum {
 };
 
 static const struct dr_limits limits = {
-    .services = 4, .servers = 8, .connections = 256, .fragments = 4, .seed = 7};
+    .services = 4, .servers = 8, .connections = 256, .fragments = 4, .seeds = {0x5eed7, 0x7deed}};
 
 struct stage {
     struct dr_engine *engine;

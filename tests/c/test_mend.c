@@ -1,4 +1,5 @@
-/* test_mend.c -- what a killed process leaves: everything but the entries may be wrong. */
+/* test_mend.c -- what a killed process leaves, and what became of it since: anything may be wrong.
+ */
 #include "invariants.h"
 #include "state.h"
 #include "world.h"
@@ -50,6 +51,7 @@ static enum state_outcome map_again(struct world *world)
     world->director.connections = fresh.connections;
     world->director.table = fresh.table;
     world->director.stats = fresh.stats;
+    world->director.adoption = fresh.adoption;
     CHECK(table_open(&world->director.table) == 0);
     return outcome;
 }
@@ -128,14 +130,155 @@ static void frames_without_a_verdict_are_taken_back(void)
     world_free(&world);
 }
 
+/* Without its links, which are made anew. */
+static struct connection unlinked(struct connection connection)
+{
+    connection.next = connection.wheel_next = connection.wheel_previous = 0;
+    return connection;
+}
+
 static void what_was_in_order_stays_as_it_was(void)
 {
     struct world world = busy_world();
+    const struct director *director = &world.director;
+    struct server *servers = malloc(world.limits.servers * sizeof(*servers));
+    struct service *services = malloc(world.limits.services * sizeof(*services));
     struct connection before[2 * CLIENTS + 9];
 
-    memcpy(before, world.director.connections.entries, sizeof(before));
+    CHECK(servers && services);
+    memcpy(before, director->connections.entries, sizeof(before));
+    memcpy(servers, director->table.servers, world.limits.servers * sizeof(*servers));
+    memcpy(services, director->table.services, world.limits.services * sizeof(*services));
     CHECK(map_again(&world) == STATE_ADOPTED);
-    CHECK(memcmp(before, world.director.connections.entries, sizeof(before)) == 0);
+    check_all(&director->connections, &director->table);
+    for (uint32_t index = 0; index < director->connections.book->fresh; index++) {
+        struct connection was = unlinked(before[index]);
+        struct connection is = unlinked(director->connections.entries[index]);
+        CHECK(memcmp(&was, &is, sizeof(was)) == 0);
+    }
+    CHECK(memcmp(servers, director->table.servers, world.limits.servers * sizeof(*servers)) == 0);
+    CHECK(memcmp(services, director->table.services, world.limits.services * sizeof(*services)) ==
+          0);
+    free(servers);
+    free(services);
+    world_free(&world);
+}
+
+/* ---- What a disk or a stranger made of it ---- */
+
+static void a_service_that_cannot_be_is_a_removed_one_and_keeps_its_connections(void)
+{
+    struct world world = busy_world();
+    uint32_t count = world.director.connections.book->count;
+    struct dr_service plain = service_on(PROTOCOL_TCP, 80, "rr");
+    struct made ack = tcp_frame(1001, TCP_ACK);
+
+    world.director.table.services[0].config.scheduler = 200;
+    CHECK(map_again(&world) == STATE_ADOPTED);
+    check_all(&world.director.connections, &world.director.table);
+    CHECK(world.director.adoption.put_right == 1 + BUSY && world.director.adoption.lost == 0);
+    CHECK(world.director.connections.book->count == count);
+    CHECK(forward_made(&world, &ack, start_ns) == DR_SERVER_REMOVED);
+    add_service(&world, plain);
+    for (uint8_t number = 1; number <= BUSY; number++)
+        add_server(&world, plain, number, 1);
+    CHECK(forward_made(&world, &ack, start_ns) == DR_FORWARDED);
+    world_free(&world);
+}
+
+static void a_list_of_servers_that_bites_its_tail_is_made_straight(void)
+{
+    struct world world = busy_world();
+    struct table *table = &world.director.table;
+    uint32_t head = table->services[0].head;
+
+    table->servers[table->servers[head].next].next = head;
+    CHECK(map_again(&world) == STATE_ADOPTED);
+    check_all(&world.director.connections, table);
+    CHECK(table->services[0].servers == BUSY);
+    world_free(&world);
+}
+
+static void of_two_servers_of_one_name_the_second_is_removed(void)
+{
+    struct world world = busy_world();
+    struct table *table = &world.director.table;
+    uint32_t head = table->services[0].head;
+    struct server *next = &table->servers[table->servers[head].next];
+
+    next->config = table->servers[head].config;
+    CHECK(map_again(&world) == STATE_ADOPTED);
+    check_all(&world.director.connections, table);
+    CHECK(table->services[0].servers == BUSY - 1);
+    world_free(&world);
+}
+
+static void damaged_entries_are_left_out_and_counted(void)
+{
+    struct world world = busy_world();
+    struct connection *entries = world.director.connections.entries;
+
+    entries[1].server = 4000;
+    entries[2].protocol = 9;
+    entries[3].state = 15;
+    CHECK(map_again(&world) == STATE_ADOPTED);
+    check_all(&world.director.connections, &world.director.table);
+    CHECK(world.director.adoption.lost == 3);
+    world_free(&world);
+}
+
+/* Looking for one among many of its name would take as long as walking through them. */
+static void of_many_entries_of_one_name_a_few_stay(void)
+{
+    struct world world = busy_world();
+    struct connections *connections = &world.director.connections;
+
+    for (uint32_t index = 2; index < connections->book->fresh; index++)
+        connections->entries[index] = connections->entries[1];
+    CHECK(map_again(&world) == STATE_ADOPTED);
+    check_all(&world.director.connections, &world.director.table);
+    CHECK(connections->book->count == 8);
+    world_free(&world);
+}
+
+/* The monotonic clock of a namespace or of a restored machine may be behind, or far ahead. */
+static void no_entry_outlives_its_time_out_whatever_the_clock_says(void)
+{
+    const uint64_t day_ns = 86400 * second_ns;
+    const uint64_t times[] = {start_ns - 50 * day_ns, start_ns - 1, start_ns + 400 * day_ns,
+                              UINT64_C(1) << 56};
+
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        struct world world = busy_world();
+        struct director *director = &world.director;
+        uint32_t tick = tick_of(times[i]);
+        director->connections.entries[1].expires ^= 0x7ffffff0;
+        table_close(&director->table);
+        CHECK(state_map(director, world.region, world.size, &world.limits, times[i]) ==
+              STATE_ADOPTED);
+        CHECK(table_open(&director->table) == 0);
+        for (uint32_t index = 1; index < director->connections.book->fresh; index++)
+            CHECK(!is_live(&director->connections, index) ||
+                  (int32_t)(director->connections.entries[index].expires - tick) <=
+                      901 * 60); /* ticks are 16.8 ms: the longest time-out here is 900 s */
+        uint64_t later_ns = times[i] + 2 * 900 * second_ns;
+        while (
+            connections_expire(&director->connections, &director->table, tick_of(later_ns), 1000))
+            ;
+        CHECK(director->connections.book->count == 0);
+        world_free(&world);
+    }
+}
+
+static void a_change_of_the_table_that_was_never_finished_loses_no_connection(void)
+{
+    struct world world = busy_world();
+    uint32_t count = world.director.connections.book->count;
+
+    *world.director.changing = CHANGING_TABLE;
+    CHECK(map_again(&world) == STATE_ADOPTED);
+    check_all(&world.director.connections, &world.director.table);
+    CHECK(world.director.connections.book->count == count);
     world_free(&world);
 }
 
@@ -145,4 +288,11 @@ int main(void)
     RUN(entries_in_the_making_are_none);
     RUN(frames_without_a_verdict_are_taken_back);
     RUN(what_was_in_order_stays_as_it_was);
+    RUN(a_service_that_cannot_be_is_a_removed_one_and_keeps_its_connections);
+    RUN(a_list_of_servers_that_bites_its_tail_is_made_straight);
+    RUN(of_two_servers_of_one_name_the_second_is_removed);
+    RUN(damaged_entries_are_left_out_and_counted);
+    RUN(of_many_entries_of_one_name_a_few_stay);
+    RUN(no_entry_outlives_its_time_out_whatever_the_clock_says);
+    RUN(a_change_of_the_table_that_was_never_finished_loses_no_connection);
 }

@@ -46,7 +46,7 @@ static void a_region_may_be_mapped_anywhere(void)
     CHECK(copy.region);
     memcpy(copy.region, world.region, world.size);
     world_free(&world);
-    other_seed.seed++;
+    other_seed.seeds[0]++;
     CHECK(state_map(&copy.director, copy.region, copy.size, &other_seed, start_ns) ==
           STATE_ADOPTED);
     CHECK(table_open(&copy.director.table) == 0);

@@ -1,4 +1,5 @@
-/* test_state_refused.c -- state that fits but must not be trusted: of another clock, or torn. */
+/* test_state_refused.c -- state that fits but must not be trusted: of another clock, or not whole.
+ */
 #include "world.h"
 
 static enum state_outcome map_again(struct world *world, const struct dr_limits *limits)
@@ -20,19 +21,7 @@ static void state_of_another_clock_is_stale(void)
     world_free(&world);
 }
 
-static void state_left_in_the_midst_of_a_change_of_the_table_is_stale(void)
-{
-    struct world world = world_new(8);
-
-    *world.director.changing = CHANGING_TABLE;
-    CHECK(map_again(&world, &world.limits) == STATE_STALE);
-    *world.director.changing = CHANGING_NOTHING;
-    CHECK(map_again(&world, &world.limits) == STATE_ADOPTED);
-    world_free(&world);
-}
-
 int main(void)
 {
     RUN(state_of_another_clock_is_stale);
-    RUN(state_left_in_the_midst_of_a_change_of_the_table_is_stale);
 }

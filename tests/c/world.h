@@ -42,8 +42,11 @@ static inline struct world world_with(struct dr_limits limits)
 
 static inline struct world world_new(uint32_t connections)
 {
-    return world_with((struct dr_limits){
-        .services = 8, .servers = 8, .connections = connections, .fragments = 4, .seed = 7});
+    return world_with((struct dr_limits){.services = 8,
+                                         .servers = 8,
+                                         .connections = connections,
+                                         .fragments = 4,
+                                         .seeds = {0x5eed7, 0x7deed}});
 }
 
 static inline void world_free(struct world *world)

@@ -8,7 +8,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct dr_limits limits = {
-    .services = 4, .servers = 4, .connections = 12, .fragments = 4, .seed = 7};
+    .services = 4, .servers = 4, .connections = 12, .fragments = 4, .seeds = {0x5eed7, 0x7deed}};
 
 /* The engine, and a second view of its region to look at the tables with. */
 struct story {

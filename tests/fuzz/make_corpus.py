@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from pathlib import Path
 
@@ -367,12 +368,54 @@ CAPTURES = {
 }
 
 
+SET_BYTE, FLIP, SET_HALF, SET_WORD, COPY_ENTRY, FILL, ALL_ONES = range(7)
+
+
+def injury(at: int, how: int, what: int = 0) -> bytes:
+    return struct.pack("<HBH", at, how, what)
+
+
+def injured(*injuries: bytes, ahead_days: int = 0) -> bytes:
+    """Bytes of a state file exchanged; then it meets a clock so far ahead."""
+    return bytes([ahead_days << 1 | 1]) + b"".join(injuries)
+
+
+def everywhere(how: int, what: int, *, step: int, first: int = 0, end: int = 16_000) -> bytes:
+    return injured(*(injury(at, how, what) for at in range(first, end, step)[:63]))
+
+
+def copied(entry: int, to: int) -> bytes:
+    return bytes([to, entry, COPY_ENTRY, 0, 0])
+
+
+STATES = {
+    "as-it-was": injured(),
+    "a-day-later": injured(ahead_days=1),
+    "a-day-earlier": bytes([8 << 1]),
+    "magic": injured(injury(0, FLIP, 3)),
+    "format": injured(injury(4, SET_BYTE, 99)),
+    "header-of-ones": injured(*(injury(at, ALL_ONES) for at in range(48, 700, 8)[:63])),
+    "header-of-zeros": injured(*(injury(at, SET_WORD) for at in range(48, 300, 4)[:63])),
+    **{
+        f"bytes-{first:05}": everywhere(SET_BYTE, 0xFF, step=37, first=first)
+        for first in range(0, 16_000, 2_000)
+    },
+    "small-numbers": everywhere(SET_WORD, 1, step=180),
+    "words-of-ones": everywhere(SET_WORD, 0xFFFF, step=180),
+    "one-entry-everywhere": injured(*(copied(1, to) for to in range(2, 25))),
+    "templates-everywhere": injured(*(copied(7, to) for to in range(2, 25))),
+    "fill-with-zeros": everywhere(FILL, 0x00FF, step=900),
+    "fill-with-ones": everywhere(FILL, 0x01FF, step=900),
+}
+
+
 def main() -> None:
     frames = {f"{i:02}": case.frame for i, case in enumerate(FRAMES) if len(case.frame) < 512}
     write(HERE / "corpus" / "frame", frames)
     write(HERE / "corpus" / "sequence", STORIES)
     write(HERE / "corpus" / "sync", MESSAGES)
     write(HERE / "corpus" / "capture", CAPTURES)
+    write(HERE / "corpus" / "state", STATES)
 
 
 if __name__ == "__main__":
