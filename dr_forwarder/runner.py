@@ -20,6 +20,7 @@ from .attendants.maintenance_watch import maintaining
 from .attendants.monitor_file import monitoring
 from .attendants.reloading import reloading
 from .config import Config, ConfigError
+from .config.support import nothing_served
 from .director import Director
 from .errors import SetupError
 from .events import Happening, Listener, ReloadFailed, Started
@@ -97,7 +98,8 @@ class Runner:
     @contextlib.contextmanager
     def _logging(self) -> Iterator[None]:
         self._use_log(self._log_for(self._director.config))
-        report(self._director.config)
+        if self._files:
+            report(self._director.config)
         try:
             yield
             _log.info("Exiting with exit_status 0")
@@ -164,5 +166,5 @@ class Runner:
 
 def report(config: Config) -> None:
     """Logs what the reader of a configuration should know."""
-    for notice in config.notices:
-        _log.warning("%s:%d: %s", config.path, notice.line, notice.reason)
+    for notice in (*config.notices, *nothing_served(config)):
+        _log.warning("%s: %s", notice.at(config.path), notice.reason)

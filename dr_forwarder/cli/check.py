@@ -12,6 +12,7 @@ import click
 
 from ..checks.model import target
 from ..config import CheckType, Config, Virtual, load
+from ..config.support import nothing_served
 from ..ldirectord.terms import in_terms
 
 
@@ -33,11 +34,11 @@ def command(
             stream.reconfigure(errors="backslashreplace")
     loaded = load(config, skip_unsupported=skip_unsupported, rules=marks, rules_later=True)
     refused = False
-    for notice in loaded.notices:
+    for notice in (*loaded.notices, *nothing_served(loaded)):
         is_error = strict and notice.strict
         refused = refused or is_error
         word = "error" if is_error else "warning"
-        print(f"{loaded.path}:{notice.line}: {word}: {notice.reason}", file=sys.stderr)
+        print(f"{notice.at(loaded.path)}: {word}: {notice.reason}", file=sys.stderr)
     if refused:
         sys.exit(2)
     if as_json:
@@ -59,7 +60,8 @@ def _explanation(config: Config) -> Iterator[str]:
             yield f"  -> {virtual.fallback.address} while no real server is up"
         then = "keeps its connections (weight 0)" if virtual.quiescent else "is taken out"
         yield f"     a real server that fails {_times(virtual.check.failure_count)} {then}"
-    yield f"{config.path}: fine"
+    if config.virtuals:
+        yield f"{config.path}: fine"
 
 
 def _times(count: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from . import ldirectord, marks, names, needs, toml
+from . import ldirectord, ldirectord_lines, marks, names, needs, toml
 from .assemble import assemble
 from .draft import Reading, Resolver, ServicePorts
 from .model import (
@@ -72,8 +72,7 @@ def load(
     """
     raw = _read(path)
     return load_text(
-        # ldirectord passes bytes through; TOML is UTF-8 and nothing else.
-        _decoded(raw, path) if _native(path) else raw.decode("utf-8", "surrogateescape"),
+        _decoded(raw, path) if _native(path) else ldirectord_lines.decoded(raw),
         extra_marks=()
         if rules is None
         else marks.parse(_decoded(_read(rules), rules), file=str(rules)),
@@ -105,18 +104,19 @@ def load_text(
     skip_unsupported: bool = False,
     rules_later: bool = False,
 ) -> Config:
-    """Read the text of a file; its path says which form it has."""
-    config = parse_text(
-        text,
-        path=path,
-        resolver=resolver,
-        service_ports=service_ports,
-        host_name=host_name,
-        skip_unsupported=skip_unsupported,
-    )
-    whole = replace(config, marks=(*config.marks, *extra_marks))
-    supported = refuse_unsupported(whole, rules_later=rules_later)
-    return needs.hold(supported, needs.HERE)
+    """Read the text of a file; its path says which form it has.
+
+    Raises ConfigError with all that is wrong in it.
+    """
+    reading = _reading(path, resolver, service_ports, host_name, skip_unsupported)
+    config = _read_form(text, reading)
+    config = replace(config, marks=(*config.marks, *extra_marks))
+    with reading.gathering():
+        config = refuse_unsupported(config, rules_later=rules_later)
+    with reading.gathering():
+        config = needs.hold(config, needs.HERE)
+    reading.refuse()
+    return config
 
 
 def parse_text(
@@ -129,14 +129,25 @@ def parse_text(
     skip_unsupported: bool = False,
 ) -> Config:
     """Read all that the grammar knows, also what the director does not do yet."""
-    reading = Reading(
-        file=str(path),
-        resolver=resolver,
-        service_ports=service_ports,
-        host_name=names.host_name() if host_name is None else host_name,
-        skip_unsupported=skip_unsupported,
-    )
-    form = toml if _native(path) else ldirectord
+    reading = _reading(path, resolver, service_ports, host_name, skip_unsupported)
+    config = _read_form(text, reading)
+    reading.refuse()
+    return config
+
+
+def _reading(
+    path: str | Path,
+    resolver: Resolver,
+    service_ports: ServicePorts,
+    host_name: str | None,
+    skip_unsupported: bool,
+) -> Reading:
+    name = names.host_name() if host_name is None else host_name
+    return Reading(str(path), resolver, service_ports, name, skip_unsupported)
+
+
+def _read_form(text: str, reading: Reading) -> Config:
+    form = toml if _native(reading.file) else ldirectord
     return assemble(form.read(text, reading), reading)
 
 

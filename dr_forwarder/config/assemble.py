@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -32,11 +32,14 @@ _DNS_PORTS = ("53", "domain")
 
 
 def assemble(draft: Draft, reading: Reading) -> Config:
-    """Resolve all defaults and hold the parts against each other."""
-    reading.refuse_unreachable()
+    """Resolve all defaults and hold the parts against each other; errors stay with the reading."""
     shared = Scope(draft.shared, draft.shared)
-    virtuals = tuple(_virtual(section, draft.shared, reading) for section in draft.virtuals)
-    _refuse_duplicates(virtuals, reading)
+    known = [section for section in draft.virtuals if section.target.is_known]
+    virtuals = tuple(_virtual(section, draft.shared, reading) for section in known)
+    whole = [
+        each for each, own in zip(virtuals, known, strict=True) if "protocol" not in own.failed
+    ]
+    _find_duplicates(whole, reading)
     lines = {**draft.shared.lines, **draft.director.lines}
     return Config(
         path=reading.file,
@@ -51,7 +54,7 @@ def assemble(draft: Draft, reading: Reading) -> Config:
         supervised=shared.flag("supervised"),
         fork=shared.flag("fork"),
         maintenance_dir=shared.text("maintenancedir"),
-        notices=tuple(sorted(reading.notices, key=lambda notice: notice.line)),
+        notices=reading.notices,
         lines=tuple(lines.items()),
         shared=tuple(_shared(draft.shared)),
     )
@@ -113,7 +116,9 @@ def _virtual(section: Section, shared: Section, reading: Reading) -> Virtual:
     scope = Scope(section, shared)
     target = section.target
     protocol = _protocol(scope, reading)
-    port = reading.port(target.port, protocol, section.line) if target.address else 0
+    port = 0
+    with reading.gathering(section, "port"):
+        port = reading.port(target.port, protocol, section.line) if target.address else 0
     virtual = Virtual(
         protocol=protocol,
         address=target.address,
@@ -140,6 +145,8 @@ def _virtual(section: Section, shared: Section, reading: Reading) -> Virtual:
         line=section.line,
         lines=tuple(section.lines.items()),
     )
+    if not section.failed & {"port", "persistent"}:
+        _need_persistence(virtual, reading)
     _hold_together(virtual, reading)
     return virtual
 
@@ -148,13 +155,13 @@ def _protocol(scope: Scope, reading: Reading) -> str:
     target, given = scope.own.target, scope.text("protocol")
     if target.address is None:
         if given not in (None, "fwm"):
-            raise reading.error(
+            reading.fault(
                 f"protocol must be fwm for a firewall mark, not {given!r}",
                 scope.own.line_of("protocol"),
             )
         return "fwm"
     if given == "fwm":
-        raise reading.error(
+        reading.fault(
             "protocol must be tcp or udp for an address, not 'fwm'", scope.own.line_of("protocol")
         )
     return given or ("udp" if target.port in _DNS_PORTS else "tcp")
@@ -167,12 +174,12 @@ def _netmask(scope: Scope, reading: Reading) -> str | None:
     line = scope.own.line_of("netmask")
     if scope.own.target.family == 6:
         if not (netmask.isascii() and netmask.isdecimal() and 1 <= int(netmask[:9]) <= 128):
-            raise reading.error(f"netmask must be in 1..128 for IPv6, not {netmask!r}", line)
+            reading.fault(f"netmask must be in 1..128 for IPv6, not {netmask!r}", line)
         return netmask
     try:
         IPv4Address(netmask)
-    except ValueError as error:
-        raise reading.error(f"netmask must be like 255.255.255.0, not {netmask!r}", line) from error
+    except ValueError:
+        reading.fault(f"netmask must be like 255.255.255.0, not {netmask!r}", line)
     return netmask
 
 
@@ -259,12 +266,15 @@ def _alert(scope: Scope) -> Alert:
     )
 
 
-def _hold_together(virtual: Virtual, reading: Reading) -> None:
-    """Refuse, or tell of, what would bite at run time."""
+def _need_persistence(virtual: Virtual, reading: Reading) -> None:
     if virtual.address is not None and virtual.port == 0 and virtual.persistent_s is None:
-        raise reading.error(
+        reading.fault(
             f"{virtual.name} is every port and needs persistence: add persistent=300", virtual.line
         )
+
+
+def _hold_together(virtual: Virtual, reading: Reading) -> None:
+    """Tell of what would bite at run time."""
     if virtual.netmask is not None and virtual.persistent_s is None:
         reading.note("netmask does nothing without persistent", virtual.line_of("netmask"))
     if virtual.scheduler not in LOAD_SCHEDULERS and "slow_start" in dict(virtual.lines):
@@ -286,13 +296,13 @@ def _hold_together(virtual: Virtual, reading: Reading) -> None:
             )
 
 
-def _refuse_duplicates(virtuals: tuple[Virtual, ...], reading: Reading) -> None:
+def _find_duplicates(virtuals: Iterable[Virtual], reading: Reading) -> None:
     seen: dict[object, Virtual] = {}
     for virtual in virtuals:
         key = (virtual.protocol, virtual.address, virtual.port, virtual.fwmark, virtual.ipv6)
         first = seen.setdefault(key, virtual)
         if first is not virtual:
-            raise reading.error(
+            reading.fault(
                 f"virtual service {virtual.protocol} {virtual.name} is already defined at line"
                 f" {first.line}: put its real servers there",
                 virtual.line,

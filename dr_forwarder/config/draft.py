@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from .directive import Directive, Value
@@ -16,6 +17,9 @@ ServicePorts = Callable[[str, str], int]
 """A service name's port for ``tcp``, ``udp`` or (empty) any protocol; raises OSError."""
 
 
+_MOST_RANGES = 20
+
+
 @dataclass(slots=True)
 class Reading:
     """One reading of one file: whom to ask for names, and what the reader should know of."""
@@ -25,27 +29,54 @@ class Reading:
     service_ports: ServicePorts
     host_name: str = "localhost"
     skip_unsupported: bool = False
-    notices: list[Notice] = field(default_factory=list)
+    errors: list[ConfigError] = field(default_factory=list)
+    """All of them are told at the end."""
     unreachable: list[ConfigError] = field(default_factory=list)
-    """Servers by masq or ipip; all of them are told at the end."""
+    """Servers by masq or ipip, which are told after the errors: they may be left out."""
+    _told: list[Notice] = field(default_factory=list)
+    _strict: dict[str, list[int]] = field(default_factory=dict)
+    """Lines by reason."""
 
     def error(self, reason: str, line: int) -> ConfigError:
         """For ``raise reading.error(...)``."""
         return ConfigError(reason, file=self.file, line=line)
 
-    def refuse_unreachable(self) -> None:
+    def fault(self, reason: str, line: int) -> None:
+        """Keep an error for ``refuse``."""
+        self.errors.append(self.error(reason, line))
+
+    @contextmanager
+    def gathering(self, section: Section | None = None, name: str = "") -> Iterator[None]:
+        """Keep a ConfigError for ``refuse``; the section knows that this directive has failed."""
+        try:
+            yield
+        except ConfigError as error:
+            self.errors.append(error)
+            if section is not None:
+                section.failed.add(name)
+
+    def refuse(self) -> None:
         """Raise what has been gathered, as one error."""
-        if self.unreachable:
-            first, *others = self.unreachable
-            raise ConfigError(first.reason, file=first.file, line=first.line, others=tuple(others))
+        if self.errors or self.unreachable:
+            raise ConfigError.of_all(self.errors, self.unreachable)
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What has been told, by line; what is the same for several lines is told once."""
+        strict = (
+            Notice(_with_lines(*each), each[1][0], strict=True) for each in self._strict.items()
+        )
+        return tuple(sorted([*self._told, *strict], key=lambda notice: notice.line))
 
     def note(self, reason: str, line: int) -> None:
         """Tell of something that ldirectord accepts too."""
-        self.notices.append(Notice(reason, line))
+        self._told.append(Notice(reason, line))
 
     def note_strict(self, reason: str, line: int) -> None:
         """Tell of something that ldirectord refuses, or takes otherwise."""
-        self.notices.append(Notice(reason, line, strict=True))
+        lines = self._strict.setdefault(reason, [])
+        if line not in lines:
+            lines.append(line)
 
     def dropped(self, text: str, line: int) -> None:
         """Tell of text that neither ldirectord nor this program reads."""
@@ -84,6 +115,11 @@ class Target:
     port: str = "0"
     fwmark: int = 0
 
+    @property
+    def is_known(self) -> bool:
+        """Say whether it could be read."""
+        return self.address is not None or self.fwmark != 0
+
 
 @dataclass(frozen=True, slots=True)
 class Spare:
@@ -109,6 +145,8 @@ class Section:
     reals: list[Real] = field(default_factory=list)
     spares: dict[int, Spare | None] = field(default_factory=dict)
     """By family; None is one that was left out because it is not reached by ``gate``."""
+    failed: set[str] = field(default_factory=set)
+    """Directives that are there and could not be read."""
 
     def put(self, name: str, value: Value, line: int) -> None:
         """Keep a value; the last one of a name counts."""
@@ -171,6 +209,21 @@ class Scope:
         """Give the value of a list directive."""
         value = self.find(name)
         return value if isinstance(value, tuple) else ()
+
+
+def _with_lines(reason: str, lines: list[int]) -> str:
+    """Name the lines, should there be more than one."""
+    if len(lines) == 1:
+        return reason
+    ranges: list[list[int]] = []
+    for line in sorted(lines):
+        if ranges and line == ranges[-1][-1] + 1:
+            ranges[-1] = [ranges[-1][0], line]
+        else:
+            ranges.append([line])
+    told = ", ".join("-".join(map(str, each)) for each in ranges[:_MOST_RANGES])
+    more = " and more" if len(ranges) > _MOST_RANGES else ""
+    return f"{reason} (lines {told}{more})"
 
 
 def shown(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
@@ -14,6 +15,9 @@ from .settings import IoMode as IoMode
 from .settings import MacMode as MacMode
 from .settings import Settings as Settings
 from .settings import Tuning as Tuning
+
+_MOST_ERRORS = 50
+"""Told beside the first: a file that is no configuration has one in each line."""
 
 
 class ConfigError(Exception):
@@ -27,11 +31,28 @@ class ConfigError(Exception):
         self.file = file
         self.line = line
         self.others = others
-        """Of the same kind, further down; each gets a line of its own."""
+        """Further down in the same file; each gets a line of its own."""
+
+    @classmethod
+    def of_all(cls, *kinds: Iterable[ConfigError]) -> ConfigError:
+        """Make one of all, kind after kind, each by line; there is at least one."""
+        first, *others = (part for errors in kinds for part in _by_line(errors))
+        return cls(first.reason, file=first.file, line=first.line, others=tuple(others))
 
     def __str__(self) -> str:
+        told = [each._alone() for each in (self, *self.others[:_MOST_ERRORS])]
+        if (left := len(self.others) - _MOST_ERRORS) > 0:
+            told.append(f"{self.file}: error: and {left} more errors")
+        return "\n".join(told)
+
+    def _alone(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return "\n".join([f"{place}: error: {self.reason}", *map(str, self.others)])
+        return f"{place}: error: {self.reason}"
+
+
+def _by_line(errors: Iterable[ConfigError]) -> list[ConfigError]:
+    parts = [part for error in errors for part in (error, *error.others)]
+    return sorted(parts, key=lambda part: part.line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +64,10 @@ class Notice:
     strict: bool = False
     """True where stock ldirectord refuses the file or takes it otherwise: ``check --strict`` makes
     it an error."""
+
+    def at(self, path: str) -> str:
+        """Write the place in front of it."""
+        return f"{path}:{self.line}" if self.line else path
 
 
 class CheckType(enum.Enum):

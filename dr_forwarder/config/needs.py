@@ -59,21 +59,27 @@ HERE: Final = Host(names.installed, names.unreadable)
 def hold(config: Config, host: Host) -> Config:
     """Add a notice for every check that must fail as it is written.
 
-    Raises ConfigError for one that cannot even be begun here.
+    Raises ConfigError for all that cannot even be begun here.
     """
-    if reason := metrics_missing(config.settings, host):
-        raise ConfigError(reason, file=config.path, line=config.line_of("listen"))
-    if reason := _no_log(config):
-        raise ConfigError(reason, file=config.path, line=config.line_of("logfile"))
+    if errors := list(_errors(config, host)):
+        raise ConfigError.of_all(errors)
     notices = list(config.notices)
     if reason := _no_directory(config, host):
         notices.append(Notice(reason, config.line_of("maintenancedir")))
     for virtual in config.virtuals:
-        for name, reason in _refusals(virtual, host):
-            line = dict(virtual.lines).get(name) or config.line_of(name) or virtual.line
-            raise ConfigError(reason, file=config.path, line=line)
         notices += (Notice(reason, virtual.line_of(name)) for name, reason in _failures(virtual))
     return replace(config, notices=tuple(sorted(notices, key=lambda notice: notice.line)))
+
+
+def _errors(config: Config, host: Host) -> Iterator[ConfigError]:
+    if reason := metrics_missing(config.settings, host):
+        yield ConfigError(reason, file=config.path, line=config.line_of("listen"))
+    if reason := _no_log(config):
+        yield ConfigError(reason, file=config.path, line=config.line_of("logfile"))
+    for virtual in config.virtuals:
+        for name, reason in _refusals(virtual, host):
+            line = dict(virtual.lines).get(name) or config.line_of(name) or virtual.line
+            yield ConfigError(reason, file=config.path, line=line)
 
 
 def metrics_missing(settings: Settings, host: Host) -> str:

@@ -31,18 +31,28 @@ OTHERWISE: Final[Mapping[str, str]] = MappingProxyType(
 """A directive, or a directive and its value, and what happens to it instead."""
 
 
+def nothing_served(config: Config) -> tuple[Notice, ...]:
+    """Tell of a file that has no virtual service; to ldirectord it is none that is wrong."""
+    if config.virtuals:
+        return ()
+    return (Notice("no virtual service: nothing is forwarded until dr-ipvsadm adds one"),)
+
+
 def refuse_unsupported(config: Config, *, rules_later: bool = False) -> Config:
-    """Add a notice for every kind of thing done otherwise; raise for what cannot be left out."""
+    """Add a notice for each kind of thing done otherwise; raise for all that has to be done."""
     defined = {mark.mark for mark in config.marks}
     notices = list(config.notices)
+    errors: list[ConfigError] = []
     for virtual in config.virtuals:
         if virtual.address is None and virtual.fwmark not in defined:
-            if not rules_later:
-                raise ConfigError(
-                    _UNDEFINED.format(virtual.fwmark), file=config.path, line=virtual.line
-                )
-            notices.append(Notice(_UNDEFINED.format(virtual.fwmark), virtual.line))
-        _refuse_virtual(virtual, config.path)
+            reason = _UNDEFINED.format(virtual.fwmark)
+            if rules_later:
+                notices.append(Notice(reason, virtual.line))
+            else:
+                errors.append(ConfigError(reason, file=config.path, line=virtual.line))
+        errors += _refusals(virtual, config.path)
+    if errors:
+        raise ConfigError.of_all(errors)
     first: dict[str, int] = {}
     for what, line in sorted(_used(config), key=lambda use: use[1]):
         if what in OTHERWISE:
@@ -51,16 +61,13 @@ def refuse_unsupported(config: Config, *, rules_later: bool = False) -> Config:
     return replace(config, notices=tuple(sorted(notices, key=lambda notice: notice.line)))
 
 
-def _refuse_virtual(virtual: Virtual, path: str) -> None:
-    reason, line = "", virtual.line
+def _refusals(virtual: Virtual, path: str) -> Iterator[ConfigError]:
     if virtual.scheduler not in SCHEDULERS:
         *most, last = SCHEDULERS
         reason = f"scheduler must be {', '.join(most)} or {last}, not {virtual.scheduler!r}"
-        line = virtual.line_of("scheduler")
-    elif virtual.scheduler_flags is not None:
-        reason, line = _refuse_flags(virtual), virtual.line_of("schedflags")
-    if reason:
-        raise ConfigError(reason, file=path, line=line)
+        yield ConfigError(reason, file=path, line=virtual.line_of("scheduler"))
+    elif virtual.scheduler_flags is not None and (reason := _refuse_flags(virtual)):
+        yield ConfigError(reason, file=path, line=virtual.line_of("schedflags"))
 
 
 def _refuse_flags(virtual: Virtual) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from . import servers, values
@@ -12,11 +13,14 @@ from .directive import Directive, Kind, Level
 from .directives import DIRECTIVES
 from .draft import Draft, Reading, Scope, Section, Target, meant, shown
 from .marks import from_ports
-from .model import Mark, Real
+from .model import ConfigError, Mark, Real
 from .native import DIRECTOR, MARK, REAL, TARGET
 
+_MOST_SYNTAX_ERRORS = 20
 _Key = tuple[str | int, ...]
 _HEADER = re.compile(r"\s*\[(\[)?([^\[\]]+)\]")
+_LONG = re.compile(r"""=\s*(\[|\{|\"{3}|'{3})""")
+"""What a value begins with that may go on in the next line."""
 _ENTRY = re.compile(r"\s*([A-Za-z0-9_\-.\"' ]+?)\s*=")
 
 _DIRECTOR = {row.name: row for row in DIRECTOR}
@@ -33,22 +37,62 @@ _VIRTUAL = {
 
 
 def read(text: str, reading: Reading) -> Draft:
-    """Read a whole file."""
+    """Read a whole file. What is wrong with a line is gathered by the reading."""
     text = text.removeprefix("\ufeff")
-    try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _syntax_error(error, text, reading) from error
-    return _Tables(reading, _lines(text)).draft(document)
+    lines = text.split("\n")
+    dropped: list[int] = []
+    for _ in range(_MOST_SYNTAX_ERRORS):
+        try:
+            document = tomllib.loads("\n".join(lines))
+            return _Tables(reading, _lines(text), dropped).draft(document)
+        except (ValueError, RecursionError) as error:
+            reading.errors.append(fault := _syntax_error(error, lines, reading))
+        # To find the other errors too, go on without the line, or the table, that is wrong.
+        if not (gone := _without(lines, fault.line)):
+            break
+        dropped += gone
+    return Draft()
 
 
-def _syntax_error(error: Exception, text: str, reading: Reading) -> Exception:
+def _without(lines: list[str], number: int) -> list[int]:
+    """Empty a line that says something by itself, or a table by its header."""
+    line = lines[number - 1] if 0 < number <= len(lines) else ""
+    gone = [number]
+    if _HEADER.match(line):
+        rest = range(number + 1, len(lines) + 1)
+        gone += itertools.takewhile(lambda each: not _HEADER.match(lines[each - 1]), rest)
+    elif not _ENTRY.match(line):
+        return []
+    for each in gone:
+        lines[each - 1] = ""
+    return gone
+
+
+def _syntax_error(error: Exception, lines: Sequence[str], reading: Reading) -> ConfigError:
     reason = str(error)
     found = re.search(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$", reason)
     if found is None:
         return reading.error(f"not TOML: {reason}", 0)
-    line = int(found[1]) if found[1] else text.count("\n") + (not text.endswith("\n"))
+    line = int(found[1]) if found[1] else _unclosed(lines)
     return reading.error(f"not TOML: {reason[: found.start()]}", line)
+
+
+def _unclosed(lines: Sequence[str]) -> int:
+    """Give the line of what goes on to the end of the file, else the last one."""
+    broken = [number for number, line in enumerate(lines, 1) if _is_broken(line)]
+    within = [number for number in broken if not _LONG.search(lines[number - 1])]
+    return next(iter([*within, *reversed(broken)]), len(lines) - (not lines[-1]))
+
+
+def _is_broken(line: str) -> bool:
+    """Say whether an entry is none by itself."""
+    if not _ENTRY.match(line):
+        return False
+    try:
+        tomllib.loads(line)
+    except ValueError:
+        return True
+    return False
 
 
 def _lines(text: str) -> dict[_Key, int]:
@@ -92,17 +136,20 @@ def _last(key: _Key, found: Mapping[_Key, int]) -> tuple[int, ...]:
 class _Tables:
     """One document on its way into a draft."""
 
-    def __init__(self, reading: Reading, lines: Mapping[_Key, int]) -> None:
+    def __init__(self, reading: Reading, lines: Mapping[_Key, int], dropped: Sequence[int]) -> None:
         self._reading = reading
         self._lines = lines
+        self._dropped = [key for key, line in lines.items() if line in dropped]
+        """What is there, and was no TOML."""
 
     def draft(self, document: dict[str, Any]) -> Draft:
         draft = Draft()
-        self._refuse_unknown((), document, ("director", "defaults", "mark", "virtual"))
+        self._find_unknown((), document, ("director", "defaults", "mark", "virtual"))
         self._fill(draft.director, ("director",), document.get("director", {}), _DIRECTOR)
         self._fill(draft.shared, ("defaults",), document.get("defaults", {}), _DEFAULTS)
         for key, table in self._array(("mark",), document.get("mark", [])):
-            draft.marks += self._mark(key, table)
+            with self._reading.gathering():
+                draft.marks += self._mark(key, table)
         for key, table in self._array(("virtual",), document.get("virtual", [])):
             draft.virtuals.append(self._virtual(key, table))
         return draft
@@ -113,48 +160,60 @@ class _Tables:
             key = key[:-1]
         return self._lines.get(key, 0)
 
-    def _refuse_unknown(self, key: _Key, table: Mapping[str, Any], known: Iterable[str]) -> None:
+    def _find_unknown(self, key: _Key, table: Mapping[str, Any], known: Iterable[str]) -> set[str]:
         known = tuple(known)
-        for name in table:
-            if name not in known:
-                raise self._reading.error(
-                    f"unknown key {shown(name)} in {_place(key)}{_elsewhere(name, known)}",
-                    self._line((*key, name)),
-                )
+        unknown = {name for name in table if name not in known}
+        for name in unknown:
+            self._reading.fault(
+                f"unknown key {shown(name)} in {_place(key)}{_elsewhere(name, known)}",
+                self._line((*key, name)),
+            )
+        return unknown
 
     def _array(self, key: _Key, value: object) -> list[tuple[_Key, dict[str, Any]]]:
         if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
             name = ".".join(str(part) for part in key if isinstance(part, str))
-            raise self._reading.error(
+            self._reading.fault(
                 f"{name} must be an array of tables: write [[{name}]]", self._line(key)
             )
+            return []
         return [((*key, number), table) for number, table in enumerate(value)]
 
     def _fill(
         self, section: Section, key: _Key, table: object, rows: Mapping[str, Directive]
     ) -> None:
         if not isinstance(table, dict):
-            raise self._reading.error(
-                f"{key[-1]} must be a table: write [{key[-1]}]", self._line(key)
-            )
-        self._refuse_unknown(key, table, rows)
+            self._reading.fault(f"{key[-1]} must be a table: write [{key[-1]}]", self._line(key))
+            return
+        # One of them may have been meant for another that is missing then.
+        section.failed |= self._find_unknown(key, table, rows)
         section.line = self._line(key)
-        for name, value in table.items():
-            line, row = self._line((*key, name)), rows[name]
-            if name == "real":
-                for real, inner in self._array((*key, name), value):
+        section.failed |= {
+            name for *place, name in self._dropped if isinstance(name, str) and (*place,) == key
+        }
+        for name in (name for name in table if name in rows):
+            with self._reading.gathering(section, name):
+                self._take(section, (*key, name), table[name], rows[name])
+
+    def _take(self, section: Section, key: _Key, value: object, row: Directive) -> None:
+        line = self._line(key)
+        if row.idle:
+            self._reading.note(f"{row.name} does nothing: {row.idle}", line)
+        if row.name == "real" and row.kind is Kind.SERVER:
+            for real, inner in self._array(key, value):
+                with self._reading.gathering():
                     section.reals += self._real(real, inner, section.target.family)
-            elif row.kind is Kind.SERVER:
-                self._fallback(section, name, value, line)
-            else:
-                section.put(name, values.from_toml(row, value, self._reading, line), line)
-            if row.idle:
-                self._reading.note(f"{name} does nothing: {row.idle}", line)
+        elif row.kind is Kind.SERVER:
+            self._fallback(section, row.name, value, line)
+        else:
+            section.put(row.name, values.from_toml(row, value, self._reading, line), line)
 
     def _mark(self, key: _Key, table: dict[str, Any]) -> tuple[Mark, ...]:
         own = Section()
         self._fill(own, key, table, _MARK)
         scope = Scope(own, own, _MARK)
+        if own.failed:
+            return ()
         number, address = scope.number("mark"), scope.text("address")
         if number is None or address is None:
             raise self._reading.error('a mark needs mark = 7 and address = "ADDRESS"', own.line)
@@ -166,12 +225,16 @@ class _Tables:
             raise self._reading.error(str(error), own.line) from error
 
     def _virtual(self, key: _Key, table: dict[str, Any]) -> Section:
-        self._refuse_unknown(key, table, _VIRTUAL)
         opening, section = Section(), Section()
+        section.failed |= self._find_unknown(key, table, _VIRTUAL)
         opener = {name: value for name, value in table.items() if name in _TARGET}
         self._fill(opening, key, opener, _TARGET)
-        section.target = self._target(Scope(opening, opening, _TARGET))
-        rest = {name: value for name, value in table.items() if name not in _TARGET}
+        section.failed |= opening.failed
+        if opening.values or not section.failed:
+            with self._reading.gathering(section, "address"):
+                section.target = self._target(Scope(opening, opening, _TARGET))
+        own = _VIRTUAL.keys() - _TARGET.keys()
+        rest = {name: value for name, value in table.items() if name in own}
         self._fill(section, key, rest, _VIRTUAL)
         return section
 
@@ -202,6 +265,8 @@ class _Tables:
     def _real(self, key: _Key, table: Mapping[str, Any], family: int) -> tuple[Real, ...]:
         own = Section()
         self._fill(own, key, table, _REAL)
+        if own.failed:
+            return ()
         scope = Scope(own, own, _REAL)
         where = scope.text("address")
         if where is None:

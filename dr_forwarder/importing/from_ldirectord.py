@@ -25,7 +25,9 @@ def convert(
     reading.skip_unsupported = True
     draft = ldirectord.read(text, reading)
     config = replace(assemble(draft, reading), marks=tuple(marks))
-    config = refuse_unsupported(config, rules_later=True)
+    with reading.gathering():
+        config = refuse_unsupported(config, rules_later=True)
+    reading.refuse()
     report = Report(text.split("\n"))
     document = Document(defaults=Table(_values(draft.shared)))
     document.virtuals = [_virtual(section) for section in draft.virtuals]
