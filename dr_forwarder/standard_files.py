@@ -23,6 +23,20 @@ def settle() -> None:
             file.reconfigure(errors="backslashreplace")
 
 
+def drop_what_nobody_reads() -> None:
+    """To be called last: what cannot be written must not be tried again at the interpreter's end.
+
+    It would complain there, and make the exit status 120.
+    """
+    for file in (sys.stdout, sys.stderr):
+        try:
+            file.flush()
+        except OSError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, file.fileno())
+            os.close(nothing)
+
+
 def _is_closed(number: int) -> bool:
     try:
         os.fstat(number)

@@ -86,6 +86,26 @@ def process(*arguments: object, before: tuple[str, ...] = (), **environment: str
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
+def unread(*words: object, module: str = "dr_forwarder", **environment: str) -> Ended:
+    """The program whose output nobody reads, kept back until it ends, as Python does for a pipe."""
+    here, there = os.pipe()
+    os.close(here)
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", module, *map(str, words)],
+            env={**kept, **environment},
+            stdout=there,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=LIMIT_S,
+        )
+    finally:
+        os.close(there)
+    return Ended(ended.returncode, "", ended.stderr)
+
+
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[[str], Path]:
     """A configuration file with this text."""
@@ -493,3 +513,22 @@ def test_list_writes_the_names_it_can_find(
         "[2001:db8::1]:domain",
     ]
     assert "  -> 10.9.0.11:http  " in ended.out
+
+
+# ---- Nobody reads ----
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "status"),
+    [
+        ("dr_forwarder", ["--help"], 1),
+        ("dr_forwarder", ["check", TUTORIAL], 1),
+        ("dr_forwarder.ldirectord", ["--help"], 0),
+        ("dr_forwarder.ldirectord", ["--version"], 0),
+    ],
+)
+def test_output_that_nobody_reads_is_dropped_in_silence(
+    module: str, words: list[object], status: int
+) -> None:
+    ended = unread(*words, module=module)
+    assert (ended.status, ended.err) == (status, "")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sys
 from collections.abc import Iterator
 
 from ..config.model import ConfigError
 from ..errors import DataplaneError, ForwarderError, TryAgain
+from ..standard_files import drop_what_nobody_reads
 
 _log = logging.getLogger(__name__)
 
@@ -48,16 +48,5 @@ def _end(text: str | None, status: int) -> None:
     if text is not None:
         with contextlib.suppress(OSError):
             print(text, file=sys.stderr, flush=True)
-    for file in (sys.stdout, sys.stderr):
-        _silence(file)
+    drop_what_nobody_reads()
     sys.exit(status)
-
-
-def _silence(file: object) -> None:
-    """What cannot be written must not be tried again at the interpreter's end, which complains."""
-    try:
-        file.flush()  # type: ignore[attr-defined]
-    except OSError:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, file.fileno())  # type: ignore[attr-defined]
-        os.close(nothing)

@@ -30,7 +30,10 @@ _USAGE, _TEMPORARY, _BROKEN, _STOPPED, _FAILED, _DONE = 255, 75, 2, 3, 1, 0
 def main() -> None:
     """The entry point."""
     standard_files.settle()
-    sys.exit(run(sys.argv[1:]))
+    try:
+        sys.exit(run(sys.argv[1:]))
+    finally:
+        standard_files.drop_what_nobody_reads()
 
 
 def run(arguments: list[str]) -> int:
