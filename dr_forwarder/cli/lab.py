@@ -85,6 +85,15 @@ def up(
         )
 
 
+@command.command()
+@click.option(
+    "--servers", default=2, show_default=True, type=click.IntRange(1, 50), help="How many."
+)
+def config(servers: int) -> None:
+    """Print the configuration file of its director: the tutorial's."""
+    print(tutorial(with_servers(servers)), end="")
+
+
 @command.command("exec", context_settings={"ignore_unknown_options": True})
 @_STATE_FILE
 @click.argument("host")

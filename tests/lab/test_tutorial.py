@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -148,8 +147,6 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def test_every_command_of_the_tutorial_prints_what_stands_there(
     possible: None, tmp_path: Path
 ) -> None:
-    config = resources.files("dr_forwarder.lab").joinpath("tutorial.cf").read_text()
-    (tmp_path / "tutorial.cf").write_text(config)
     reader = Reader(tmp_path)
     with ExitStack() as cleanup:
         for step in steps():
