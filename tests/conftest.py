@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import faulthandler
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 # How fast a machine makes examples says nothing about the code.
 settings.register_profile("any-machine", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-machine")
+
+STDERR = pytest.StashKey[int]()
+"""The error output of the whole run, which no test's capture holds back."""
 
 RECORDS = Path(__file__).resolve().parents[2] / "shared" / "records"
 
@@ -48,11 +53,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Processes that share the tests (-n) are born with threads, and inherit what they need."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        config.stash[STDERR] = os.dup(2)
+    # Processes that share the tests (-n) are born with threads, and inherit what they need.
     if config.getoption("numprocesses", None):
         import privileges  # whoever runs a few tests shall not wait for what it imports
 
         privileges.enter()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """What does not heed its time limit (in C, or at its end) ends the process, and says where."""
+    limit_s = 2 * float(item.config.getini("timeout"))
+    faulthandler.dump_traceback_later(limit_s, exit=True, file=item.config.stash[STDERR])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="module")

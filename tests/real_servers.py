@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 
+import privileges
 import pytest
 from places import ADDRESSES, NAME, Place, bracketed, free_port, program
 
@@ -155,7 +156,7 @@ def start_ldap(place: Place) -> None:
 
 def start_mail(place: Place, protocol: str) -> None:
     """Dovecot, which must be root to become its own users; `protocol` is imap or pop3."""
-    if os.geteuid() != 0:
+    if not privileges.may_become_others():
         pytest.skip("dovecot needs root")
     chain, key = place.certificate()
     users = place.write("users", f"{LOGIN}:{{PLAIN}}{PASSWORD}::::::\n")
@@ -226,8 +227,13 @@ def start_mysql(place: Place) -> None:
 
 def start_pgsql(place: Place) -> None:
     """PostgreSQL will not run as root."""
+    program("initdb")
     user = "postgres" if os.geteuid() == 0 else None
     if user is not None:
+        if not privileges.may_become_others():
+            pytest.skip(
+                "PostgreSQL does not run as root, and nobody else is known in this namespace"
+            )
         shutil.chown(place.folder, user)
     password = place.write("password", PASSWORD)
     password.chmod(0o644)
