@@ -19,6 +19,7 @@ from pyroute2 import AsyncIPRoute
 from . import checks, event_log, kept_table, open_files, room
 from .attachment import Attachment, attached, identify
 from .checks import Result, Target
+from .checks.apart import Apart
 from .checks.scheduler import Checker
 from .config.model import Address, Config, Real, Virtual
 from .dataplane import Engine, Limits
@@ -176,7 +177,8 @@ class Director:
             self._vip_path = stack.enter_context(
                 contextlib.closing(VipPath(vlan, self._reconciler.mac))
             )
-            run = partial(checks.run, path=self._vip_path)
+            apart = await stack.enter_async_context(Apart())
+            run = partial(checks.run, path=self._vip_path, apart=apart)
             checker = await stack.enter_async_context(Checker(self._on_result, run=run))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
             working = [tasks.create_task(each.run()) for each in (prober, self.draining)]

@@ -20,7 +20,8 @@ from places import ADDRESSES, NAME, Place, started, wait_until
 from real_servers import LOGIN, PASSWORD, SECRET
 from servers import http_target
 
-from dr_forwarder.checks import Result, Target, run
+from dr_forwarder.checks import APART, Result, Target, run
+from dr_forwarder.checks.apart import Apart
 from dr_forwarder.config.model import CheckType
 
 LIMIT_S = 0.2
@@ -165,6 +166,7 @@ KINDS = [
     ),
 ]
 MYSQL = [kind for kind in KINDS if kind.service == "mysql"]
+WITH_WORKERS = [kind for kind in KINDS if kind.service in APART and not kind.behind]
 POOLED = [kind for kind in KINDS if kind.behind]
 WITH_TLS = [kind for kind in KINDS if kind.service in ("https", "imaps", "ldaps", "pops")]
 
@@ -247,6 +249,22 @@ def test_a_server_that_was_killed_is_down(kind: Kind, place: Place) -> None:
     for result in results(kind, place, limit_s=LIMIT_S):
         assert not result.passed
         assert result.reason in reasons
+
+
+@pytest.mark.parametrize("kind", WITH_WORKERS, ids=Kind.name.fget, indirect=True)
+def test_a_worker_finds_what_the_director_itself_would(kind: Kind, place: Place) -> None:
+    async def each() -> None:
+        async with Apart() as apart:
+            for address in ADDRESSES:
+                asked = target(kind, place, address)
+                found = await run(asked, limit_s=AMPLE_S, apart=apart)
+                assert found.passed, found.reason
+                for fields, reason in kind.bad:
+                    asked = target(kind, place, address, **fields)
+                    found = await run(asked, limit_s=AMPLE_S, apart=apart)
+                    assert (found.passed, reason in found.reason) == (False, True), found
+
+    asyncio.run(each())
 
 
 @pytest.mark.parametrize("kind", POOLED, ids=Kind.name.fget, indirect=True)

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dr_forwarder.checks import connect, external, ping
 from dr_forwarder.checks.model import (
@@ -25,11 +25,16 @@ from dr_forwarder.checks.model import (
 from dr_forwarder.config import vip_checks
 from dr_forwarder.config.model import CheckType
 
-__all__ = ["AS_CONNECT", "KINDS", "MODULES", "Result", "Target", "run", "target"]
+if TYPE_CHECKING:
+    from dr_forwarder.checks.apart import Apart
+
+__all__ = ["APART", "AS_CONNECT", "KINDS", "MODULES", "Result", "Target", "run", "target"]
 
 _log = logging.getLogger(__name__)
 
 _REASON_LENGTH: Final = 200
+_EXTERNAL: Final = (CheckType.EXTERNAL, CheckType.EXTERNAL_PERL)
+_NEGOTIATING: Final = (CheckType.NEGOTIATE, CheckType.COMBINED)
 
 
 async def run(
@@ -38,6 +43,7 @@ async def run(
     kind: CheckType | None = None,
     limit_s: float | None = None,
     path: VipPath | None = None,
+    apart: Apart | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Result:
     """Check once. Whatever the server does, there is a Result within the check's time limit.
@@ -45,10 +51,12 @@ async def run(
     What this host is to blame for is no failure of the server's: see `model.LOCAL`.
 
     `kind` is the turn of a combined check; `limit_s` replaces the configured limit.
-    A check through the VIP needs the `path`.
+    A check through the VIP needs the `path`. With `apart`, checks by programs or by libraries that
+    are trusted with neither time nor memory are carried out there.
     """
-    family = _family(target, kind or target.check.type)
-    limit_s = _limit_s(target, family) if limit_s is None else limit_s
+    kind = kind or target.check.type
+    limit_s = _limit_s(target, kind) if limit_s is None else limit_s
+    family = _family(target, kind) if apart is None else _family_apart(target, kind, apart)
     if target.vip is not None:
         family = _through_vip(family, target, path)
     began_s = clock()
@@ -86,9 +94,17 @@ def _family(target: Target, kind: CheckType) -> Family:
     # combined check pass.
     if kind is CheckType.CONNECT and target.protocol == "udp":
         return _pass if target.check.type is CheckType.COMBINED else ping.check
-    if kind in (CheckType.NEGOTIATE, CheckType.COMBINED):
+    if kind in _NEGOTIATING:
         return _service(target.check.service)
     return KINDS[kind]
+
+
+def _family_apart(target: Target, kind: CheckType, apart: Apart) -> Family:
+    if kind in _EXTERNAL:
+        return partial(apart.check, kind="external")
+    if kind in _NEGOTIATING and target.check.service in APART:
+        return partial(apart.check, kind=target.check.service)
+    return _family(target, kind)
 
 
 def _through_vip(family: Family, target: Target, path: VipPath | None) -> Family:
@@ -115,12 +131,12 @@ def _service(service: str) -> Family:
     return family
 
 
-def _limit_s(target: Target, family: Family) -> float:
+def _limit_s(target: Target, kind: CheckType) -> float:
     check = target.check
-    if family is ping.check:
+    if kind is CheckType.PING or (kind is CheckType.CONNECT and target.protocol == "udp"):
         # ldirectord's checktimeout is for one try.
         return check.check_timeout_s * check.ping_count
-    if family in (connect.check, external.check) or check.service in AS_CONNECT:
+    if kind in (CheckType.CONNECT, *_EXTERNAL) or check.service in AS_CONNECT:
         return check.check_timeout_s
     return check.negotiate_timeout_s
 
@@ -157,6 +173,9 @@ MODULES: Final = {
 }
 """Which module checks a service; none is not checked at all. Its first line says what is asked,
 that of its `check` what passes: the reference shows both."""
+
+APART: Final = frozenset({"ldap", "ldaps", "mysql", "oracle", "pgsql"})
+"""Services whose libraries are trusted with neither time nor memory."""
 
 AS_CONNECT: Final = frozenset({"ldap", "ldaps", "radius"})
 """Services that ldirectord gives checktimeout, not negotiatetimeout."""
