@@ -84,7 +84,8 @@ $(VENV)/package: pyproject.toml setup.py
 	@$(PYTHON) -m venv $(VENV)
 	@echo "Installing the libraries that it needs, about 20 seconds ..."
 	@$(INSTALL) 'setuptools>=77' 'cffi>=1.17'
-	@DR_WITHOUT_CORE=1 $(INSTALL) --no-build-isolation -e .
+	@DR_WITHOUT_CORE=1 PYTHONWARNINGS='ignore:Editable installation' \
+	    $(INSTALL) --no-build-isolation -e .
 	@touch $@
 
 # An extra of the package that is there already, so pip brings only what the extra names.

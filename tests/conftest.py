@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,6 +73,33 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
         return (yield)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[object]:
+    """A program that is not installed is a reason to skip what starts it; as in the test itself."""
+    try:
+        return (yield)
+    except FileNotFoundError as error:
+        skip_without_program(error)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[object]:
+    try:
+        return (yield)
+    except FileNotFoundError as error:
+        skip_without_program(error)
+        raise
+
+
+def skip_without_program(error: FileNotFoundError) -> None:
+    """If it tells of a program, by its name alone, that a test wanted to start."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    name = str(error.filename)
+    if frame.f_globals.get("__name__") == "subprocess" and "/" not in name:
+        pytest.skip(f"needs {name}, which is not installed")
 
 
 @pytest.fixture(scope="module")

@@ -26,9 +26,19 @@ from dr_forwarder.ipvsadm.names import SystemNames
 MARK_2 = from_ports(2, "10.0.0.9", protocol="tcp", ports="80,443")
 
 
+class Names(SystemNames):
+    """Knows the services' names where there is no /etc/services too."""
+
+    def number(self, port: str, protocol: str) -> int | None:
+        try:
+            return service_ports(port, protocol)
+        except OSError:
+            return None
+
+
 def imported(text: str, kind: str, *, marks: tuple[Mark, ...] = ()) -> Imported:
     reading = Reading("a.txt", resolver, service_ports, "director")
-    return convert(text, Kind(kind), reading, SystemNames(), marks=marks)
+    return convert(text, Kind(kind), reading, Names(), marks=marks)
 
 
 def loaded(made: Imported) -> Config:

@@ -6,12 +6,13 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 from running import LIMIT_S, UNCHECKED, Running, wait_until
 
-from dr_forwarder.lab import Lab
+from dr_forwarder.lab import Lab, links
 from dr_forwarder.lab.topology import with_servers
 from dr_forwarder.table import SyncDaemon
 
@@ -23,8 +24,7 @@ PEER = "vm4"
 @pytest.fixture
 def peers(possible: None) -> Iterator[Lab]:
     with Lab(with_servers(3)) as lab:
-        freed = lab.popen(PEER, ["ip", "address", "delete", "10.10.10.60/32", "dev", "lo"])
-        assert freed.wait(LIMIT_S) == 0
+        links.remove_vip(lab.namespace(PEER), IPv4Address(VIP[0]))
         yield lab
 
 
