@@ -253,6 +253,61 @@ def test_a_worker_has_no_capabilities_and_no_descriptors() -> None:
     with_apart(use)
 
 
+def is_running(process: int) -> bool:
+    try:
+        return status_of(process)["State"][0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def external(command: str) -> Target:
+    return http_target(0, type=CheckType.EXTERNAL, command=command)
+
+
+LEAVERS = [
+    pytest.param("exit 0", 30.0, True, id="ends before them"),
+    pytest.param("wait", 1.0, False, id="is ended with them"),
+]
+
+
+@pytest.mark.parametrize(("then", "limit_s", "passed"), LEAVERS)
+def test_what_programs_leave_behind_is_ended(
+    then: str, limit_s: float, passed: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    script = tmp_path / "check"
+    numbers = tmp_path / "numbers"
+    left = f"sh -c 'echo $$ >>{numbers}; exec sleep 300'"
+    script.write_text(f"#!/bin/sh\nsetsid {left} & {left} & (setsid {left} &)\n{then}\n")
+    script.chmod(0o755)
+
+    async def use(apart: Apart) -> None:
+        results = [await run(external(str(script)), limit_s=limit_s, apart=apart) for _ in range(3)]
+        assert [each.passed for each in results] == [passed] * 3, results
+        async with asyncio.timeout(AMPLE_S):
+            while len(numbers.read_text().split()) < 9 or any(  # noqa: ASYNC110
+                map(is_running, map(int, numbers.read_text().split()))
+            ):
+                await asyncio.sleep(0.05)
+
+    with_apart(use)
+    assert "check commands left" in caplog.text
+
+
+def test_nothing_of_a_program_is_left_when_the_director_ends(tmp_path: Path) -> None:
+    numbers = tmp_path / "numbers"
+    command = f"/bin/sh -c 'echo $$ >{numbers}.new; mv {numbers}.new {numbers}; setsid sleep 300'"
+
+    async def use(apart: Apart) -> None:
+        running = asyncio.create_task(run(external(command), limit_s=AMPLE_S, apart=apart))
+        async with asyncio.timeout(AMPLE_S):
+            while not numbers.exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        running.cancel()
+
+    with_apart(use)
+    assert not is_running(int(numbers.read_text()))
+
+
 def test_programs_are_run_by_a_worker_with_all_that_the_director_may(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     target = http_target(

@@ -60,6 +60,17 @@ def test_a_path_with_a_blank_is_a_path_if_there_is_such_a_file(tmp_path: Path) -
     assert result_of(str(program(tmp_path, "exit 0", name="a check"))).passed
 
 
+def test_what_the_service_manager_says_to_us_is_not_for_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "OURS"):
+        monkeypatch.setenv(name, "1")
+    seen = tmp_path / "seen"
+    assert result_of(str(program(tmp_path, f"env > {seen}"))).passed
+    names = {line.partition("=")[0] for line in seen.read_text().splitlines()}
+    assert names & {"NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "OURS"} == {"OURS"}
+
+
 SCRIPTS = [
     pytest.param(b"exit 0", True, "exit status 0", id="no shebang: sh, as execvp does"),
     pytest.param(b'exit "$1"', False, "exit status 7", id="no shebang, with arguments"),

@@ -16,22 +16,29 @@ import signal
 from pathlib import Path
 from typing import Final
 
+from dr_forwarder.checks import leftovers
 from dr_forwarder.checks.model import CheckError, Target
 from dr_forwarder.config.model import CheckType
 
 _GRACE_S: Final = 0.5
 """From SIGTERM, for what a program has to clear away, to SIGKILL."""
 _FIRST_LINE_BYTES: Final = 256
+_NOT_THEIRS: Final = ("NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
+
+at_work: Final[set[int]] = set()
+"""The programs that are running."""
 
 
 async def check(target: Target) -> str:
-    """Passes on exit status 0. At the time limit the whole process group is ended."""
+    """Passes on exit status 0. At the time limit it is ended with all that it has started."""
     process = await _start(target)
+    at_work.add(process.pid)
     try:
         status = await process.wait()
     finally:
         if process.returncode is None:
             await _end(process)
+        at_work.discard(process.pid)
     if status < 0:
         raise CheckError(f"killed by {_signal_name(-status)}")
     if status:
@@ -64,10 +71,16 @@ async def _fork(*command: str) -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
         cwd="/",
-        # As ldirectord does for the sake of Perl.
-        env={**os.environ, "PERLIO": "perlio"},
+        env=_environment(),
         start_new_session=True,
     )
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what the service manager said to us alone."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_THEIRS)}
+    # As ldirectord does for the sake of Perl.
+    return {**ours, "PERLIO": "perlio"}
 
 
 def _why_not(program: str, error: OSError) -> str:
@@ -102,12 +115,17 @@ def _command(target: Target) -> list[str]:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Ends the program and what it has started, also a child that outlives the program."""
+    """Ends the program and what it has started, also a child that outlives the program, or that
+    has left for a session of its own.
+    """
+    started = frozenset(leftovers.descendants(process.pid))
     # No asyncio.timeout: in a task that is being cancelled, that of Python 3.11.2 ends nothing.
     ending = asyncio.ensure_future(process.wait())
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
+        if number == signal.SIGKILL:
+            leftovers.kill(started)
         await asyncio.wait([ending], timeout=_GRACE_S)
 
 

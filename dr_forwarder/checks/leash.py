@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
 import pickle
 import signal
 import socket
@@ -16,6 +17,8 @@ from typing import Final
 
 from dr_forwarder.checks.confinement import BUSY_S, DATA_BYTES, EXIT_MEMORY
 from dr_forwarder.checks.model import CheckError, HindranceError, Target
+
+_log = logging.getLogger(__name__)
 
 GRACE_S: Final = 2.0
 """From calling a check off to its end; a worker that does not hear it by then hears nothing."""
@@ -115,6 +118,9 @@ class Leash:
         number, word, text = json.loads(data)
         if word == "ready":
             self.was_ready = True
+            return
+        if word == "said":
+            _log.warning("%s", text)
             return
         _, future = self._asked.pop(number)
         outcomes = {"passed": str, "failed": CheckError, "hindered": HindranceError}

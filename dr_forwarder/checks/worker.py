@@ -2,12 +2,13 @@
 
 ``python -m dr_forwarder.checks.worker KIND DESCRIPTOR``: a kind is a service, or ``external``. Over
 the socket come pickled pairs of a number and a target, or None to call the check off; back go JSON
-arrays of the number, a word (``ready``, ``passed``, ``failed``, ``hindered``) and a text.
+arrays of the number, a word (``ready``, ``passed``, ``failed``, ``hindered``, ``said``) and a text.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import json
 import os
@@ -17,8 +18,9 @@ import socket
 import sys
 from typing import Any, Final
 
-from dr_forwarder.checks import MODULES, confinement
+from dr_forwarder.checks import MODULES, confinement, external
 from dr_forwarder.checks.apart import EXTERNAL
+from dr_forwarder.checks.leftovers import Leftovers
 from dr_forwarder.checks.model import CheckError, Family, Target, hindrance, os_reason
 from dr_forwarder.config.needs import LIBRARIES
 
@@ -35,11 +37,12 @@ class _Worker:
         self._family = family
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._busy = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: _end_if_memory(context.get("exception")))
-        self._tell(-1, "ready", "")
+        await self._tell(-1, "ready", "")
         while data := await loop.sock_recv(self._socket, _QUESTION_BYTES):
             number, target = pickle.loads(data)
             if target is not None:
@@ -47,6 +50,17 @@ class _Worker:
                 self._busy.set()
             elif number in self._tasks:
                 self._tasks[number].cancel()
+
+    async def end(self) -> None:
+        """Calls off what is left."""
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks.values()))
+
+    async def say(self, text: str) -> None:
+        """Has the director log it."""
+        await self._tell(-1, "said", text)
 
     async def turn(self) -> None:
         """Shows while there are checks that events still have their turn."""
@@ -67,11 +81,14 @@ class _Worker:
             _end_if_memory(error)
             word, text = _told(error)
         del self._tasks[number]
-        self._tell(number, word, text)
+        await self._tell(number, word, text)
 
-    def _tell(self, number: int, word: str, text: str) -> None:
+    async def _tell(self, number: int, word: str, text: str) -> None:
         line = text.encode("utf-8", "replace").decode()[:_TEXT_LENGTH]
-        self._socket.send(json.dumps([number, word, line]).encode())
+        message = json.dumps([number, word, line]).encode()
+        async with self._one_at_a_time:
+            with contextlib.suppress(ConnectionError):  # the director has ended
+                await asyncio.get_running_loop().sock_sendall(self._socket, message)
 
 
 def _told(error: BaseException) -> tuple[str, str]:
@@ -107,12 +124,14 @@ def _family(kind: str) -> Family:
 async def _serve(sock: socket.socket, kind: str) -> None:
     worker = _Worker(sock, _family(kind))
     if kind == EXTERNAL:
-        await worker.run()
-        return
-    confinement.limit_memory()
-    turning = asyncio.create_task(worker.turn())
+        beside = Leftovers(external.at_work, worker.say).run()
+    else:
+        confinement.limit_memory()
+        beside = worker.turn()
+    going_on = asyncio.create_task(beside)
     await worker.run()
-    turning.cancel()
+    await worker.end()
+    going_on.cancel()
 
 
 def main() -> None:
