@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
@@ -55,6 +56,8 @@ from .watch import Maintained, Watch
 
 _log = logging.getLogger(__name__)
 
+Attending = Callable[[], AbstractAsyncContextManager[None]]
+"""Opens what answers for a director, and closes it."""
 _AS_CONFIGURED = (0, 0, 0)
 _REMOVALS = {Operation.DELETE_SERVICE, Operation.CLEAR}
 
@@ -90,8 +93,11 @@ class Director:
 
     # ---- Life ----
 
-    async def run(self) -> Stats:
-        """Directs until stopped, and returns the counters."""
+    async def run(self, attending: Attending = contextlib.nullcontext) -> Stats:
+        """Directs until stopped, and returns the counters.
+
+        Who attends is let in as soon as frames are forwarded, and before it says that it runs.
+        """
         open_files.make_room(open_files.needed(self.config))
         async with AsyncIPRoute() as netlink:
             place = await survey(netlink, self.config)
@@ -113,17 +119,21 @@ class Director:
                     self._around.standby = self.config.settings.standby
                     self._begin(place, self._restored())
                     self.sync.start_each(self.config.settings.daemons)
-                    await self._settling.wait()
-                    self._reconciler.publish()
-                    self._published = True
-                    self.events.emit(Started(len(self.config.virtuals)))
-                    self.events.phase = Phase.RUNNING
-                    await self._stopped.wait()
-                    self.events.phase = Phase.STOPPING
-                    self._pace.close()
-                    self._reconciler.withdraw()
-                self.events.emit(Stopped())
+                    async with attending():
+                        await self._direct()
                 return engine.stats()
+
+    async def _direct(self) -> None:
+        await self._settling.wait()
+        self._reconciler.publish()
+        self._published = True
+        self.events.emit(Started(len(self.config.virtuals)))
+        self.events.phase = Phase.RUNNING
+        await self._stopped.wait()
+        self.events.phase = Phase.STOPPING
+        self._pace.close()
+        self._reconciler.withdraw()
+        self.events.emit(Stopped())
 
     def stop(self) -> None:
         """Makes ``run`` return."""

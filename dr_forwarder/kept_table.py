@@ -13,8 +13,6 @@ from pathlib import Path
 
 from . import atomic_file
 from .errors import SetupError
-from .ipvsadm import command, listing, save
-from .ipvsadm.names import SystemNames
 from .plan import Wanted
 from .table import Change, Key, Operation, Server, Service, ServiceRow
 
@@ -63,6 +61,9 @@ _COMMANDS = ("-A", "-a", "--set")
 
 def parse(text: str, *, file: str) -> Kept:
     """Reads a kept table; raises SetupError with file and line."""
+    from .ipvsadm import command  # late: most directors keep no table
+    from .ipvsadm.names import SystemNames
+
     kept = Kept()
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
@@ -89,6 +90,8 @@ def read(path: Path) -> Kept:
 
 def text(rows: Sequence[ServiceRow], timeouts: Timeouts | None) -> str:
     """What is to be kept of a table; ``timeouts`` is None where they are the configuration's."""
+    from .ipvsadm import listing, save
+
     lines = save.kept(rows, listing.numeric)
     if timeouts is None:
         return lines

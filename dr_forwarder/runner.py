@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from . import early_signals
-from .api import serving
 from .attendants import readiness
 from .attendants.background import Background
 from .attendants.commands import Commands, commanding
@@ -25,7 +25,6 @@ from .director import Director
 from .errors import SetupError
 from .events import Happening, Listener, ReloadFailed, Started
 from .table import Stats
-from .web import serving as listening
 
 _log = logging.getLogger(__name__)
 
@@ -80,10 +79,21 @@ class Runner:
                     async with (
                         maintaining(self._director),
                         reloading(self._director, self._files, self._reload),
-                        serving(self._director, self._directory, reload=self.reload),
-                        listening(self._director),
                     ):
-                        return await self._director.run()
+                        return await self._director.run(self._answering)
+
+    @contextlib.asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        """The control socket, the page and the metrics: frames do not wait for what they import."""
+        await asyncio.to_thread(importlib.import_module, f"{__package__}.api.server")
+        from .api import serving
+        from .web import serving as listening
+
+        async with (
+            serving(self._director, self._directory, reload=self.reload),
+            listening(self._director),
+        ):
+            yield
 
     def _end(self, number: signal.Signals) -> None:
         if number == signal.SIGINT:

@@ -11,6 +11,9 @@ from pathlib import Path
 from .errors import SetupError
 from .location import default_state_dir
 
+_MOST_SOCKET_BYTES = 107
+"""Of the path of a Unix socket (unix(7)), less the zero at its end."""
+
 
 def default() -> Path:
     """That of this user's director."""
@@ -20,6 +23,8 @@ def default() -> Path:
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[Path]:
     """Makes the directory (mode 0700) and holds it for this process alone; raises SetupError."""
+    if len(os.fsencode(path / "control")) > _MOST_SOCKET_BYTES:
+        raise SetupError(f"state directory {path}: too long a name for its socket: --state-dir DIR")
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.stat().st_uid != os.geteuid():

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from test_api import STATS
 import dr_forwarder
 from dr_forwarder.config.draft import Resolver
 from dr_forwarder.config.model import Address, Config, ConfigError
-from dr_forwarder.director import Director
+from dr_forwarder.director import Attending, Director
 from dr_forwarder.errors import TryAgain
 from dr_forwarder.events import Started
 from dr_forwarder.patience import Names, at_start
@@ -112,7 +112,7 @@ class Starting(Director):
 
     reloaded: Config | None = None
 
-    async def run(self) -> Stats:
+    async def run(self, attending: Attending = nullcontext) -> Stats:
         os.kill(os.getpid(), signal.SIGHUP)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -240,3 +240,27 @@ def test_what_is_opened_never_takes_the_place_of_a_closed_standard_file(
     )
     assert ran.returncode == 0
     assert file.read_text() == "3"
+
+
+# ---- What is imported before frames are forwarded ----
+
+SLOW = {
+    *("aiohttp", "attr", "yarl", "prometheus_client", "rich", "textual"),
+    *("email", "smtplib", "importlib.metadata"),
+    *("aioftp", "aiomysql", "aiosmtplib", "asyncpg", "dns", "ldap3", "oracledb", "pyrad"),
+    *("dr_forwarder.api", "dr_forwarder.web", "dr_forwarder.ipvsadm", "dr_forwarder.lab"),
+    *("dr_forwarder.bench", "dr_forwarder.replay", "dr_forwarder.importing"),
+}
+"""Whose import takes long, and which no frame needs."""
+
+
+@pytest.mark.parametrize("module", ["dr_forwarder.cli.run", "dr_forwarder.ldirectord.service"])
+def test_frames_do_not_wait_for_what_only_others_need(module: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not SLOW & {*ran.stdout.split()}

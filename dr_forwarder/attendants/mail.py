@@ -1,4 +1,7 @@
-"""Mail: hands over what `alerts` says is due, by SMTP or sendmail. Nothing waits for it."""
+"""Mail: hands over what `alerts` says is due, by SMTP or sendmail. Nothing waits for it.
+
+The libraries of e-mail are imported with the first one, for frames do not wait for them either.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,22 @@ import getpass
 import logging
 import os
 import shutil
-import smtplib
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterable
-from email.message import EmailMessage
-from email.utils import formatdate, make_msgid
+from typing import TYPE_CHECKING
 
 from ..director import Director
 from ..events import Happening
 from .alerts import Alerts, Mail
 from .background import Background
 
+if TYPE_CHECKING:
+    from email.message import EmailMessage
+
 _log = logging.getLogger(__name__)
 
+_SMTP_PORT = 25
 _TICK_S = 1.0
 _LIMIT_S = 10.0
 """For each step of a conversation with a mail server, for sendmail, and for what is left at the
@@ -32,6 +37,9 @@ _SENDMAIL_PATH = os.pathsep.join(("/usr/sbin", "/usr/lib", "/usr/local/sbin"))
 
 def message(mail: Mail, envelope_sender: str) -> EmailMessage:
     """As it goes over the wire."""
+    from email.message import EmailMessage
+    from email.utils import formatdate, make_msgid
+
     written = EmailMessage()
     written["From"] = mail.sender or envelope_sender
     written["To"] = mail.to
@@ -45,7 +53,9 @@ def message(mail: Mail, envelope_sender: str) -> EmailMessage:
 
 
 def send(mail: Mail) -> None:
-    """Hands one mail over, in a conversation of its own; raises OSError or SMTPException."""
+    """Hands one mail over, in a conversation of its own; raises OSError, as SMTPException is."""
+    import smtplib
+
     sender = f"{_user()}@{socket.gethostname()}"
     if mail.smtp is None:
         _by_sendmail(mail, sender)
@@ -75,8 +85,8 @@ def _server(written: str) -> tuple[str, int]:
     """A host, and a port if one is written: ``mail``, ``mail:2525``, ``[::1]:25``."""
     if written.startswith("[") or written.count(":") == 1:
         host, _, port = written.rpartition(":") if not written.endswith("]") else (written, "", "")
-        return host.strip("[]"), int(port) if port.isdecimal() else smtplib.SMTP_PORT
-    return written, smtplib.SMTP_PORT
+        return host.strip("[]"), int(port) if port.isdecimal() else _SMTP_PORT
+    return written, _SMTP_PORT
 
 
 def _user() -> str:
@@ -128,5 +138,5 @@ async def mailing(
 def _reported(mail: Mail, send: Callable[[Mail], None]) -> None:
     try:
         send(mail)
-    except (OSError, smtplib.SMTPException, ValueError) as error:
+    except (OSError, ValueError) as error:
         _log.error("e-mail to %s could not be sent: %s: %s", mail.to, error, mail.subject)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 
 import click
 
@@ -44,18 +43,31 @@ class _Program(click.Group):
             formatter.write_dl([(name, help_) for name, (_, help_) in _COMMANDS.items()])
 
 
-def _version() -> str:
+def _print_version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if not asked:
+        return
+    import importlib.metadata  # late: nothing else needs it
+
     try:
-        return importlib.metadata.version("dr-forwarder")
+        version = importlib.metadata.version("dr-forwarder")
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        version = "not installed"
+    click.echo(f"dr-forwarder, version {version}")
+    context.exit()
 
 
 @click.command(
     cls=_Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(_version(), prog_name="dr-forwarder")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def program() -> None:
     """A director (load balancer) for LVS direct routing that needs no kernel IPVS.
 
