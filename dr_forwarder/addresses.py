@@ -112,6 +112,8 @@ _MOST_VIPS = 300
 before Linux 6.8; beyond this many VIPs the core alone looks."""
 _TO, _FROM = (30, 38), (26, 22)
 """Where a frame without tags has its addresses, of IPv4 and of IPv6."""
+_IN_ARP, _IN_ND = (28, 38), (34, 74)
+"""Where sender and target are in a frame without tags: of IPv6 the last four bytes of each."""
 _NEAR = 128
 """A conditional jump reaches 255 instructions."""
 
@@ -214,12 +216,11 @@ def _any_of(values: Iterable[int]) -> Iterator[Instruction]:
 def _when(field: tuple[int, int, int], body: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
     """Does the body only when the field (how to load, where, value) is equal."""
     load, where, value = field
-    return (
-        (load, 0, 0, where),
-        (_JUMP_EQUAL, 1, 0, value),
-        (_JUMP, 0, 0, len(body)),
-        *body,
-    )
+    return ((load, 0, 0, where), *_when_loaded(value, body))
+
+
+def _when_loaded(value: int, body: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
+    return ((_JUMP_EQUAL, 1, 0, value), (_JUMP, 0, 0, len(body)), *body)
 
 
 def _in_vlan(vlan: Vlan) -> tuple[Instruction, ...]:
@@ -247,24 +248,43 @@ def _in_vlan(vlan: Vlan) -> tuple[Instruction, ...]:
     return (load, *without_tag, *own, *(inner if vlan.inline_bytes else ()))
 
 
-def neighbour_filter(vlan: Vlan = UNTAGGED) -> tuple[Instruction, ...]:
+def neighbour_filter(
+    vlan: Vlan = UNTAGGED, addresses: Collection[Address] | None = None
+) -> tuple[Instruction, ...]:
     """Lets in this VLAN's ARP, and ICMPv6 solicitations and advertisements without extension
-    headers."""
+    headers.
+
+    With ``addresses``, only what is from or about one of these; of IPv6 addresses the last four
+    bytes count. Beyond what a filter has room for, all is let in.
+    """
     tags = vlan.inline_bytes
+    all_of_them = addresses is None or len(addresses) > _MOST_VIPS // 2
+    four = [int(each) for each in addresses or () if isinstance(each, IPv4Address)]
+    six = [int(each) & 0xFFFFFFFF for each in addresses or () if isinstance(each, IPv6Address)]
     return (
         *_in_vlan(vlan),
-        *_arp(tags),
+        (_LOAD_HALF, 0, 0, 12 + tags),
+        *_when_loaded(
+            _ETHERTYPE_ARP,
+            ((_RETURN, 0, 0, _ALL),) if all_of_them else _either(_IN_ARP, four, tags),
+        ),
         (_JUMP_EQUAL, 1, 0, _ETHERTYPE_IPV6),
         (_RETURN, 0, 0, 0),
         (_LOAD_BYTE, 0, 0, 20 + tags),
         (_JUMP_EQUAL, 1, 0, _ICMPV6),
         (_RETURN, 0, 0, 0),
         (_LOAD_BYTE, 0, 0, 54 + tags),
-        (_JUMP_EQUAL, 1, 0, _SOLICITATION),
-        (_JUMP_EQUAL, 0, 1, _ADVERTISEMENT),
-        (_RETURN, 0, 0, _ALL),
+        (_JUMP_EQUAL, 2, 0, _SOLICITATION),
+        (_JUMP_EQUAL, 1, 0, _ADVERTISEMENT),
         (_RETURN, 0, 0, 0),
+        *(((_RETURN, 0, 0, _ALL),) if all_of_them else _either(_IN_ND, six, tags)),
     )
+
+
+def _either(at: tuple[int, int], values: Collection[int], tags: int) -> tuple[Instruction, ...]:
+    """Lets in what has one of these values at one of two places, and nothing else."""
+    looks = (((_LOAD_WORD, 0, 0, where + tags), *_any_of(values)) for where in at)
+    return (*(each for look in looks for each in look), (_RETURN, 0, 0, 0))
 
 
 def answers_filter(

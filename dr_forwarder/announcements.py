@@ -37,7 +37,7 @@ class _Turn:
 
 class Announcements:
     """The turns of each VIP: at ``repeats_s`` seconds from when it is added, then again within
-    each ``interval_s`` seconds.
+    each ``interval_s`` seconds; with none, it is done with after its repeats.
 
     Not more than ``per_second`` are due in any second. Where more want a turn, those that have
     been said least often since they were added come first, in the order they were added in.
@@ -45,7 +45,7 @@ class Announcements:
 
     def __init__(
         self,
-        interval_s: float,
+        interval_s: float | None,
         *,
         repeats_s: Sequence[float] = REPEATS_S,
         per_second: int = PER_SECOND,
@@ -75,9 +75,13 @@ class Announcements:
 
     def keep(self, vips: Collection[Address]) -> None:
         """Of those that were added, only these are still to be said."""
-        kept = set(vips)
-        self._turns = {vip: turn for vip, turn in self._turns.items() if vip in kept}
-        self._answer_s = {vip: at_s for vip, at_s in self._answer_s.items() if vip in kept}
+        self.drop(self._turns.keys() - {*vips})
+
+    def drop(self, vips: Iterable[Address]) -> None:
+        """These are no longer to be said."""
+        for vip in vips:
+            self._turns.pop(vip, None)
+            self._answer_s.pop(vip, None)
 
     def answer(self, vip: Address, now_s: float) -> None:
         """Somebody else claims this VIP: it is said once more, but only once in a second.
@@ -148,11 +152,15 @@ class Announcements:
         round_ = min(last.round + 1, len(self._queues))
         if round_ < len(self._queues):
             due_s = last.since_s + self._repeats_s[round_]
+        elif self._interval_s is not None:
+            due_s = _next_s(self._interval_s, last.place, now_s)
         else:
-            due_s = self._refresh_s(last.place, now_s)
+            del self._turns[vip]
+            return
         self._push(vip, replace(last, number=self._number(), round=round_), due_s)
 
-    def _refresh_s(self, place: int, now_s: float) -> float:
-        """The next time that is this VIP's own; together they are spread over the interval."""
-        own_s = place * _GOLDEN_RATIO % 1 * self._interval_s
-        return now_s + self._interval_s - (now_s - own_s) % self._interval_s
+
+def _next_s(interval_s: float, place: int, now_s: float) -> float:
+    """The next time that is this VIP's own; together they are spread over the interval."""
+    own_s = place * _GOLDEN_RATIO % 1 * interval_s
+    return now_s + interval_s - (now_s - own_s) % interval_s

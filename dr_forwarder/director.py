@@ -28,13 +28,11 @@ from .draining import Draining
 from .errors import SetupError
 from .events import (
     Bus,
-    MacConflict,
     MacLearned,
     Phase,
     Reloaded,
     Started,
     Stopped,
-    VipConflict,
 )
 from .health import Health
 from .kept_table import Keeper, Timeouts
@@ -42,6 +40,7 @@ from .order_book import FILE_NAME, OrderBook
 from .orders import undrained
 from .pace import Pace
 from .plan import key_of
+from .prober import Event as NeighbourEvent
 from .prober import Prober
 from .reconciler import Reconciler
 from .records import Filter, Record
@@ -182,6 +181,7 @@ class Director:
             identity=place.identity,
             announce_interval_s=self.config.settings.announce_interval_s,
             emit=self._on_neighbour,
+            peers=self.config.settings.peers,
         )
         async with contextlib.AsyncExitStack() as stack:
             self._vip_path = stack.enter_context(
@@ -270,7 +270,7 @@ class Director:
         if changed and self._published:
             self._pace.add(self.watch.services(what))
 
-    def _on_neighbour(self, event: MacLearned | MacConflict | VipConflict) -> None:
+    def _on_neighbour(self, event: NeighbourEvent) -> None:
         self.events.emit(event)
         if isinstance(event, MacLearned):
             self._reconciler.learn_mac(event.address, event.mac)

@@ -11,6 +11,7 @@ from .events import (
     Happening,
     MacConflict,
     MacLearned,
+    MacRefused,
     OrderEvent,
     OrderStep,
     Reloaded,
@@ -24,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 _LEVELS: dict[type, int] = {
     MacConflict: logging.WARNING,
+    MacRefused: logging.WARNING,
     VipConflict: logging.WARNING,
     ChecksHindered: logging.WARNING,
     ChangeRefused: logging.ERROR,
@@ -46,6 +48,9 @@ def text(happening: Happening) -> str | None:
         case MacConflict(address, mac, other):
             kept = f"{mac.hex(':')} still answers and is kept"
             return f"Real server {address}: {other.hex(':')} claims its address too; {kept}"
+        case MacRefused(address, mac, whose):
+            where = f"somebody says that it is at {mac.hex(':')}"
+            return f"Real server {address}: {where}, which is {whose}: not believed"
         case VipConflict(vip, mac, blame):
             return f"VIP {vip} is claimed by {mac.hex(':')}: {blame}"
         case ChecksHindered(cause):

@@ -189,6 +189,16 @@ class MacConflict:
 
 
 @dataclass(frozen=True, slots=True)
+class MacRefused:
+    """A claim that a real server is at a MAC address which it cannot have."""
+
+    address: Address
+    mac: bytes
+    whose: str
+    """Whose that MAC address is."""
+
+
+@dataclass(frozen=True, slots=True)
 class VipConflict:
     """Another host claims a VIP."""
 
@@ -241,6 +251,7 @@ Event = (
     | ChecksUnhindered
     | MacLearned
     | MacConflict
+    | MacRefused
     | VipConflict
     | Started
     | Stopped

@@ -33,6 +33,7 @@ class Packet:
 
     address: IPv6Address
     mac: bytes
+    target: IPv6Address
     is_solicitation: bool
 
 
@@ -100,7 +101,8 @@ def parse(frame: bytes) -> Packet | None:
     mac = options.get(_SOURCE_MAC if is_solicitation else _TARGET_MAC, frame[6:12])
     if mac[0] & 1 or not any(mac):
         return None  # a group's, or nobody's
-    return Packet(IPv6Address(source if is_solicitation else target), mac, is_solicitation)
+    address = IPv6Address(source if is_solicitation else target)
+    return Packet(address, mac, IPv6Address(target), is_solicitation)
 
 
 def _may_ask(source: bytes, destination: bytes, *, tells_source: bool) -> bool:

@@ -16,12 +16,14 @@ from math import inf
 from pyroute2 import AsyncIPRoute
 
 from . import resolution
-from .addresses import Identity
+from .addresses import Identity, neighbour_filter
 from .announcements import Announcements
 from .config.model import Address
-from .events import MacConflict, MacLearned, VipConflict
+from .conflicts import Culprits, whose
+from .events import MacConflict, MacLearned, MacRefused, VipConflict
 from .interfaces import Interface
 from .neighbours import TICK_S, Ask, Neighbour
+from .sockets import attach_filter
 from .vlan import Vlan
 
 _log = logging.getLogger(__name__)
@@ -37,15 +39,19 @@ _AT_ONCE = 200
 """New servers that are asked for in one moment."""
 _FRAMES_AT_ONCE = 64
 """Heard before others have their turn in the event loop."""
-_TELL_CONFLICT_EVERY_S = 1.0
+_PROVED_S, _PROVED_EVERY_S, _PROVED_PER_SECOND = (0.5, 1.0), 2.0, 20
+"""When a VIP is looked for at others: at first, from then on, and of all VIPs together."""
+_LEFT_S = (0.0, 0.1, 1.0)
+"""When the other director is asked for a VIP that it has from now on."""
 
 _CURES = {
     4: "ARP for it; run there: sysctl -w net.ipv4.conf.all.arp_ignore=1"
-    " net.ipv4.conf.all.arp_announce=2",
-    6: "for it; run there: ip addr del VIP/PREFIX dev INTERFACE; ip addr add VIP/128 dev lo",
+    " net.ipv4.conf.all.arp_announce=2, and if `ip address show to {vip}` names another interface"
+    " than lo: ip addr del {vip}/PREFIX dev INTERFACE; ip addr add {vip}/32 dev lo",
+    6: "for it; run there: ip addr del {vip}/PREFIX dev INTERFACE; ip addr add {vip}/128 dev lo",
 }
 
-Event = MacLearned | MacConflict | VipConflict
+Event = MacLearned | MacConflict | MacRefused | VipConflict
 Emit = Callable[[Event], None]
 
 
@@ -67,21 +73,26 @@ class Prober:
         identity: Identity,
         announce_interval_s: float,
         emit: Emit,
+        peers: Collection[bytes] = (),
     ) -> None:
         self._socket = where
         self._interface = interface
         self._kernel_index = kernel_index
         self._vlan = vlan
         self._identity = identity
+        self.peers = peers
+        """MAC addresses of other directors."""
         self._announcements = Announcements(announce_interval_s)
-        self._announce_timer: asyncio.TimerHandle | None = None
-        self._announce_interval_s = announce_interval_s
+        self._proofs = Announcements(
+            _PROVED_EVERY_S, repeats_s=_PROVED_S, per_second=_PROVED_PER_SECOND
+        )
+        self._leavings = Announcements(None, repeats_s=_LEFT_S)
+        self._speak_timer: asyncio.TimerHandle | None = None
         self._emit = emit
         self._servers: dict[Address, Neighbour] = {}
         self._sources: Mapping[Address, Address] = {}
         self._vips: tuple[Address, ...] = ()
-        self._unproved: tuple[Address, ...] = ()
-        self._conflicts: dict[Address, tuple[bytes, float]] = {}
+        self._rivals, self._duplicates, self._refused = Culprits(), Culprits(), Culprits()
         self._fresh: list[Address] = []
         """Servers that nobody has been asked for yet."""
 
@@ -89,43 +100,55 @@ class Prober:
         """Sets the servers, each with the address to ask it from, and the VIPs."""
         fresh = [vip for vip in vips if vip not in self._vips]
         self._sources = dict(sources)
-        self._vips = tuple(vips)
         self._servers = {address: self._servers.get(address, Neighbour()) for address in sources}
-        self._announcements.keep(self._vips)
+        self._keep(vips)
         self._announce(fresh)
-        self._unproved = tuple(vips)
         self._fresh = [address for address, known in self._servers.items() if known.mac is None]
         self._ask_fresh()
 
     def add(self, sources: Mapping[Address, Address], vips: Collection[Address]) -> None:
         """Further servers and VIPs, besides those that are known."""
         self._sources = {**self._sources, **sources}
-        self._vips = (*self._vips, *vips)
-        self._unproved = (*self._unproved, *vips)
-        self._announce(vips)
         self._servers |= dict.fromkeys(sources, Neighbour())
+        self._keep((*self._vips, *vips))
+        self._announce(vips)
         self._fresh += sources
         self._ask_fresh()
 
     def forget(self, vips: Collection[Address]) -> None:
         """These VIPs are no longer ours to announce."""
-        self._vips = tuple(vip for vip in self._vips if vip not in vips)
-        self._announcements.keep(self._vips)
-        self._unproved = tuple(vip for vip in self._unproved if vip not in vips)
+        self._keep([vip for vip in self._vips if vip not in vips])
+
+    def leave(self) -> None:
+        """The VIPs are another director's, which is asked for them, and answers by saying so.
+
+        What we sent before may have taught switches that they are here, after it had said that
+        they are there. The question itself is from this host's own MAC address.
+        """
+        left = self._vips
+        self._keep(())
+        self._leavings.add(left, asyncio.get_running_loop().time())
+        self._speak()
+
+    def _keep(self, vips: Collection[Address]) -> None:
+        self._vips = tuple(vips)
+        self._announcements.keep(vips)
+        self._proofs.keep(vips)
+        self._leavings.drop(vips)
+        attach_filter(self._socket, neighbour_filter(self._vlan, [*self._servers, *self._vips]))
 
     def announce_again(self) -> None:
         """Says all VIPs again, several times: the network has changed, or may have missed it."""
         self._announce(self._vips)
 
-    def become(self, interface: Interface, *, kernel_index: int, identity: Identity) -> None:
-        """Another interface, or another MAC address of it; all VIPs are announced from there.
+    def move(self, interface: Interface, kernel_index: int, identity: Identity) -> None:
+        """The interface is another one now, or has another MAC address.
 
         The socket must be bound to it already.
         """
         self._interface = interface
         self._kernel_index = kernel_index
         self._identity = identity
-        self.announce_again()
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -134,11 +157,10 @@ class Prober:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._tick_for_ever())
-                tasks.create_task(self._prove_for_ever())
                 tasks.create_task(self._follow_kernel())
         finally:
             loop.remove_reader(self._socket)
-            self._stop_announcing()
+            self._stop_speaking()
 
     # ---- Asking ----
 
@@ -153,7 +175,6 @@ class Prober:
                 self._ask_fresh()
                 for address in due[part::parts]:
                     self._tick(address)
-            self._prove()
 
     def _ask_fresh(self) -> None:
         """The answers to very many questions would not fit into the socket's buffer."""
@@ -169,17 +190,13 @@ class Prober:
             self._change(address, before, after)
             self._ask(address, ask)
 
-    def _prove(self) -> None:
-        """Nobody else may have a VIP; asked once the servers are known, to name who does."""
-        for vip in self._unproved:
-            self._send(resolution.probe(vip, mac=self._interface.mac))
-        self._unproved = ()
-
     def _change(self, address: Address, before: Neighbour, after: Neighbour) -> None:
         self._servers[address] = after
         if after.mac is not None and after.mac != before.mac:
             self._emit(MacLearned(address, after.mac, before.mac))
-        if after.duplicate is not None and after.duplicate != before.duplicate:
+        if after.duplicate is not None and self._duplicates.is_news(
+            address, after.duplicate, asyncio.get_running_loop().time()
+        ):
             self._emit(MacConflict(address, after.mac or b"", after.duplicate))
 
     def _ask(self, address: Address, ask: Ask) -> None:
@@ -213,40 +230,45 @@ class Prober:
             except OSError as error:
                 _log.warning("Neighbours on %s: %s", self._interface.name, error)
                 return
-            claim = resolution.heard(self._vlan.untag(frame))
-            if claim is not None:
-                self._heard(claim)
-
-    def _heard(self, claim: resolution.Claim) -> None:
-        if claim.address in self._servers:
-            self._heard_server(claim.address, claim.mac)
-        elif claim.address in self._vips:
-            self._defend(claim.address, claim.mac)
+            match resolution.heard(self._vlan.untag(frame)):
+                case resolution.Claim(address, mac) if address in self._servers:
+                    self._heard_server(address, mac)
+                case resolution.Claim(address, mac) if address in self._vips:
+                    self._defend(address, mac)
+                case resolution.Probe(address, mac) if mac != self._identity.mac:
+                    # Whoever asks may be the director that had it, or a host that wants it.
+                    self._answer(address)
 
     def _heard_server(self, address: Address, mac: bytes) -> None:
         before = self._servers[address]
+        if (owner := self._whose(mac, before.mac)) is not None:
+            if self._refused.is_news(address, mac, asyncio.get_running_loop().time()):
+                self._emit(MacRefused(address, mac, owner))
+            return
         after, ask = before.heard(mac)
         self._change(address, before, after)
         self._ask(address, ask)
 
+    def _whose(self, mac: bytes, before: bytes | None) -> str | None:
+        of_vips, nic = self._identity.mac, self._interface.mac
+        return whose(mac, of_vips=of_vips, nic=nic, peers=self.peers, before=before)
+
     def _defend(self, vip: Address, mac: bytes) -> None:
-        now = asyncio.get_running_loop().time()
         if mac != self._identity.mac:
-            self._announcements.answer(vip, now)
-            self._say_due()
-        who, last = self._conflicts.get(vip, (b"", -_TELL_CONFLICT_EVERY_S))
-        if now - last < _TELL_CONFLICT_EVERY_S:
-            return
-        self._conflicts[vip] = (mac, now)
-        if who != mac:
+            self._answer(vip)
+        if self._rivals.is_news(vip, mac, asyncio.get_running_loop().time()):
             self._emit(VipConflict(vip, mac, self._blame(vip, mac)))
+
+    def _answer(self, vip: Address) -> None:
+        self._announcements.answer(vip, asyncio.get_running_loop().time())
+        self._speak()
 
     def _blame(self, vip: Address, mac: bytes) -> str:
         if mac == self._identity.mac:
             return "that is our own virtual MAC: a second director is running; stop one"
         for address, neighbour in self._servers.items():
             if neighbour.mac == mac and address.version == vip.version:
-                return f"real server {address} answers {_CURES[vip.version]}"
+                return f"real server {address} answers {_CURES[vip.version].format(vip=vip)}"
         return "another host has this address"
 
     async def _follow_kernel(self) -> None:
@@ -278,23 +300,24 @@ class Prober:
     # ---- Announcing ----
 
     def _announce(self, vips: Collection[Address]) -> None:
-        self._announcements.add(vips, asyncio.get_running_loop().time())
-        self._say_due()
+        now_s = asyncio.get_running_loop().time()
+        self._announcements.add(vips, now_s)
+        self._proofs.add(vips, now_s)
+        self._speak()
 
-    def _say_due(self) -> None:
-        """Comes again by itself when the next announcement is due."""
+    def _speak(self) -> None:
+        """Says and asks what is due, and comes again by itself when the next is."""
         loop = asyncio.get_running_loop()
-        self._stop_announcing()
-        for vip in self._announcements.take(loop.time()):
+        now_s = loop.time()
+        self._stop_speaking()
+        for vip in self._announcements.take(now_s):
             self._send(resolution.announcement(vip, mac=self._identity.mac))
-        if (next_s := self._announcements.next_s) < inf:
-            self._announce_timer = loop.call_at(next_s, self._say_due)
+        for vip in (*self._proofs.take(now_s), *self._leavings.take(now_s)):
+            self._send(resolution.probe(vip, mac=self._interface.mac))
+        next_s = min(each.next_s for each in (self._announcements, self._proofs, self._leavings))
+        if next_s < inf:
+            self._speak_timer = loop.call_at(next_s, self._speak)
 
-    def _stop_announcing(self) -> None:
-        if self._announce_timer is not None:
-            self._announce_timer.cancel()
-
-    async def _prove_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(self._announce_interval_s)
-            self._unproved = self._vips
+    def _stop_speaking(self) -> None:
+        if self._speak_timer is not None:
+            self._speak_timer.cancel()

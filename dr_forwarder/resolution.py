@@ -17,13 +17,27 @@ class Claim:
     mac: bytes
 
 
-def heard(frame: bytes) -> Claim | None:
-    """What a frame claims; None when it is neither ARP nor neighbour discovery."""
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Somebody asks from no address whether anybody has one."""
+
+    address: Address
+    mac: bytes
+
+
+def heard(frame: bytes) -> Claim | Probe | None:
+    """What a frame claims, or asks; None when it is neither ARP nor neighbour discovery."""
     packet = arp.parse(frame)
     if packet is not None:
+        if packet.is_request and packet.sender == IPv4Address(0):
+            return Probe(packet.target, packet.sender_mac)
         return Claim(packet.sender, packet.sender_mac)
     message = nd.parse(frame)
-    return None if message is None else Claim(message.address, message.mac)
+    if message is None:
+        return None
+    if message.is_solicitation and message.address == IPv6Address(0):
+        return Probe(message.target, message.mac)
+    return Claim(message.address, message.mac)
 
 
 def question(

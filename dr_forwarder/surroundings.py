@@ -71,6 +71,7 @@ class Surroundings:
         """Another configuration's place, with what the table has besides it."""
         self.place, _ = self._extended(place, table)
         self._attachment.let_in(self.place, config)
+        self._prober.peers = config.settings.peers
         self._prober.update(self.place.sources, self._announced)
 
     def add(self, needs: Needs, config: Config) -> list[str]:
@@ -100,7 +101,10 @@ class Surroundings:
             self._prober.announce_again()
             return
         self.standby = standby
-        self._prober.update(self.place.sources, self._announced)
+        if standby:
+            self._prober.leave()
+        else:
+            self._prober.update(self.place.sources, self._announced)
 
     def _unknown(self, needs: Needs) -> Needs:
         place = self.place

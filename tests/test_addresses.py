@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Collection, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dr_forwarder import nd, resolution
+from dr_forwarder import arp, nd, resolution
 from dr_forwarder.addresses import (
     Identity,
     Instruction,
@@ -20,6 +21,7 @@ from dr_forwarder.addresses import (
     neighbour_filter,
     refuse_local,
 )
+from dr_forwarder.checksum import internet_checksum
 from dr_forwarder.config.model import Address, MacMode
 from dr_forwarder.errors import SetupError
 from dr_forwarder.interfaces import Interface
@@ -237,7 +239,15 @@ def ipv6(
 
 def question(vip: IPv6Address, **more: bytes) -> bytes:
     """A neighbour solicitation, to the group that it goes to."""
-    return nd.solicitation(vip, sender=IPv6Address("2001:db8::1"), sender_mac=OTHER, **more)
+    sender = IPv6Address("2001:db8::1")
+    frame = nd.solicitation(vip, sender=sender, sender_mac=OTHER, **more)
+    if not more:
+        return frame
+    # A kernel that asks one alone asks at its address, and not at the group's.
+    message = frame[54:56] + bytes(2) + frame[58:]
+    summed = sender.packed + vip.packed + struct.pack("!II", len(message), 58) + message
+    checksum = internet_checksum(summed).to_bytes(2)
+    return frame[:38] + vip.packed + message[:2] + checksum + message[4:]
 
 
 def typed(to: bytes, kind: int, length: int = 60) -> bytes:
@@ -582,6 +592,58 @@ def test_what_the_socket_for_neighbours_hears(frame: bytes, expected: bool) -> N
 def test_all_that_is_understood_is_heard(frame: bytes) -> None:
     if resolution.heard(frame) is not None:
         assert run(neighbour_filter(), frame) > 0
+
+
+KNOWN: tuple[Address, ...] = (*BOTH, IPv4Address("10.9.0.12"), IPv6Address("2001:db8::c"))
+STRANGER4, STRANGER6 = IPv4Address("10.9.0.99"), IPv6Address("2001:db8::ff99")
+
+
+def arp_of(sender: IPv4Address, target: IPv4Address) -> bytes:
+    return arp.request(target, sender=sender, sender_mac=OTHER)
+
+
+def solicitation_of(sender: IPv6Address, target: IPv6Address) -> bytes:
+    return nd.solicitation(target, sender=sender, sender_mac=OTHER)
+
+
+ABOUT_US = [
+    pytest.param(arp_of(VIPS[0], STRANGER4), True, id="from a VIP"),
+    pytest.param(arp_of(STRANGER4, VIPS[1]), True, id="about a VIP"),
+    pytest.param(arp_of(IPv4Address("10.9.0.12"), STRANGER4), True, id="from a server"),
+    pytest.param(arp_of(STRANGER4, STRANGER4), False, id="between strangers"),
+    pytest.param(solicitation_of(VIPS6[1], STRANGER6), True, id="from a VIP, IPv6"),
+    pytest.param(solicitation_of(STRANGER6, VIPS6[0]), True, id="about a VIP, IPv6"),
+    pytest.param(nd.unsolicited(VIPS6[0], mac=OTHER), True, id="a VIP is announced, IPv6"),
+    pytest.param(solicitation_of(STRANGER6, STRANGER6), False, id="between strangers, IPv6"),
+    pytest.param(nd.unsolicited(STRANGER6, mac=OTHER), False, id="a stranger, IPv6"),
+]
+
+
+@pytest.mark.parametrize("vlan", [UNTAGGED, Vlan((100,)), Vlan((200, 100))], ids=str)
+@pytest.mark.parametrize(("frame", "expected"), ABOUT_US)
+def test_only_what_is_about_our_addresses_is_heard(
+    frame: bytes, expected: bool, vlan: Vlan
+) -> None:
+    outer = vlan.identifiers[0] if vlan.identifiers else None
+    tagged = inner(frame, 100) if vlan.inline_bytes else frame
+    assert (run(neighbour_filter(vlan, KNOWN), tagged, outer) > 0) is expected
+    assert run(neighbour_filter(vlan), tagged, outer) > 0
+    assert run(neighbour_filter(vlan, ()), tagged, outer) == 0
+    many = [STRANGER4 + 100 + number for number in range(1000)]
+    assert run(neighbour_filter(vlan, many), tagged, outer) > 0
+    if vlan is UNTAGGED:
+        heard = let_in_by_the_kernel(frame, [neighbour_filter(vlan, KNOWN)], "n")
+        assert heard == ("n" if expected else "")
+
+
+@pytest.mark.parametrize("count", [1, 149, 150])
+def test_every_one_of_very_many_addresses_is_heard(count: int) -> None:
+    known = [IPv4Address("10.8.0.1") + number for number in range(count)]
+    program = neighbour_filter(UNTAGGED, known)
+    for each in known:
+        assert run(program, arp_of(each, STRANGER4)) > 0
+        assert run(program, arp_of(STRANGER4, each)) > 0
+    assert run(program, arp_of(STRANGER4, STRANGER4)) == 0
 
 
 # ---- Tags: the outer one is taken out by the kernel, an inner one is in the frame ----

@@ -29,7 +29,7 @@ def addresses(count: int) -> list[IPv4Address]:
 class Network:
     """Hears announcements, and turns the clock to when the next one is due."""
 
-    def __init__(self, *, interval_s: float = INTERVAL_S, late_s: float = 0.0) -> None:
+    def __init__(self, *, interval_s: float | None = INTERVAL_S, late_s: float = 0.0) -> None:
         self.now_s = 1000.0
         self.announcements = Announcements(interval_s)
         self.heard: list[tuple[float, IPv4Address]] = []
@@ -164,6 +164,14 @@ def test_one_that_is_no_longer_ours_is_not_said_again() -> None:
     network.heard.clear()
     network.until(1100)
     assert set(network.times()) == {mine}
+
+
+def test_without_an_interval_each_is_done_with_after_its_repeats() -> None:
+    network = Network(interval_s=None)
+    network.announcements.add(addresses(3), network.now_s)
+    network.until(2000)
+    assert [len(times) for times in network.times().values()] == [len(REPEATS_S)] * 3
+    assert network.announcements.next_s == inf
 
 
 def test_nothing_is_due_when_nothing_is_ours() -> None:

@@ -19,6 +19,7 @@ from dr_forwarder.events import (
     HealthEvent,
     MacConflict,
     MacLearned,
+    MacRefused,
     Phase,
     Reloaded,
     ReloadFailed,
@@ -329,6 +330,7 @@ def test_a_kind_is_one_word(event: Event, kind: str) -> None:
 LINES = [
     pytest.param(MacLearned(FIRST, b"\2\0\0\0\0\1"), "is at 02:00:00:00:00:01", id="MAC"),
     pytest.param(MacConflict(FIRST, b"\1", b"\2"), "02 claims its address too; 01", id="two"),
+    pytest.param(MacRefused(FIRST, b"\3", "ours"), "03, which is ours: not believed", id="its MAC"),
     pytest.param(VipConflict(VIP, b"\3", "who"), "is claimed by 03: who", id="VIP"),
     pytest.param(ChangeRefused("ADD_SERVER", 28), "ADD_SERVER: refused: errno 28", id="refused"),
     pytest.param(Started(2), "Running: 2 virtual servers", id="started"),

@@ -192,7 +192,7 @@ PURE = (
     *("cluster.py", "flows.py", "web/answers.py", "web/search.py", "top/model.py"),
     *("config/*.py", "health.py", "hindrances.py", "metrics.py", "plan.py", "stats.py", "table.py"),
     *("ipvsadm/*.py", "neighbours.py", "arp.py", "nd.py", "resolution.py", "vlan.py"),
-    "announcements.py",
+    *("announcements.py", "conflicts.py"),
     *(f"bench/{name}.py" for name in ("judge", "model", "plot", "report", "runs")),
     *("attendants/alerts.py", "attendants/maintenance.py"),
     *("events.py", "telling.py", "watch.py", "ldirectord/phrases.py"),

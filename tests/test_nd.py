@@ -161,8 +161,8 @@ def test_what_was_sent_is_understood(
     target: IPv6Address, sender: IPv6Address, mac: bytes, to: bytes | None
 ) -> None:
     frame = nd.solicitation(target, sender=sender, sender_mac=mac, to=to)
-    assert nd.parse(frame) == nd.Packet(sender, mac, is_solicitation=True)
-    assert nd.parse(nd.unsolicited(target, mac=mac)) == nd.Packet(target, mac, False)
+    assert nd.parse(frame) == nd.Packet(sender, mac, target, is_solicitation=True)
+    assert nd.parse(nd.unsolicited(target, mac=mac)) == nd.Packet(target, mac, target, False)
 
 
 # ---- Scapy's, read by us ----
@@ -229,7 +229,8 @@ HEARD = [
 
 @pytest.mark.parametrize(("packet", "is_solicitation", "address"), HEARD)
 def test_what_is_heard(packet: Packet, is_solicitation: bool, address: str) -> None:
-    expected = nd.Packet(IPv6Address(address), packed(THEIRS), is_solicitation)
+    target = IPv6Address(VIP if is_solicitation else SERVER)
+    expected = nd.Packet(IPv6Address(address), packed(THEIRS), target, is_solicitation)
     assert nd.parse(bytes(packet)) == expected
 
 
@@ -241,8 +242,8 @@ def test_padding_behind_the_packet_is_nothing(padding: int) -> None:
 
 def test_a_probe_says_nothing_of_the_address_it_asks_for() -> None:
     probe = bytes(ether(group_mac(VIP)) / ip("::", group(VIP)) / QUESTION)
-    packet = nd.parse(probe)
-    assert packet is None or packet.address == IPv6Address(0)
+    expected = nd.Packet(IPv6Address(0), packed(THEIRS), IPv6Address(VIP), is_solicitation=True)
+    assert nd.parse(probe) == expected
 
 
 IGNORED = [
