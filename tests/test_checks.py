@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
+import threading
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
@@ -109,6 +111,28 @@ def test_an_accepted_connection_is_enough_for_connect() -> None:
     assert (result.passed, result.reason) == (True, "connected")
 
 
+def test_a_server_that_accepts_and_resets_has_accepted() -> None:
+    """Whether the reset comes before the look at the connection is chance, and decides nothing."""
+    times = 300
+
+    def accept_and_reset(listener: socket.socket) -> None:
+        for _ in range(times):
+            connection, _ = listener.accept()
+            at_once = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+            connection.close()
+
+    async def many(port: int) -> list[Result]:
+        return [await run(http_target(port, type=CheckType.CONNECT)) for _ in range(times)]
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept_and_reset, args=(listener,))
+        thread.start()
+        results = asyncio.run(many(listener.getsockname()[1]))
+        thread.join()
+    assert {(result.passed, result.reason) for result in results} == {(True, "connected")}
+
+
 @pytest.mark.parametrize("kind", [CheckType.CONNECT, CheckType.NEGOTIATE])
 def test_ipv6_is_checked_alike(kind: CheckType) -> None:
     seen: list[str] = []
@@ -197,10 +221,16 @@ def test_a_bug_in_a_check_is_a_failure_and_logged(
 
 
 def test_cancelling_is_not_a_result() -> None:
+    entered = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        entered.set()
+        await hanging(reader, writer)
+
     async def cancelled() -> None:
-        async with serving(hanging) as port:
+        async with serving(handle) as port:
             task = asyncio.create_task(run(http_target(port)))
-            await asyncio.sleep(0)
+            await entered.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

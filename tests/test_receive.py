@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from dr_forwarder.checks.model import CheckError
-from dr_forwarder.checks.receive import found
+from dr_forwarder.checks.receive import Patience, found
 
 FOUND = [
     pytest.param("ok", "all is ok", True, id="anywhere"),
@@ -45,6 +45,40 @@ def test_an_expression_that_backtracks_for_ever_holds_up_nobody() -> None:
 
     # Held up, the loop would have turned once or twice within that second.
     assert asyncio.run(both()) > 20
+
+
+def test_many_looks_share_one_limit() -> None:
+    """A line each: a hundred of them that backtrack take no hundred seconds."""
+
+    async def looks() -> None:
+        patience = Patience(left_s=0.2)
+        for _ in range(100):
+            await found(r"(a|aa)+\d(?<=x)", "a" * 5000, patience=patience)
+
+    with pytest.raises(CheckError, match="backtracks"):
+        asyncio.run(looks())
+
+
+BYTES = [
+    pytest.param("grün", "grün", True, id="UTF-8"),
+    pytest.param("gr\udcfcn", b"gr\xfcn", True, id="Latin-1, as the reader of the file has it"),
+    pytest.param("^gr..n$", "grün", True, id="bytes"),
+    pytest.param("^gr.n$", "grün", True, id="and letters"),
+    pytest.param("^gr.n$", b"gr\xfcn", True, id="of one byte too"),
+    pytest.param(r"\xfc", b"gr\xfcn", True, id="a code"),
+    pytest.param(r"\x{263a}", "\u263a", True, id="a code that is no byte"),
+    pytest.param("(?i)GRÜN", "grün", True, id="letters know their case"),
+    pytest.param(r"\p{Lu}", "Ü", True, id="and their kind"),
+    pytest.param("gr[üä]n", "grän", True, id="a class of letters"),
+    pytest.param("gr[^ü]n", "grün", False, id="and its opposite"),
+    pytest.param("ok", b"\xff\xfe\x00ok", True, id="among bytes that are no text"),
+]
+
+
+@pytest.mark.parametrize(("receive", "answer", "hit"), BYTES)
+def test_bytes_are_compared_and_then_text(receive: str, answer: str | bytes, hit: bool) -> None:
+    data = answer.encode() if isinstance(answer, str) else answer
+    assert asyncio.run(found(receive, data)) is hit
 
 
 def test_a_broken_expression_is_named() -> None:

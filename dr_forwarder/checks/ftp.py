@@ -71,7 +71,7 @@ async def _fetch(server: Dialogue, target: Target, wanted: str) -> str:
         content = await data.hear_all(_FILE_BYTES)
     if len(content) < _FILE_BYTES and not target.check.receive:
         await expect_good(server)
-    await receive.require(target, content.decode("utf-8", "replace"), where=wanted)
+    await receive.require(target, content, where=wanted)
     return f"fetched {len(content)} bytes of {wanted}"
 
 

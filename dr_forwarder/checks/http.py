@@ -7,20 +7,23 @@ lead anywhere: the proxy goes there.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import re
-import ssl
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-import aiohttp
 from yarl import URL
 
-from dr_forwarder.checks import receive, through_vip, tls
-from dr_forwarder.checks.model import CheckError, Target, VipPath, os_reason
+from dr_forwarder.checks import http_answer, receive, stream, through_vip, tls
+from dr_forwarder.checks.http_answer import BODY_BYTES, Answer
+from dr_forwarder.checks.model import CheckError, Target, VipPath, octets, os_reason
+from dr_forwarder.checks.stream import Stream
 from dr_forwarder.config.model import endpoint
 
-_BODY_BYTES: Final = 1024 * 1024
+_AGENT: Final = "dr_forwarder"
 _REDIRECTS: Final = 7
 _REDIRECT_STATUS: Final = frozenset({301, 302, 303, 307, 308})
 # What may stand in a request as it is; everything else is percent-encoded.
@@ -35,19 +38,21 @@ async def check(target: Target, path: VipPath | None = None) -> str:
     """
     if target.check.receive and target.check.http_method == "HEAD":
         raise CheckError("httpmethod=HEAD brings no body to look for receive in")
-    page = _page(target)
+    page = first = _page(target)
     ours = None if _is_proxy(target) else _names(target, page)
-    async with _session(target, path) as session:
-        for _ in range(_REDIRECTS + 1):
-            try:
-                found = await _get(session, target, page)
-            except aiohttp.ClientError as error:
-                raise CheckError(_reason(error)) from error
-            if isinstance(found, str):
-                return found
-            if ours is not None and found.host not in ours:
-                raise CheckError(f"redirected to another server: {found}")
-            page = found
+    for _ in range(_REDIRECTS + 1):
+        try:
+            found = await _get(target, page, path)
+        except (CheckError, OSError) as error:
+            if page is first:
+                raise
+            reason = str(error) if isinstance(error, CheckError) else os_reason(error)
+            raise CheckError(f"redirected to {page}: {reason}") from error
+        if isinstance(found, str):
+            return found
+        if ours is not None and found.host not in ours:
+            raise CheckError(f"redirected to another server: {found}")
+        page = found
     raise CheckError(f"more than {_REDIRECTS} redirects, the last to {page}")
 
 
@@ -65,7 +70,7 @@ def _page(target: Target) -> URL:
         if _is_proxy(target):
             return _page_behind(whole)
         if whole.startswith(f"{service}://"):
-            url = URL(whole, encoded=True)
+            url = _whole(whole)
             return url if url.explicit_port else url.with_port(target.port)
         place = endpoint(target.destination, target.port)
         return URL(f"{service}://{place}{request}", encoded=True)
@@ -73,8 +78,15 @@ def _page(target: Target) -> URL:
         raise CheckError(f"request is not a URL: {error}") from error
 
 
+def _whole(text: str) -> URL:
+    """As it is written, but for a name that is not ASCII: RFC 5890."""
+    url = URL(text, encoded=True)
+    host = unquote(url.raw_host or "")
+    return url if host == url.raw_host else url.with_host(host)
+
+
 def _page_behind(whole: str) -> URL:
-    url = URL(whole, encoded=True)
+    url = _whole(whole)
     if url.scheme not in ("http", "https") or not url.host:
         raise CheckError('http_proxy needs a whole URL: request="http://example.com/"')
     return url
@@ -86,49 +98,84 @@ def _names(target: Target, page: URL) -> frozenset[str | None]:
     return frozenset({page.host, str(target.destination), _without_port(virtual_host).lower()})
 
 
-def _session(target: Target, path: VipPath | None) -> aiohttp.ClientSession:
-    """New for every check (20 us): nothing of one check can linger into the next."""
-    verify = tls.context(target.check)
-    connector: aiohttp.BaseConnector
-    if path is None:
-        connector = aiohttp.TCPConnector(force_close=True, limit=0, ssl=verify)
-    else:
-        connector = through_vip.Connector(target, path, verify)
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-        skip_auto_headers=["Accept-Encoding"],
-        headers={"User-Agent": "dr_forwarder"},
-    )
-
-
-async def _get(session: aiohttp.ClientSession, target: Target, page: URL) -> str | URL:
+async def _get(target: Target, page: URL, path: VipPath | None) -> str | URL:
     """What was seen, or where the server redirects to."""
-    async with _request(session, target, page) as answer:
-        location = answer.headers.get("Location")
-        if answer.status in _REDIRECT_STATUS and location:
-            return _join(page, location)
-        return await _judge(answer, target)
+    is_head = target.check.http_method == "HEAD"
+    async with _connected(target, page, path) as server:
+        await server.send(_request(target, page))
+        answer = await http_answer.read(server, has_body=not is_head)
+    location = answer.headers.get("location")
+    if answer.status in _REDIRECT_STATUS and location:
+        return _join(page, location)
+    return await _judge(answer, target, page)
 
 
-def _request(
-    session: aiohttp.ClientSession, target: Target, page: URL
-) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:
-    method = target.check.http_method
+@contextlib.asynccontextmanager
+async def _connected(target: Target, page: URL, path: VipPath | None) -> AsyncIterator[Stream]:
+    """New for every page: nothing of one check can linger into the next."""
+    opened = await _opened(target, page, path)
+    try:
+        if page.scheme == "https":
+            if _is_proxy(target):
+                await _tunnel(opened, page)
+            name = _server_name(target, page)
+            opened = secret = stream.Encrypted(opened, tls.context(target.check), name)
+            await secret.shake_hands()
+        yield opened
+    finally:
+        opened.close()
+
+
+async def _opened(target: Target, page: URL, path: VipPath | None) -> Stream:
+    if not _is_proxy(target):
+        target = replace(target, port=page.port or 0)
+    if path is not None:
+        return stream.Carried(await through_vip.connected(target, path))
+    return stream.Plain(await stream.connected(target))
+
+
+async def _tunnel(proxy: Stream, page: URL) -> None:
+    """RFC 9110 section 9.3.6."""
+    place = f"{page.host_subcomponent}:{page.port}"
+    lines = (f"CONNECT {place} HTTP/1.1", f"Host: {place}", f"User-Agent: {_AGENT}")
+    await proxy.send(_message(*lines))
+    answer = await http_answer.read(proxy, has_body=False)
+    if not 200 <= answer.status < 300:
+        raise CheckError(f"the proxy answered CONNECT {place} with {_status(answer)}")
+
+
+def _server_name(target: Target, page: URL) -> str:
+    """That is asked for (SNI) and verified; of an address it is only verified."""
+    written = target.check.sni or page.raw_host or ""
+    if not _is_proxy(target) and not target.check.sni:
+        written = _without_port(target.check.virtual_host or "") or written
+    try:
+        name = written.encode("idna").decode()
+    except UnicodeError:
+        name = ""
+    return name if _HOST_NAME.fullmatch(name) else str(target.destination)
+
+
+def _request(target: Target, page: URL) -> bytes:
+    # Without a virtualhost the bare address: ldirectord never writes the port.
+    host = target.check.virtual_host or page.host_subcomponent or ""
+    what = page.raw_path_qs
     if _is_proxy(target):
-        proxy = URL(f"http://{endpoint(target.address, target.port)}")
-        return session.request(method, page, proxy=proxy, allow_redirects=False)
-    host = target.check.virtual_host or ""
-    name = target.check.sni or _without_port(host)
-    return session.request(
-        method,
-        page.with_host(str(target.destination)),
-        # Without a virtualhost the bare address: ldirectord never writes the port.
-        headers={"Host": host or page.host_subcomponent or ""},
-        allow_redirects=False,
-        server_hostname=name if _HOST_NAME.fullmatch(name) else None,
-    )
+        host = page.host_port_subcomponent or ""
+        what = what if page.scheme == "https" else str(page.with_user(None).with_fragment(None))
+    lines = [f"{target.check.http_method} {what} HTTP/1.1", f"Host: {host}"]
+    lines += [f"User-Agent: {_AGENT}", "Accept: */*"]
+    if page.raw_user is not None:
+        login = f"{unquote(page.raw_user)}:{unquote(page.raw_password or '')}".encode()
+        lines.append(f"Authorization: Basic {base64.b64encode(login).decode()}")
+    return _message(*lines, "Connection: close")
+
+
+def _message(*lines: str) -> bytes:
+    """Raises CheckError for a line that would be more than one."""
+    if any("\r" in line or "\n" in line for line in lines):
+        raise CheckError("request or virtualhost has a line break in it")
+    return octets("".join(f"{line}\r\n" for line in (*lines, "")))
 
 
 def _without_port(host: str) -> str:
@@ -145,46 +192,22 @@ def _join(here: URL, location: str) -> URL:
     return there
 
 
-async def _judge(answer: aiohttp.ClientResponse, target: Target) -> str:
-    status = f"HTTP {answer.status} {answer.reason}"
+async def _judge(answer: Answer, target: Target, page: URL) -> str:
     if not 200 <= answer.status < 300:
-        raise CheckError(status)
-    body = await _body(answer)
-    where = "the first MiB of the body" if len(body) >= _BODY_BYTES else "body"
-    await receive.require(target, _text(body, answer.charset), where=where)
-    return status
-
-
-async def _body(answer: aiohttp.ClientResponse) -> bytes:
-    """Read even when nothing is looked for: a page that never ends loading is not up."""
-    body = bytearray()
-    async for chunk in answer.content.iter_any():
-        body += chunk
-        if len(body) >= _BODY_BYTES:
-            break
-    return bytes(body[:_BODY_BYTES])
-
-
-def _text(body: bytes, charset: str | None) -> str:
+        if page.raw_path_qs == "/":
+            raise CheckError(_status(answer))
+        phrase = f" ({answer.phrase})" if answer.phrase else ""
+        raise CheckError(f"HTTP {answer.status} for {page.raw_path_qs}{phrase}")
+    body, charset = answer.body, answer.charset
+    where = "the first MiB of the body" if len(body) >= BODY_BYTES else "body"
     try:
-        return body.decode(charset or "latin-1", errors="replace")
-    except LookupError:
-        return body.decode("latin-1")
+        await receive.require(target, body, where=where, charset=charset)
+    except CheckError:
+        if (decoded := answer.decoded()) is None:
+            raise
+        await receive.require(target, decoded, where=where, charset=charset)
+    return _status(answer)
 
 
-def _reason(error: aiohttp.ClientError) -> str:
-    """From the particular to the general: aiohttp's errors are each other's children."""
-    match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
-            cause = error.__cause__
-            return os_reason(cause) if isinstance(cause, ssl.SSLError) else "TLS"
-        case aiohttp.ServerDisconnectedError():
-            return "connection closed without an answer"
-        case aiohttp.ClientPayloadError():
-            return "connection closed within the body"
-        case aiohttp.ClientResponseError():
-            return f"not an HTTP answer: {error.message}"
-        case OSError():
-            return os_reason(error)
-        case _:
-            return str(error) or type(error).__name__
+def _status(answer: Answer) -> str:
+    return f"HTTP {answer.status} {answer.phrase}".rstrip()

@@ -156,12 +156,16 @@ def hindrance(error: BaseException) -> str | None:
     CheckError was made of for lack of a permission is its own business: a check command that is
     not executable, say, is a failure.
     """
+    if isinstance(error, TimeoutError) and not error.errno:
+        return None  # a limit of ours, for the server to answer
     link: BaseException | None = error
     for _ in range(_CHAIN):
         if link is None:
             break
         refused = isinstance(error, CheckError) and isinstance(link, PermissionError)
-        if not refused and (told := _hindrance(link)) is not None:
+        # On its way to another error a socket may just have had nothing to read.
+        passing = link is not error and isinstance(link, BlockingIOError)
+        if not (refused or passing) and (told := _hindrance(link)) is not None:
             return told
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return None

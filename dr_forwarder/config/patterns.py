@@ -30,6 +30,23 @@ def compiled(receive: str) -> regex.Pattern[str]:
         raise ValueError(str(error)) from error
 
 
+@functools.lru_cache(maxsize=4096)
+def compiled_bytes(receive: str) -> regex.Pattern[bytes] | None:
+    """For bytes that are compared as they are; `receive` has the file's own (PEP 383).
+
+    None where it has a letter that is no byte, or what the library knows for text alone. Raises
+    ValueError with what is wrong.
+    """
+    compiled(receive)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            plain = receive.encode("utf-8", "surrogateescape").decode("latin-1")
+            return regex.compile(_PERL_ONLY.sub(_translated, plain).encode("latin-1"))
+    except (regex.error, ValueError, RecursionError, OverflowError):
+        return None
+
+
 def _translated(found: regex.Match[str]) -> str:
     quoted, code, name, other = found.group("quoted", "code", "name", "other")
     if quoted is not None:
