@@ -226,16 +226,79 @@ def test_an_order_that_cannot_be_kept_is_not_given(tmp_path: Path) -> None:
     assert book.standing == {}
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"version": 2, "orders": []}', '{"version": 1, "orders": [{}]}']
-)
+DAMAGED = {
+    "empty": b"",
+    "cut": b"{",
+    "no object": b"[]",
+    "null": b"null",
+    "another version": b'{"version": 2, "orders": []}',
+    "an order of nothing": b'{"version": 1, "orders": [{}]}',
+    "orders of another type": b'{"version": 1, "orders": 7}',
+    "an order of another type": b'{"version": 1, "orders": [7, null, "x"]}',
+    "no UTF-8": b'{"version": 1, "orders": ["\xff\xfe"]}',
+    "nested deeply": b"[" * 200_000,
+    "a number of many digits": b'{"version": ' + b"9" * 6000 + b"}",
+    "zeros": bytes(4096),
+}
+
+
+@pytest.mark.parametrize("contents", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_file_is_told_of_and_put_aside(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, contents: bytes
 ) -> None:
     path = tmp_path / "orders.json"
-    path.write_text(text)
+    path.write_bytes(contents)
     assert OrderBook(path).standing == {}
-    assert (tmp_path / "orders.bad").read_text() == text
+    assert (tmp_path / "orders.json.bad").read_bytes() == contents
     assert "is damaged" in caplog.text
+    assert len(caplog.records) == 1
+    assert "\n" not in caplog.records[0].getMessage()
     OrderBook(path).give([ORDER])
     assert len(json.loads(path.read_text())["orders"]) == 1
+
+
+def test_a_directory_in_its_place_is_put_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "orders.json"
+    path.mkdir()
+    OrderBook(path).give([ORDER])
+    assert (tmp_path / "orders.json.bad").is_dir()
+    assert f"{path} is damaged (Is a directory): no order stands; it is {path}.bad" in caplog.text
+    assert len(OrderBook(path).standing) == 1
+
+
+def test_what_cannot_even_be_put_aside_does_not_hold_up_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "orders.json"
+    path.write_text("x")
+    (tmp_path / "orders.json.bad" / "full").mkdir(parents=True)
+    assert OrderBook(path).standing == {}
+    assert "it cannot be put aside" in caplog.text
+
+
+SENSELESS: dict[str, object] = {
+    "given_s": "today",
+    "deadline_s": float("inf"),
+    "then": "keep",
+    "weight": -1,
+    "server": "nobody",
+    "service": {"protocol": "tcp"},
+}
+
+
+@pytest.mark.parametrize("field", SENSELESS)
+def test_of_a_file_with_one_senseless_order_the_others_stand(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, field: str
+) -> None:
+    path = tmp_path / "orders.json"
+    OrderBook(path).give([ORDER, replace(ORDER, server=SECOND)])
+    said = json.loads(path.read_text())
+    said["orders"][0][field] = SENSELESS[field]
+    path.write_text(json.dumps(said))
+    assert [*OrderBook(path).standing] == [(WEB, SECOND)]
+    assert "1 orders stand" in caplog.text
+    caplog.clear()
+    assert [*OrderBook(path).standing] == [(WEB, SECOND)]
+    assert not caplog.records
