@@ -205,6 +205,11 @@ def completed(adoption: Adoption, engine: Any) -> Adoption:
 def _cure(path: Path, limits: Any, error: OSError) -> str:
     size = region.megabytes(_size(limits))
     match error.errno:
+        case errno.ENOSPC if not region.can_hold_another_file(path.parent):
+            return (
+                f"state file {path}: the file system of {path.parent} has no room for another file"
+                f" (df -i); remove some there, {_OTHER_PLACE}"
+            )
         case errno.ENOSPC | errno.EDQUOT:
             free = region.free_bytes(path.parent)
             there = "" if free is None else f", of which {region.megabytes(free)} are free"

@@ -35,7 +35,7 @@ from .events import (
     Stopped,
 )
 from .health import Health
-from .kept_table import Keeper, Timeouts
+from .kept_table import Keeper, Kept, Timeouts
 from .order_book import FILE_NAME, OrderBook
 from .orders import undrained
 from .pace import Pace
@@ -97,6 +97,7 @@ class Director:
 
         Who attends is let in as soon as frames are forwarded, and before it says that it runs.
         """
+        kept = Kept() if self._kept_file is None else kept_table.read(self._kept_file)
         open_files.make_room(open_files.needed(self.config))
         async with AsyncIPRoute() as netlink:
             place = await survey(netlink, self.config)
@@ -116,7 +117,7 @@ class Director:
                 async with self._workers(place, attachment) as (prober, self._checker):
                     self._around = Surroundings(place, attachment, prober)
                     self._around.standby = self.config.settings.standby
-                    self._begin(place, self._restored())
+                    self._begin(place, self._restored(kept))
                     self.sync.start_each(self.config.settings.daemons)
                     async with attending():
                         await self._direct()
@@ -200,11 +201,10 @@ class Director:
 
     # ---- What is kept over a restart ----
 
-    def _restored(self) -> Needs:
-        """Takes up what is kept of services that the file does not have; raises SetupError."""
+    def _restored(self, kept: Kept) -> Needs:
+        """Takes up what is kept of services that the file does not have."""
         if self._kept_file is None:
             return NOTHING_NEEDED
-        kept = kept_table.read(self._kept_file)
         of_file = {key_of(virtual) for virtual in self.config.virtuals}
         goal = [each for each in kept.goal if each.service.key not in of_file]
         self._kept_timeouts = kept.timeouts

@@ -6,6 +6,7 @@ The file is what ``ipvsadm -S`` prints, with thresholds and time-outs, and ``ipv
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -34,14 +35,24 @@ class Kept:
 
     def apply(self, changes: Sequence[Change]) -> tuple[int, ...]:
         """As `ipvsadm.ipvs.Ipvs`."""
-        for change in changes:
-            assert change.service is not None
-            key = change.service.key
-            if change.operation is Operation.ADD_SERVICE:
-                self._services[key] = change.service
-            elif change.server is not None:
-                self._servers.setdefault(key, []).append(change.server)
-        return (0,) * len(changes)
+        return tuple(map(self._apply, changes))
+
+    def _apply(self, change: Change) -> int:
+        assert change.service is not None
+        key = change.service.key
+        if change.operation is Operation.ADD_SERVICE:
+            if key in self._services:
+                return errno.EEXIST
+            self._services[key] = change.service
+        elif change.server is not None:
+            if key not in self._services:
+                return errno.ESRCH
+            servers = self._servers.setdefault(key, [])
+            name = change.server.address, change.server.port
+            if any((each.address, each.port) == name for each in servers):
+                return errno.EEXIST
+            servers.append(change.server)
+        return 0
 
     def set_timeouts(self, *, tcp_s: int = 0, tcp_fin_s: int = 0, udp_s: int = 0) -> None:
         """As `ipvsadm.ipvs.Ipvs`."""
@@ -57,35 +68,52 @@ class Kept:
 
 
 _COMMANDS = ("-A", "-a", "--set")
+_MOST_TOLD = 20
 
 
 def parse(text: str, *, file: str) -> Kept:
-    """Reads a kept table; raises SetupError with file and line."""
+    """Reads a kept table; raises SetupError with the file and each line that cannot be.
+
+    Nothing of such a file is used: what it says is nowhere else, and is not to be lost unseen.
+    """
+    kept = Kept()
+    wrong = [
+        f"{file}:{number}: {error}"
+        for number, line in enumerate(text.split("\n"), 1)
+        if (error := _take(kept, line))
+    ]
+    if wrong:
+        more = [f"and {len(wrong) - _MOST_TOLD} more"] if len(wrong) > _MOST_TOLD else []
+        told = "\n".join(wrong[:_MOST_TOLD] + more)
+        raise SetupError(f"{told}; mend the line, or remove the file")
+    return kept
+
+
+def _take(kept: Kept, line: str) -> str:
+    """Carries a line out; or what is wrong with it."""
     from .ipvsadm import command  # late: most directors keep no table
     from .ipvsadm.names import SystemNames
 
-    kept = Kept()
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split()
-        if not words:
-            continue
-        error = f"{words[0]} is none of {', '.join(_COMMANDS)}"
-        if words[0] in _COMMANDS:
-            done = command.run(words, kept, SystemNames())  # type: ignore[arg-type]
-            error = done.error.strip()
-        if error:
-            raise SetupError(f"{file}:{number}: {error}; mend the line, or remove the file")
-    return kept
+    words = line.split()
+    if not words:
+        return ""
+    if "\N{REPLACEMENT CHARACTER}" in line or not line.strip().replace("\t", " ").isprintable():
+        return "it has bytes in it that are no text"
+    if words[0] not in _COMMANDS:
+        return f"{words[0]} is none of {', '.join(_COMMANDS)}"
+    return command.run(words, kept, SystemNames()).error.strip()  # type: ignore[arg-type]
 
 
 def read(path: Path) -> Kept:
     """Reads a kept table, an empty one where there is no file; raises SetupError."""
     try:
-        return parse(path.read_text(encoding="utf-8"), file=str(path))
+        return parse(path.read_bytes().decode(errors="replace"), file=str(path))
     except FileNotFoundError:
         return Kept()
-    except (OSError, UnicodeError) as error:
-        raise SetupError(f"kept table {path}: {error}") from error
+    except OSError as error:
+        raise SetupError(
+            f"kept table {path}: {error.strerror}; mend that, or start without --persist"
+        ) from error
 
 
 def text(rows: Sequence[ServiceRow], timeouts: Timeouts | None) -> str:

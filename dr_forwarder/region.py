@@ -105,12 +105,18 @@ def copied(path: Path) -> mmap.mmap:
 
 
 def free_bytes(path: Path) -> int | None:
-    """What an ordinary user may still write there."""
+    """What an ordinary user may still write there; None if that is not known."""
     try:
         status = os.statvfs(path)
     except OSError:
         return None
     return status.f_bavail * status.f_frsize
+
+
+def can_hold_another_file(path: Path) -> bool:
+    """False where the file system has no inode left; some do not count them."""
+    status = os.statvfs(path)
+    return status.f_files == 0 or status.f_favail > 0
 
 
 def megabytes(size: int) -> str:

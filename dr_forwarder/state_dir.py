@@ -44,7 +44,13 @@ def held(path: Path) -> Iterator[Path]:
                 " another directory: --state-dir DIR"
             ) from error
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise SetupError(
+                f"state directory {path}: {error.strerror}; make room there, or choose another:"
+                " --state-dir DIR"
+            ) from error
         yield path
         os.ftruncate(descriptor, 0)
     finally:

@@ -381,3 +381,14 @@ def test_what_is_kept_aside_makes_room_for_the_new_file(
     taken = adopted(state)
     assert taken.refused is not None
     assert taken.aside is None
+
+
+def test_a_file_system_without_inodes_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, size: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(region, "allocated", fail)
+    monkeypatch.setattr(region, "can_hold_another_file", lambda _: False)
+    assert "has no room for another file (df -i)" in refusal(tmp_path / "state")

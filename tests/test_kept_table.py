@@ -102,6 +102,41 @@ def test_a_broken_line_is_told_with_its_number(tmp_path: Path, line: str, reason
     assert reason in str(raised.value)
 
 
+def test_all_broken_lines_are_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "table"
+    path.write_bytes(
+        b"-A -t 10.0.0.100:80 -s rr\n-a -t 10.0.0.100:81 -r 10.0.0.11:81\n"
+        b"-A -t 10.0.0.100:80 -s rr\n-A -t 10.0.0.1\xff0:80\n-A -t 10.0.0.100:8\x000\n"
+    )
+    with pytest.raises(SetupError) as raised:
+        kept_table.read(path)
+    assert str(raised.value) == (
+        f"{path}:2: Service not defined\n"
+        f"{path}:3: Service already exists\n"
+        f"{path}:4: it has bytes in it that are no text\n"
+        f"{path}:5: it has bytes in it that are no text; mend the line, or remove the file"
+    )
+    assert path.exists()
+
+
+def test_a_directory_in_its_place_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="Is a directory; mend that, or start without --persist"):
+        kept_table.read(tmp_path)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, len(TEXT) - 1), st.integers(0, 30), st.binary(max_size=6))
+def test_a_damaged_file_is_read_or_refused(at: int, cut: int, put: bytes) -> None:
+    raw = TEXT.encode()
+    damaged = raw[:at] + put + raw[at + cut :]
+    told = ""
+    try:
+        kept_table.parse(damaged.decode(errors="replace"), file="table")
+    except SetupError as error:
+        told = str(error)
+    assert all(line.startswith("table:") for line in told.splitlines())
+
+
 def test_no_file_is_an_empty_table(tmp_path: Path) -> None:
     assert kept_table.read(tmp_path / "table").goal == ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import subprocess
@@ -184,3 +185,16 @@ def test_a_users_own_without_a_session(
     else:
         monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
     assert state_dir.default() == Path("/tmp/dr-forwarder-1000")
+
+
+def test_where_nothing_can_be_written_any_more_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", fail)
+    assert refusal(tmp_path) == (
+        f"state directory {tmp_path}: No space left on device; make room there, or choose another:"
+        " --state-dir DIR"
+    )
