@@ -385,6 +385,9 @@ PLAIN = [
     pytest.param(f'{V}    request="it" is" # "x"', id="quotes in value and comment"),
     pytest.param("# Grüße\nquiescent=no", id="bytes are passed through"),
     pytest.param(f"{V}    real=10.0.0.2 gate", id="no last newline"),
+    pytest.param(f"{V}    fallback=10.0.0.4 ", id="blank after fallback"),
+    pytest.param("fallback=10.0.0.4\t", id="blank after the fallback of all"),
+    pytest.param(f"{V}    fallback=10.0.0.4 # x", id="comment after a service's fallback"),
 ]
 
 
@@ -402,7 +405,6 @@ SUPERSET = [
     pytest.param("quiescent=yes ", 1, "no blank after", id="blank after yes"),
     pytest.param(f"{V}    quiescent=yes # x", 2, "no blank after", id="blank left by a comment"),
     pytest.param("fallback=10.0.0.4:80  # x", 1, "no comment after", id="comment after fallback"),
-    pytest.param(f"{V}    fallback=10.0.0.4 ", 2, "no blank after", id="blank after fallback"),
     pytest.param("emailalertfrom=a@b # x", 1, "no comment after", id="comment after text"),
     pytest.param("execute=x # x", 1, "no comment after", id="comment after execute"),
     pytest.param("#\r\nquiescent=yes\r\n", 1, "CR LF", id="CRLF"),

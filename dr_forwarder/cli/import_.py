@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import json
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from ..config import ConfigError, marks, names
+from ..config import ConfigError, ldirectord_lines, marks, names
 from ..config.draft import Reading
 from ..importing import Imported, Kind, Line, Verdict, convert, recognise
 from ..ipvsadm.names import SystemNames
@@ -26,6 +27,9 @@ from ..ipvsadm.names import SystemNames
     help="What FILE is; without it its content says so.",
 )
 @click.option("--marks", "rules", type=click.Path(path_type=Path), help="Rules that define marks.")
+@click.option(
+    "--config-id", help="Whose lines of a keepalived.conf count, @ID; this host's without it."
+)
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write the TOML there.")
 @click.option("--strict", is_flag=True, help="Exit status 1 unless every line is the same.")
 @click.option("--json", "as_json", is_flag=True, help="The TOML and all lines as JSON.")
@@ -33,6 +37,7 @@ def command(
     file: Path,
     kind: str | None,
     rules: Path | None,
+    config_id: str | None,
     output: Path | None,
     strict: bool,
     as_json: bool,
@@ -54,7 +59,15 @@ def command(
         )
     reading = Reading(str(file), names.resolve, names.service_port, names.host_name())
     known = () if rules is None else marks.parse(_read(rules), file=str(rules))
-    made = convert(text, chosen, reading, SystemNames(), marks=known)
+    made = convert(
+        text,
+        chosen,
+        reading,
+        SystemNames(),
+        marks=known,
+        config_id=config_id,
+        include=_included,
+    )
     if output is not None:
         _write(output, made.toml)
     if as_json:
@@ -67,10 +80,17 @@ def command(
         sys.exit(1)
 
 
+def _included(pattern: str, file: str) -> list[tuple[str, str]]:
+    """The files that a keepalived.conf includes, their places relative to its own."""
+    here = Path(file).parent
+    found = sorted(glob.glob(str(here / pattern)))
+    return [(name, ldirectord_lines.decoded(Path(name).read_bytes())) for name in found]
+
+
 def _read(path: Path) -> str:
     try:
         raw = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-        return raw.decode("utf-8", "surrogateescape")
+        return ldirectord_lines.decoded(raw)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=str(path)) from error
 
@@ -84,12 +104,15 @@ def _write(path: Path, text: str) -> None:
 
 def _in_json(made: Imported) -> dict[str, object]:
     lines = [asdict(line) | {"verdict": line.verdict.value} for line in made.lines]
+    for line in lines:
+        if not line["file"]:
+            del line["file"]
     return {"from": made.kind.value, "toml": made.toml, "lines": lines}
 
 
 def _tell(file: Path, made: Imported) -> None:
     for line in made.lines:
-        print(f"{file}:{line.number}: {_said(line)}", file=sys.stderr)
+        print(f"{line.file or file}:{line.number}: {_said(line)}", file=sys.stderr)
     counts = Counter(line.verdict for line in made.lines)
     parts = ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict)
     print(f"{file}: {made.kind.value}, {len(made.lines)} lines: {parts}", file=sys.stderr)

@@ -162,7 +162,7 @@ def _note_tail(row: Directive, said: Statement, line: Line, reading: Reading) ->
             reading.note_strict(
                 f"ldirectord takes no comment after the value of {row.name}", line.number
             )
-    elif said.tail and row.exact:
+    elif said.tail and row.exact and row.kind is not Kind.SERVER:
         reading.note_strict(f"ldirectord takes no blank after the value of {row.name}", line.number)
 
 

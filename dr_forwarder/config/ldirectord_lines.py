@@ -53,11 +53,13 @@ class Statement:
 
 
 def decoded(raw: bytes) -> str:
-    """Pass bytes through, as ldirectord does, but for those of UTF-16 with its mark."""
+    """Pass bytes through, as ldirectord does, but for UTF-16 with its mark, and CR as line end."""
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         # The mark stays, to be told of.
         big = raw.startswith(codecs.BOM_UTF16_BE)
         return raw.decode("utf-16-be" if big else "utf-16-le", "replace")
+    if b"\n" not in raw:
+        raw = raw.replace(b"\r", b"\r\n")
     return raw.decode("utf-8", "surrogateescape")
 
 
@@ -86,9 +88,6 @@ def _split(text: str, reading: Reading) -> list[str]:
     if text.startswith("\ufeff"):
         reading.note_strict("the file begins with a byte order mark", 1)
     text = text.removeprefix("\ufeff")
-    if "\n" not in text and "\r" in text.rstrip("\r"):
-        reading.note_strict("lines end in CR alone, which ldirectord takes for one line", 1)
-        text = text.replace("\r", "\n")
     split = text.split("\n")
     if not split[-1]:
         split.pop()

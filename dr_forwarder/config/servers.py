@@ -16,7 +16,7 @@ _METHODS = ("gate", "masq", "ipip")
 
 _HOST = r"\[[^\]\s]*\]|[A-Za-z0-9._+-]+"
 _PORT = r"[A-Za-z0-9_-]+"
-_VIRTUAL = re.compile(rf"({_HOST}):({_PORT})(?:\s+(.*))?", re.DOTALL)
+_VIRTUAL = re.compile(rf"({_HOST}):({_PORT})([\s,#].*)?", re.DOTALL)
 _MARK = re.compile(r"([0-9]+)(?:\s+(.*))?", re.DOTALL)
 _QUAD = re.compile(r"[0-9]+(?:\.[0-9]+){3}(?=\s|$)")
 _SERVER = re.compile(rf"({_HOST}?)(?:->({_HOST}))?(?::({_PORT}))?")

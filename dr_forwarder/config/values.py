@@ -30,9 +30,7 @@ def from_text(row: Directive, text: str, reading: Reading, line: int) -> Value:
         case Kind.CHECKTYPE:
             value = _check_type(row, text, reading, line)
         case Kind.CHOICE | Kind.WORD:
-            value, *rest = text.split(maxsplit=1)
-            if rest:
-                reading.dropped(rest[0], line)
+            value = _first_word(row, text, reading, line)
         case Kind.LETTERS:
             value = _letters(row, text, reading, line)
         case Kind.REPEATED:
@@ -205,9 +203,15 @@ def _check_type(row: Directive, text: str, reading: Reading, line: int) -> Value
     number = _first_number(row, text, reading, line)
     if number is not None:
         return number
-    word, *rest = text.split(maxsplit=1)
-    if rest:
-        reading.dropped(rest[0], line)
+    return _first_word(row, text, reading, line)
+
+
+def _first_word(row: Directive, text: str, reading: Reading, line: int) -> str:
+    """Find the word that ldirectord takes, which ends at a comma too where only some are known."""
+    found = re.match(r"[^\s,]+" if row.choices else r"\S+", text)
+    word = found[0] if found else text
+    if rest := text[len(word) :].strip():
+        reading.dropped(rest, line)
     return word
 
 

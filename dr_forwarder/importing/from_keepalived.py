@@ -5,20 +5,21 @@ VRRP, its scripts and notifications are another program's: told of, and not take
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from ..config import Mark
-from ..config.model import bracketed
+from .. import flags
+from ..config import SCHEDULERS, Mark
+from ..config.model import ConfigError, bracketed
 from . import keepalived_blocks, keepalived_checks, keepalived_globals
 from .keepalived_blocks import Statement, not_taken
-from .keepalived_checks import CHECKERS, FOREIGN, Checked, seconds, take_retry
+from .keepalived_checks import CHECKERS, FOREIGN, Checked, Habits, whole
+from .keepalived_source import Include, Source
 from .keepalived_targets import Targets
 from .model import Document, Line, Report, Table, Value, VirtualTable
 
-_INTERVAL_S = 60
-"""Seconds between two checks, where no delay_loop says otherwise."""
 _PERSISTENT_S = 360
 _METHODS = {"NAT": "masquerading", "TUN": "a tunnel"}
 _VRRP = (
@@ -33,6 +34,7 @@ _NOT_TAKEN = {
     "ha_suspend": "a director that stands by checks its servers all the same",
     "omega": "nothing is run for servers at the end",
     "sorry_server_inhibit": "the fallback is in the table only while it is needed",
+    "hysteresis": _QUORUM,
     "delay_before_retry": "a failed check is repeated after checkinterval",
     "warmup": "checks are spread over their interval anyway",
     "notify_up": _NOTIFY,
@@ -40,18 +42,30 @@ _NOT_TAKEN = {
     "quorum_up": _QUORUM,
     "quorum_down": _QUORUM,
 }
+_MOST = 2**31 - 1
+_MOST_WEIGHT = 65535
+_LONGEST_S = 2_678_400
+"""IPVS's own limit on persistence: 31 days."""
 _FLAGS = ("flag-1", "flag-2", "flag-3", "sh-port", "sh-fallback", "mh-port", "mh-fallback")
 
 
-def convert(text: str, file: str, marks: Sequence[Mark]) -> tuple[Document, tuple[Line, ...]]:
+def convert(
+    text: str, file: str, marks: Sequence[Mark], host: str, include: Include | None
+) -> tuple[Document, tuple[Line, ...]]:
     """Raises ConfigError where the blocks do not match or an address is none."""
     report = Report(text.split("\n"))
-    statements = keepalived_blocks.parse(text, file)
-    groups = {each.value: each for each in statements if each.keyword == "virtual_server_group"}
-    known = frozenset(mark.mark for mark in marks)
-    reader = _Reader(report, Targets(report, file, groups, known))
-    for statement in statements:
-        reader.take(statement)
+    source = Source(report, host, include)
+    source.known |= {"_PWD": file.rpartition("/")[0] or ".", "_INSTANCE": host}
+    try:
+        statements = keepalived_blocks.parse(source.lines(text, file), file)
+        groups = {each.value: each for each in statements if each.keyword == "virtual_server_group"}
+        known = frozenset(mark.mark for mark in marks)
+        reader = _Reader(report, Targets(report, file, groups, known))
+        for statement in statements:
+            reader.take(statement)
+    except ConfigError as error:
+        place, line = report.place(error.line)
+        raise ConfigError(error.reason, file=place or file, line=line) from error
     return reader.document, report.lines()
 
 
@@ -60,8 +74,10 @@ class _Settings:
     """What a virtual server says, as far as its real servers need it."""
 
     values: dict[str, Value]
+    habits: Habits
     method: str = "NAT"
     spare_method: str | None = None
+    flags: list[Statement] = field(default_factory=list)
 
 
 class _Reader:
@@ -82,10 +98,6 @@ class _Reader:
                 keepalived_globals.take(statement, self.document, self._report)
             case "SSL":
                 self._all(statement, "checks show no certificate of their own")
-            case "include" | "includea" | "includeb" | "includem" | "includer" | "includew":
-                self._all(statement, "import that file by itself")
-            case word if word.startswith("@"):
-                self._all(statement, "lines for one of several hosts; import without @")
             case word if word.startswith(("vrrp", "static", "garp", "bfd", "track", "linkbeat")):
                 self._all(statement, _VRRP)
             case _:
@@ -101,18 +113,54 @@ class _Reader:
         settings = self._settings(statement)
         tables = [VirtualTable(each) for each in self._targets.of(statement)]
         reals = [each for each in statement.block if each.keyword == "real_server"]
-        checks = [(each, keepalived_checks.checked(each, self._report)) for each in reals]
+        checks = [
+            (each, keepalived_checks.checked(each, self._report, settings.habits)) for each in reals
+        ]
         check = keepalived_checks.common(checks, self._report)
         for table in tables:
             # What the checker says goes before what the service says.
-            table.values |= settings.values | check.values
+            table.values |= self._fitting(table, statement, settings) | check.values
             self._request(table, check)
             self._fallback(table, statement, settings)
             for real, own in checks:
-                self._real(table, real, settings, own if own.request != check.request else None)
-        if check.values.get("checktype") == "on" and reals:
-            self._report.differs(statement.line, "no check: its servers are up (checktype=on)")
+                is_other = (own.request, own.receive) != (check.request, check.receive)
+                self._real(table, real, settings, own if is_other else None)
+            self._tell_of_check(statement, table, check)
+        if not reals:
+            self._report.differs(statement.line, "keepalived ignores it: it has no real server")
         self.document.virtuals += tables
+
+    def _tell_of_check(self, statement: Statement, table: VirtualTable, check: Checked) -> None:
+        kind, line = check.values.get("checktype"), statement.line
+        if kind == "on":
+            self._report.differs(line, "no check: its servers are up (checktype=on)")
+            return
+        if table.values.get("protocol") == "udp" and kind == "connect":
+            self._report.differs(line, "the servers of a UDP service are pinged, not connected to")
+        retries = [each for each in statement.block if each.keyword == "retry"]
+        if check.values.get("failurecount") != 1 and not retries:
+            count = check.values.get("failurecount")
+            self._report.differs(line, f"keepalived's retries are failurecount = {count}")
+
+    def _fitting(
+        self, table: VirtualTable, statement: Statement, settings: _Settings
+    ) -> dict[str, Value]:
+        """What is said of the service, as keepalived takes it for this target."""
+        values, line = dict(settings.values), statement.line
+        if "fwmark" in table.values:
+            values.pop("protocol", None)  # keepalived takes no notice of it either
+            if values.pop("ops", False):
+                self._report.differs(line, "ops of a mark is not in a file's reach")
+            return values
+        if "protocol" not in values:
+            values["protocol"] = "udp"
+            self._report.differs(line, "no protocol is UDP, as to keepalived: write protocol TCP")
+        if values["protocol"] != "udp" and values.pop("ops", False):
+            self._report.differs(line, "ops is for UDP alone, as to keepalived")
+        if str(table.values["address"]).endswith(":0") and "persistent" not in values:
+            values["persistent"] = _PERSISTENT_S
+            self._report.differs(line, "every port needs persistence: that of keepalived")
+        return values
 
     def _request(self, table: VirtualTable, check: Checked) -> None:
         if check.request is not None:
@@ -121,46 +169,57 @@ class _Reader:
             table.values["receive"] = check.receive
 
     def _settings(self, statement: Statement) -> _Settings:
-        found = _Settings({"scheduler": "wlc", "checkinterval": _INTERVAL_S})
-        flags: list[str] = []
+        habits = Habits().of(statement.block, self._report)
+        values: dict[str, Value] = {"scheduler": "wlc", "checkinterval": habits.interval_s}
+        if habits.failures is not None:
+            values["failurecount"] = habits.failures
+        found = _Settings(values, habits)
         for each in statement.block:
             if each.keyword in ("real_server", "sorry_server"):
                 continue
             self._report.same(each.line)
             if each.keyword in _FLAGS:
-                flags.append(each.keyword)
+                found.flags.append(each)
             else:
                 self._setting(each, found)
-        if flags:
-            found.values["schedflags"] = ",".join(flags)
+        self._flags(found)
         return found
+
+    def _flags(self, found: _Settings) -> None:
+        """Those that go with the scheduler; keepalived does not take the others either."""
+        names = []
+        for each in found.flags:
+            try:
+                flags.parse(each.keyword, scheduler=str(found.values["scheduler"]))
+                names.append(each.keyword)
+            except ValueError as error:
+                self._report.differs(each.line, f"not taken: {error}")
+        if names:
+            found.values["schedflags"] = ",".join(names)
 
     def _setting(self, each: Statement, found: _Settings) -> None:
         values = found.values
         match each.keyword:
             case "lb_algo" | "lvs_sched":
-                values["scheduler"] = each.value
+                self._scheduler(each, values)
             case "lb_kind" | "lvs_method":
-                found.method = each.value
-                self._note_method(each)
+                found.method = self._method(each) or found.method
             case "sorry_server_lvs_method":
-                found.spare_method = each.value
-            case "delay_loop":
-                values["checkinterval"] = seconds(each, self._report)
+                found.spare_method = self._method(each) or found.spare_method
             case "persistence_timeout":
-                values["persistent"] = seconds(each, self._report) if each.value else _PERSISTENT_S
+                seconds = whole(each, 1, _LONGEST_S, self._report) if each.value else _PERSISTENT_S
+                if seconds is not None:
+                    values["persistent"] = seconds
             case "persistence_granularity":
-                values["netmask"] = each.value
+                self._granularity(each, values)
             case "protocol":
                 self._protocol(each, values)
             case "ops":
                 values["ops"] = True
-            case "virtualhost":
+            case "virtualhost" if each.value:
                 values["virtualhost"] = each.value
-            case "retry":
-                take_retry(each, values, self._report)
             case "inhibit_on_failure":
-                values["quiescent"] = _is_on(each)
+                values["quiescent"] = True  # whatever stands behind it
             case "smtp_alert" if not _is_on(each):
                 values["emailalertstatus"] = ["none"]
             case "quorum":
@@ -169,18 +228,50 @@ class _Reader:
                     self._report.differs(each.line, how)
             case "alpha" | "hashed" | "ip_family" | "smtp_alert":
                 pass  # here nobody is up before the first check; the rest says itself
+            case "delay_loop" | "retry" | "connect_timeout":
+                pass  # of the habits
             case name:
                 self._all(each, _NOT_TAKEN.get(name, "there is nothing like it"))
 
-    def _note_method(self, each: Statement) -> None:
+    def _scheduler(self, each: Statement, values: dict[str, Value]) -> None:
+        if each.value in SCHEDULERS:
+            values["scheduler"] = each.value
+        else:
+            how = f"not taken, as by keepalived: there is no scheduler {each.value!r}"
+            self._report.differs(each.line, f"{how}; {values['scheduler']} stays")
+
+    def _granularity(self, each: Statement, values: dict[str, Value]) -> None:
+        """Alone it makes a service persistent, too."""
+        is_mask = re.fullmatch(r"\d+(\.\d+){3}", each.value) is not None
+        try:
+            ok = bool(ip_address(each.value)) if is_mask else 1 <= int(each.value) <= 128
+        except ValueError:
+            ok = False
+        if not ok:
+            self._report.differs(each.line, f"not taken: {each.value!r} is no netmask")
+            return
+        values["netmask"] = each.value
+        values.setdefault("persistent", _PERSISTENT_S)
+
+    def _method(self, each: Statement) -> str | None:
         if each.value in _METHODS:
             self._report.not_dr(each.line, f"{each.value} is {_METHODS[each.value]}")
+        elif each.value != "DR":
+            how = f"not taken, as by keepalived: there is no method {each.value!r}"
+            self._report.differs(each.line, f"{how}; it writes DR, NAT and TUN")
+            return None
+        return each.value
 
     def _protocol(self, each: Statement, values: dict[str, Value]) -> None:
         if each.value.lower() in ("tcp", "udp"):
             values["protocol"] = each.value.lower()
-        else:
+        elif each.value.lower() == "sctp":
+            values["protocol"] = "tcp"
             self._report.differs(each.line, f"{each.value} is not in a file's reach: tcp")
+        else:
+            self._report.differs(
+                each.line, f"not taken, as by keepalived: there is no protocol {each.value!r}"
+            )
 
     # ---- Servers ----
 
@@ -223,34 +314,53 @@ class _Reader:
                 continue
             self._report.same(each.line)
             match each.keyword:
-                case "weight":
-                    values["weight"] = self._targets.number(each.value, each.line)
-                case "uthreshold":
-                    values["upper"] = self._targets.number(each.value, each.line)
-                case "lthreshold":
-                    values["lower"] = self._targets.number(each.value, each.line)
+                case "weight" | "uthreshold" | "lthreshold":
+                    self._weighing(each, values)
                 case "lb_kind" | "lvs_method":
-                    method = each.value
-                    self._note_method(each)
+                    method = self._method(each) or method
                 case "inhibit_on_failure" if _is_on(each):
                     self._for_all(table, each, "quiescent", True)
-                case "virtualhost":
+                case "virtualhost" if each.value:
                     self._for_all(table, each, "virtualhost", each.value)
-                case "alpha":
+                case "alpha" | "retry" | "connect_timeout" | "delay_loop" | "smtp_alert":
                     pass
                 case name:
                     how = _NOT_TAKEN.get(name, "of the whole service, or not at all")
                     self._all(each, f"{how}")
         if not self._is_direct(real, method, str(values["address"]), table):
             return
+        if ("[" in str(values["address"])) != _is_ipv6(table):
+            self._report.differs(real.line, "left out, as by keepalived: it is of another family")
+            return
+        if any(each.values["address"] == values["address"] for each in table.real):
+            self._report.differs(real.line, "left out, as by keepalived: it is there already")
+            return
+        if int(str(values.get("lower", 0))) > int(str(values.get("upper", 0))):
+            self._report.differs(real.line, "a lower threshold needs an upper one, not less")
+            del values["lower"]
         if own is not None and own.request is not None:
             values |= {"request": own.request, "receive": own.receive}
         table.real.append(Table(values))
+
+    def _weighing(self, each: Statement, values: dict[str, Value]) -> None:
+        name = {"weight": "weight", "uthreshold": "upper", "lthreshold": "lower"}[each.keyword]
+        number = whole(each, 0, _MOST, self._report)
+        if number is not None:
+            most = _MOST_WEIGHT if name == "weight" else _MOST
+            values[name] = min(number, most)
+            if number > most:
+                self._report.differs(each.line, f"a weight is at most {most}")
 
     def _for_all(self, table: VirtualTable, each: Statement, name: str, value: Value) -> None:
         """What is a server's own in keepalived, and here the service's."""
         if table.values.setdefault(name, value) != value:
             self._report.differs(each.line, f"{name} holds for all servers of a service")
+
+
+def _is_ipv6(table: VirtualTable) -> bool:
+    if "fwmark" in table.values:
+        return table.values.get("ipv6") is True
+    return "[" in str(table.values["address"])
 
 
 def _is_on(each: Statement) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from ..config import Config, Mark, ldirectord
+from ..config import Config, Mark, ldirectord, typography
 from ..config.assemble import assemble
 from ..config.directive import Kind
 from ..config.directives import BY_NAME
@@ -97,8 +97,9 @@ def _tell(draft: Draft, config: Config, report: Report) -> None:
             report.differs(notice.line, notice.reason)
     told = {line.number for line in report.lines()}
     for number, text in enumerate(report.texts, 1):
-        if number not in told and text.strip("\ufeff \t\r") and not text.strip().startswith("#"):
-            _tell_again(number, text, report)
+        said = typography.plain(text).strip()
+        if number not in told and said and not said.startswith("#"):
+            _tell_again(number, said, report)
 
 
 def _tell_again(number: int, text: str, report: Report) -> None:

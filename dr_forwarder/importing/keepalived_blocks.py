@@ -1,22 +1,24 @@
 """Keepalived blocks: the lines of a keepalived.conf as a tree. No look at what they mean.
 
 As keepalived.conf(5) has it: a line is a keyword and its parameters, a block stands in braces, a
-comment begins at ! or # at the beginning of a word, "..." is one word; ``$NAME=value`` defines what
-``$NAME`` stands for from there on.
+comment begins at any ! or # outside of quotes, "..." is one word, with backslashes before what
+would end it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ..config.model import ConfigError
+from .keepalived_source import plain
 from .model import Report
 
-_WORD = re.compile(r'"(?P<quoted>(?:[^"\\]|\\.)*)"?|(?P<brace>[{}])|(?P<comment>[!#].*)|[^\s{}"]+')
-_DEFINITION = re.compile(r"\$(\w+)\s*=\s*(.*?)\s*$")
-_USE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_WORD = re.compile(
+    r'"(?P<quoted>(?:[^"\\]|\\.)*)"?|(?P<brace>[{}])|(?P<comment>[!#].*)|[^\s{}"!#]+'
+)
+_ESCAPED = re.compile(r"\\(.)")
 
 
 @dataclass(slots=True)
@@ -49,11 +51,11 @@ def not_taken(statement: Statement, how: str, report: Report) -> None:
         not_taken(each, f"as line {statement.line}", report)
 
 
-def parse(text: str, file: str) -> list[Statement]:
+def parse(lines: Iterable[tuple[int, str]], file: str) -> list[Statement]:
     """The statements outside any block; raises ConfigError where the braces do not match."""
     outside = Statement(("",), 0)
     open_blocks = [outside]
-    for number, words in _lines(text):
+    for number, words in _words(lines):
         current: list[str] = []
         for word, is_brace in words:
             if not is_brace:
@@ -85,19 +87,20 @@ def _opened(block: Statement, line: int, file: str) -> Statement:
     return block.block[-1]
 
 
-def _lines(text: str) -> Iterator[tuple[int, list[tuple[str, bool]]]]:
+def _words(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[tuple[str, bool]]]]:
     """The words of each line, and which are braces."""
-    known: dict[str, str] = {}
-    for number, raw in enumerate(text.split("\n"), 1):
-        if definition := _DEFINITION.match(raw.strip()):
-            known[definition[1]] = definition[2].strip('"')
-            continue
-        line = _USE.sub(lambda use: known.get(use[1] or use[2], use[0]), raw)
+    for number, line in lines:
         words = []
         for found in _WORD.finditer(line):
             if found["comment"]:
                 break
             quoted = found["quoted"]
-            words.append((found[0] if quoted is None else quoted, bool(found["brace"])))
+            word = found[0] if quoted is None else _ESCAPED.sub(_unescaped, quoted)
+            words.append((plain(word), bool(found["brace"])))
         if words:
             yield number, words
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    """Only what is escaped for the sake of the quotes: a regular expression keeps its own."""
+    return found[1] if found[1] in '"\\' else found[0]

@@ -64,7 +64,9 @@ class Targets:
         if number not in self._marks:
             self._report.differs(line or service.line, _NO_MARK)
         family = service.find("ip_family")
-        six = family is not None and family.value == "inet6"
+        # Without it the real servers say it.
+        reals = [each.value for each in service.block if each.keyword == "real_server"]
+        six = family.value == "inet6" if family else bool(reals) and ":" in reals[0]
         values: dict[str, Value] = {"fwmark": number}
         return {**values, "ipv6": True} if six else values
 

@@ -36,6 +36,8 @@ class Line:
     verdict: Verdict
     how: str = ""
     """In what it differs, or why it is left out."""
+    file: str = ""
+    """Where it is, if not in the file itself but in one that it includes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,10 @@ def _ports(mark: Mark) -> str:
 class Report:
     """Gathers what becomes of the lines; the worst that is said of one counts."""
 
-    texts: Sequence[str]
-    """The input's lines."""
+    texts: list[str]
+    """The input's lines, and behind them those of files that it includes."""
+    _files: list[tuple[int, str]] = field(default_factory=list)
+    """Numbers of their first lines."""
     _said: dict[int, tuple[Verdict, str]] = field(default_factory=dict)
 
     def same(self, number: int) -> None:
@@ -116,9 +120,24 @@ class Report:
         parts = [part for part in (said, how) if part]
         self._said[number] = (worst, "; ".join(dict.fromkeys(parts)))
 
+    def add(self, file: str, text: str) -> int:
+        """A file that is included; gives the number of its first line."""
+        first = len(self.texts) + 1
+        self.texts += text.split("\n")
+        self._files.append((first, file))
+        return first
+
+    def place(self, number: int) -> tuple[str, int]:
+        """The file, empty for the input itself, and the number there."""
+        for first, file in reversed(self._files):
+            if number >= first:
+                return file, number - first + 1
+        return "", number
+
     def lines(self) -> tuple[Line, ...]:
         """All of them, in the input's order."""
-        return tuple(
-            Line(number, self.texts[number - 1].strip(), *self._said[number])
-            for number in sorted(self._said)
-        )
+        return tuple(self._line(number) for number in sorted(self._said))
+
+    def _line(self, number: int) -> Line:
+        file, there = self.place(number)
+        return Line(there, self.texts[number - 1].strip(), *self._said[number], file)
