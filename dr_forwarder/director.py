@@ -45,6 +45,7 @@ from .prober import Prober
 from .reconciler import Reconciler
 from .records import Filter, Record
 from .settling import Settling
+from .stalls import Stalls
 from .surroundings import NOTHING_NEEDED, Needs, Surroundings, needs_of_changes, needs_of_table
 from .survey import Place, survey
 from .sync import Synchroniser
@@ -85,6 +86,7 @@ class Director:
         self._keeper = None if kept is None else Keeper(kept, self._to_keep)
         self._clock = clock
         self.watch = Watch(self.events)
+        self._stalls = Stalls()
         self._stopped = asyncio.Event()
         self._published = False
         self._timeouts: Timeouts | None = None
@@ -102,6 +104,7 @@ class Director:
         async with AsyncIPRoute() as netlink:
             place = await survey(netlink, self.config)
             with (
+                self._stalls.watching(),
                 attached(place, self.config) as attachment,
                 self._engine(place) as engine,
                 contextlib.closing(self._synchroniser(engine)) as self.sync,
@@ -287,6 +290,11 @@ class Director:
     def health(self, virtual: Virtual, real: Real) -> Health:
         """What the checks say of this real server."""
         return self.watch.health(virtual, real)
+
+    @property
+    def event_loop_stalls(self) -> int:
+        """So often the event loop did not turn for seconds."""
+        return self._stalls.count
 
     @property
     def checks_not_carried_out(self) -> int:

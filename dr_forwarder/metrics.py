@@ -42,6 +42,10 @@ class Looks(Protocol):
         """Whether the VIPs are another director's."""
 
     @property
+    def event_loop_stalls(self) -> int:
+        """So often the event loop did not turn for seconds."""
+
+    @property
     def checks_not_carried_out(self) -> int:
         """So many checks could not be, for causes on this host."""
 
@@ -56,6 +60,7 @@ class Look:
     room: int
     standby: bool
     not_carried_out: int
+    stalls: int
 
 
 def look(director: Looks) -> Look:
@@ -67,6 +72,7 @@ def look(director: Looks) -> Look:
         director.config.settings.connections,
         director.standby,
         director.checks_not_carried_out,
+        director.event_loop_stalls,
     )
 
 
@@ -269,6 +275,12 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "checks_not_carried_out",
         "Checks that could not be made for a cause on this host, and so changed no health.",
         lambda look: look.not_carried_out,
+    ),
+    _one(
+        Kind.COUNTER,
+        "event_loop_stalls",
+        "The event loop did not turn for seconds: nothing was checked, announced or answered.",
+        lambda look: look.stalls,
     ),
     _of_checks(
         "up",

@@ -73,6 +73,7 @@ class Fake:
     counters: Stats = BUSY
     standby: bool = False
     checks_not_carried_out: int = 0
+    event_loop_stalls: int = 0
 
     def services(self) -> tuple[ServiceRow, ...]:
         return self.table
