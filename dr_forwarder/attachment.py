@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
-from ipaddress import IPv6Address
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
-from . import nd
-from .addresses import NOTHING, frame_filter
+from .addresses import NOTHING, Identity, frame_filter
 from .config.model import Address, Config, Settings
 from .dataplane import Engine
 from .errors import SetupError
 from .sockets import (
+    Groups,
     Sockets,
     attach_filter,
-    join_groups,
     listen_to_neighbours,
     open_sockets,
     receive_mac,
+    renewed,
     share,
 )
 from .steering import Steering, steer
@@ -34,35 +34,60 @@ _SLOT_OVERHEAD = 128
 _SMALLEST_SLOT = 2048
 
 
-class Attachment:
-    """The sockets of one director; its interface, MAC address and VLAN never change."""
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """What sockets and rings are made for; anything else takes others."""
 
-    def __init__(
-        self, sockets: Sockets, place: Place, vlan: Vlan, cleanup: contextlib.ExitStack
-    ) -> None:
+    index: int
+    kernel_index: int
+    identity: Identity
+    longest: int
+
+    @classmethod
+    def of(cls, place: Place) -> _Where:
+        return cls(place.interface.index, place.kernel.index, place.identity, _longest(place))
+
+
+class Attachment:
+    """The sockets of one director; its VLAN and its number of workers never change."""
+
+    def __init__(self, sockets: Sockets, place: Place, settings: Settings) -> None:
         self.sockets = sockets
-        self._vlan = vlan
-        self._joined: set[Address] = set()
+        self._vlan = settings.vlan
+        self._serves = not settings.standby
+        self._vips: Collection[Address] = ()
+        """That may be steered and whose groups are joined."""
+        self._where: _Where | None = None
+        self._groups: Groups | None = None
         self._steering: Steering | None = None
-        self._cleanup = cleanup
-        for ring in sockets.rings:
+        self._cleanup = contextlib.ExitStack()
+        self._take_interface(place)
+
+    def _take_interface(self, place: Place) -> None:
+        for ring in self.sockets.rings:
             attach_filter(ring.small, NOTHING)
             attach_filter(ring.large, NOTHING)
-        listen_to_neighbours(sockets.arp, place.interface, vlan)
+        listen_to_neighbours(self.sockets.arp, place.interface, self._vlan)
+        membership = self.sockets.rings[0].small
         if place.identity.is_virtual:
-            receive_mac(sockets.rings[0].small, place.interface, place.identity.mac)
+            receive_mac(membership, place.interface, place.identity.mac)
+        self._groups = self._cleanup.enter_context(
+            contextlib.closing(Groups(membership, place.interface, place.kernel))
+        )
         _log.info(
             "VIPs are announced on %s%s with %s MAC %s",
             place.interface.name,
-            f" in VLAN {vlan}" if vlan.identifiers else "",
+            f" in VLAN {self._vlan}" if self._vlan.identifiers else "",
             "virtual" if place.identity.is_virtual else "the interface's",
             place.identity.mac.hex(":"),
         )
 
+    # ---- Where it is attached ----
+
     def open_rings(
         self, place: Place, config: Config, engine: Engine, *, on_end: Callable[[], None]
     ) -> None:
-        """Starts forwarding; ``on_end`` is called in the event loop when it is over.
+        """Starts forwarding; ``on_end`` is called in the event loop when it is over by itself.
 
         Raises SetupError when the kernel cannot part frames among workers.
         """
@@ -87,10 +112,48 @@ class Attachment:
         loop = asyncio.get_running_loop()
 
         def on_thread_end() -> None:
-            # If it was not asked to end, closing the engine says why it did.
+            # Closing the engine says why it ended.
             loop.call_soon_threadsafe(on_end)
 
         engine.start(on_end=on_thread_end)
+        self._where = _Where.of(place)
+
+    def fits(self, place: Place) -> bool:
+        """Whether the sockets do for the interface as it is there; no, after `move` has failed."""
+        return self._where == _Where.of(place)
+
+    def move(
+        self, place: Place, config: Config, engine: Engine, *, on_end: Callable[[], None]
+    ) -> None:
+        """Attaches to an interface that is another one now, with sockets and rings of its own.
+
+        Raises SetupError and OSError; then nothing is forwarded until it is tried again.
+        """
+        self._detach(engine)
+        try:
+            self.sockets = renewed(self.sockets)
+            self._take_interface(place)
+            self.open_rings(place, config, engine, on_end=on_end)
+        except BaseException:
+            self._detach(engine)
+            raise
+
+    def _detach(self, engine: Engine) -> None:
+        self._where = None
+        for ring in self.sockets.rings:
+            # They are closed, when it was tried before.
+            with contextlib.suppress(OSError):
+                attach_filter(ring.small, NOTHING)
+                attach_filter(ring.large, NOTHING)
+        engine.close_ends()
+        self._steering = None
+        self._cleanup.close()
+        self.sockets.close_rings()
+
+    def close(self) -> None:
+        """Closes all; the engine must be gone."""
+        self._cleanup.close()
+        self.sockets.close()
 
     def _share(self) -> None:
         """Both groups have the workers in the same order, so that a client has one worker."""
@@ -102,12 +165,16 @@ class Attachment:
                 f"this kernel does not share frames among workers ({error}): set workers = 1"
             ) from error
 
+    # ---- What is let in ----
+
+    def serve(self, *, serves: bool) -> None:
+        """Whether the VIPs' frames are ours to take; else they are left to their other ways."""
+        self._serves = serves
+        self._steer()
+
     def let_in(self, place: Place, config: Config) -> None:
         """New filters are in force before the table is, so no frame of a new VIP is missed."""
-        self._join_groups(place)
-        if self._steering is not None:
-            # What is for this host itself must reach its kernel.
-            self._steering.let_in(() if place.local else place.vips)
+        self.leave(place)
         # VIPs by the network cannot be told apart in the filter; the core does it.
         whole_mac = any(mark.single is None for mark in config.marks)
         try:
@@ -116,6 +183,18 @@ class Attachment:
             # Many VIPs make a long filter, and the kernel may have no room for it.
             _log.warning("The socket filter is too long (%s): the core looks alone", error)
             self._filter(place, whole_mac=True)
+
+    def leave(self, place: Place) -> None:
+        """Takes what the place has, and nothing else, but for the filters: they stay wider."""
+        assert self._groups is not None
+        self._groups.be_in_those_of(place.vips)
+        # What is for this host itself must reach its kernel.
+        self._vips = () if place.local else place.vips
+        self._steer()
+
+    def _steer(self) -> None:
+        if self._steering is not None:
+            self._steering.let_in(self._vips if self._serves else ())
 
     def _filter(self, place: Place, *, whole_mac: bool) -> None:
         for longer in (False, True):
@@ -130,23 +209,15 @@ class Attachment:
             for ring in self.sockets.rings:
                 attach_filter(ring.large if longer else ring.small, program)
 
-    def _join_groups(self, place: Place) -> None:
-        fresh = [v for v in place.vips if isinstance(v, IPv6Address) and v not in self._joined]
-        for vip in fresh:
-            group = nd.group_mac(nd.solicited_node(vip))
-            receive_mac(self.sockets.rings[0].small, place.interface, group)
-        if fresh:
-            self._joined.update(fresh)
-            self._cleanup.enter_context(join_groups(fresh, place.kernel))
 
-
-@contextlib.contextmanager
-def attached(place: Place, config: Config) -> Iterator[Attachment]:
+def attached(place: Place, config: Config) -> contextlib.closing[Attachment]:
     """Opens the sockets; nothing is let in yet."""
-    workers = config.settings.workers
-    with contextlib.closing(open_sockets(workers)) as sockets, contextlib.ExitStack() as cleanup:
-        attachment = Attachment(sockets, place, config.settings.vlan, cleanup)
-        yield attachment
+    sockets = open_sockets(config.settings.workers)
+    try:
+        return contextlib.closing(Attachment(sockets, place, config.settings))
+    except BaseException:
+        sockets.close()
+        raise
 
 
 def identify(

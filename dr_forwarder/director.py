@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -25,17 +25,20 @@ from .checks.scheduler import Checker
 from .config.model import Address, Config, Real, Virtual
 from .dataplane import Engine, Limits
 from .draining import Draining
-from .errors import SetupError
+from .errors import NotYet, SetupError, TryAgain
 from .events import (
     Bus,
+    LinkStep,
     MacLearned,
     Phase,
     Reloaded,
     Started,
     Stopped,
 )
+from .following import Following
 from .health import Health
 from .kept_table import Keeper, Kept, Timeouts
+from .link import ANNOUNCED, CHECKED, LinkState
 from .order_book import FILE_NAME, OrderBook
 from .orders import undrained
 from .pace import Pace
@@ -58,6 +61,8 @@ _log = logging.getLogger(__name__)
 
 Attending = Callable[[], AbstractAsyncContextManager[None]]
 """Opens what answers for a director, and closes it."""
+_LOOK_AGAIN_S = 0.5
+"""While the interface is not there yet."""
 _AS_CONFIGURED = (0, 0, 0)
 _REMOVALS = {Operation.DELETE_SERVICE, Operation.CLEAR}
 
@@ -88,6 +93,7 @@ class Director:
         self.watch = Watch(self.events)
         self._stalls = Stalls()
         self._stopped = asyncio.Event()
+        self._failure: TryAgain | None = None
         self._published = False
         self._timeouts: Timeouts | None = None
         self._kept_timeouts: Timeouts = _AS_CONFIGURED
@@ -101,30 +107,33 @@ class Director:
         """
         kept = Kept() if self._kept_file is None else kept_table.read(self._kept_file)
         open_files.make_room(open_files.needed(self.config))
-        async with AsyncIPRoute() as netlink:
-            place = await survey(netlink, self.config)
-            with (
-                self._stalls.watching(),
-                attached(place, self.config) as attachment,
-                self._engine(place) as engine,
-                contextlib.closing(self._synchroniser(engine)) as self.sync,
-            ):
-                self._core = engine
-                book = OrderBook(self._state_dir and self._state_dir / FILE_NAME, self._clock)
-                self._book = book
-                self._reconciler = Reconciler(engine, self.health, self.events, book.drains)
-                self.draining = Draining(book, self._reconciler, self.events, self._clock)
-                self._settling = Settling(lambda what: self.watch.all[what], self._reconciler.mac)
-                self._pace = Pace(self._reconciler.publish)
-                attachment.open_rings(place, self.config, engine, on_end=self.stop)
-                async with self._workers(place, attachment) as (prober, self._checker):
-                    self._around = Surroundings(place, attachment, prober)
-                    self._around.standby = self.config.settings.standby
-                    self._begin(place, self._restored(kept))
-                    self.sync.start_each(self.config.settings.daemons)
-                    async with attending():
-                        await self._direct()
-                return engine.stats()
+        place = await self._place(self.config)
+        with (
+            self._stalls.watching(),
+            attached(place, self.config) as attachment,
+            self._engine(place) as engine,
+            contextlib.closing(self._synchroniser(engine)) as self.sync,
+        ):
+            self._core = engine
+            book = OrderBook(self._state_dir and self._state_dir / FILE_NAME, self._clock)
+            self._book = book
+            self._reconciler = Reconciler(engine, self.health, self.events, book.drains)
+            self.draining = Draining(book, self._reconciler, self.events, self._clock)
+            self._settling = Settling(lambda what: self.watch.all[what], self._reconciler.mac)
+            self._pace = Pace(self._reconciler.publish)
+            attachment.open_rings(place, self.config, engine, on_end=self.stop)
+            self._attachment = attachment
+            async with self._workers(place, attachment) as (prober, self._checker):
+                self._around = Surroundings(
+                    place, attachment, prober, standby=self.config.settings.standby
+                )
+                self._begin(place, self._restored(kept))
+                self.sync.start_each(self.config.settings.daemons)
+                async with attending():
+                    await self._direct()
+            if self._failure is not None:
+                raise self._failure
+            return engine.stats()
 
     async def _direct(self) -> None:
         await self._settling.wait()
@@ -195,12 +204,84 @@ class Director:
             run = partial(checks.run, path=self._vip_path, apart=apart)
             checker = await stack.enter_async_context(Checker(self._on_result, run=run))
             tasks = await stack.enter_async_context(asyncio.TaskGroup())
-            working = [tasks.create_task(each.run()) for each in (prober, self.draining)]
+            self._following = self._follower(place, prober, checker)
+            workers = (prober, self.draining, self._following)
+            working = [tasks.create_task(each.run()) for each in workers]
             try:
                 yield prober, checker
             finally:
                 for task in working:
                     task.cancel()
+
+    # ---- The network under it ----
+
+    async def _place(self, config: Config) -> Place:
+        """Where the configuration can run, once it can; raises TryAgain when that takes too long.
+
+        And SetupError at once for what does not come by itself.
+        """
+        until_s = time.monotonic() + config.settings.interface_wait_s
+        told = None
+        while True:
+            try:
+                return await self._surveyed(config)
+            except NotYet as error:
+                left_s = until_s - time.monotonic()
+                if left_s <= 0 or self._stopped.is_set():
+                    raise TryAgain(str(error)) from error
+                if str(error) != told:
+                    told = str(error)
+                    _log.warning("Waiting, up to %.0f s: %s", left_s, told)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), min(_LOOK_AGAIN_S, left_s))
+
+    async def _surveyed(self, config: Config) -> Place:
+        is_same = self._published and config.settings.interface == self.config.settings.interface
+        async with AsyncIPRoute() as netlink:
+            return await survey(netlink, config, self._around.place if is_same else None)
+
+    def _follower(self, place: Place, prober: Prober, checker: Checker) -> Following:
+        def note(steps: Collection[LinkStep], usable: bool) -> None:
+            self._attachment.serve(serves=usable and not self.standby)
+            if usable and ANNOUNCED & {*steps}:
+                prober.announce_again()
+            if usable and CHECKED & {*steps}:
+                checker.begin_again()
+
+        def give_up(reason: TryAgain) -> None:
+            self._failure = reason
+            self.stop()
+
+        return Following(
+            place,
+            survey=lambda: self._surveyed(self.config),
+            take=self._stand_at,
+            note=note,
+            look=self.sync.follow,
+            emit=self.events.emit,
+            give_up=give_up,
+            patience_s=lambda: self.config.settings.interface_wait_s,
+        )
+
+    def _stand_at(self, place: Place, is_new: bool) -> None:
+        """Works there from now on, maybe on a new interface; breaks no connection."""
+        if is_new or not self._attachment.fits(place):
+            self._attachment.move(place, self.config, self._core, on_end=self.stop)
+        self._settle_at(place, needs_of_table(self._reconciler.others(self.config)))
+        if self._published:
+            self._reconciler.publish()
+
+    def _settle_at(self, place: Place, table: Needs) -> None:
+        identify(self._core, place, self.config.settings, standby=self._around.standby)
+        self._around.take(place, self.config, table)
+        self._reconciler.configure(self.config, self._around.place)
+        vips = {each.vip for each in self.watch.all if each.vip is not None}
+        self._vip_path.update(self._around.place, vips)
+
+    @property
+    def link(self) -> LinkState:
+        """How it stands with the interface."""
+        return self._following.state
 
     # ---- What is kept over a restart ----
 
@@ -236,27 +317,25 @@ class Director:
             self._timeouts = timeouts
         self._core.set_tuning(settings.tuning)
         self._core.set_marks(self.config.marks)
-        identify(self._core, place, settings, standby=self._around.standby)
-        self._around.take(place, self.config, table)
-        self._reconciler.configure(self.config, self._around.place)
         targets = self.watch.follow(self.config)
-        vips = {each.vip for each in targets if each.vip is not None}
-        self._vip_path.update(self._around.place, vips)
+        self._settle_at(place, table)
         self._checker.update(targets)
         self._settling.follow(targets)
 
     async def reload(self, config: Config) -> None:
         """Takes a new configuration; raises SetupError, and changes nothing, if it cannot run."""
         open_files.make_room(open_files.needed(config))
-        async with AsyncIPRoute() as netlink:
-            place = await survey(netlink, config)
-        now = self._around.place
-        fixed = (place.interface.name, place.identity, *_fixed(config))
-        if fixed != (now.interface.name, now.identity, *_fixed(self.config)):
+        try:
+            place = await self._place(config)
+        except TryAgain as error:
+            raise SetupError(str(error)) from error
+        if _fixed(config) != _fixed(self.config) or self._is_elsewhere(place):
             raise SetupError(
                 "interface, mac, vlan, io and workers cannot change while running: restart instead"
             )
         room.refuse_more(config, self._room)
+        if not self._attachment.fits(place):
+            self._stand_at(await self._surveyed(self.config), False)
         self.config = config
         self.events.phase = Phase.RELOADING
         self._begin(place, needs_of_table(self._reconciler.others(config)))
@@ -264,6 +343,16 @@ class Director:
         self._reconciler.publish()
         self.events.emit(Reloaded(config.path))
         self.events.phase = Phase.RUNNING
+
+    def _is_elsewhere(self, place: Place) -> bool:
+        """On an interface, or with a MAC address, that the network is not the reason of."""
+        now = self._around.place
+        if {now.interface.index, now.interface.name}.isdisjoint(
+            (place.interface.index, place.interface.name)
+        ):
+            return True
+        is_same_mac = place.interface.mac == now.interface.mac
+        return is_same_mac and place.identity != now.identity
 
     # ---- Events ----
 
@@ -371,7 +460,7 @@ class Director:
 def _fixed(config: Config) -> tuple[object, ...]:
     """Settings that sockets are opened with."""
     settings = config.settings
-    return settings.vlan, settings.io, settings.workers
+    return settings.interface, settings.vlan, settings.io, settings.workers
 
 
 def epoch_ns() -> int:

@@ -13,6 +13,10 @@ class SetupError(ForwarderError):
     """The host is not as direct routing needs it; the text says what to do about it."""
 
 
+class NotYet(SetupError):  # noqa: N818 - a state of the host, and read as one
+    """The host may become so by itself: an interface or an address is not there yet."""
+
+
 class TryAgain(ForwarderError):  # noqa: N818 - what to do, and read as that
     """Not so yet, and the next try may find it so; `run` then ends with status 75."""
 

@@ -9,6 +9,8 @@ from .events import (
     ChecksHindered,
     ChecksUnhindered,
     Happening,
+    LinkEvent,
+    LinkStep,
     MacConflict,
     MacLearned,
     MacRefused,
@@ -33,10 +35,33 @@ _LEVELS: dict[type, int] = {
 }
 
 
+_LINK = {
+    LinkStep.GONE: "is gone",
+    LinkStep.FOUND: "is there",
+    LinkStep.DOWN: "is down",
+    LinkStep.UP: "is up",
+    LinkStep.MOVED: "may be at another port of the network",
+    LinkStep.RENAMED: "was renamed",
+    LinkStep.MAC: "has another MAC address",
+    LinkStep.MTU: "has another MTU",
+    LinkStep.ADDRESSES: "has other addresses",
+    LinkStep.HINDERED: "cannot be used as it is now, the director goes on as it was",
+    LinkStep.UNHINDERED: "can be used again",
+}
+_TROUBLE = {LinkStep.GONE, LinkStep.DOWN, LinkStep.HINDERED}
+
+
 def log(happening: Happening) -> None:
     """Listens to the bus."""
     if (line := text(happening)) is not None:
-        _log.log(_LEVELS.get(type(happening.event), logging.INFO), "%s", line)
+        _log.log(_level(happening), "%s", line)
+
+
+def _level(happening: Happening) -> int:
+    event = happening.event
+    if isinstance(event, LinkEvent) and event.step in _TROUBLE:
+        return logging.WARNING
+    return _LEVELS.get(type(event), logging.INFO)
 
 
 def text(happening: Happening) -> str | None:
@@ -57,6 +82,8 @@ def text(happening: Happening) -> str | None:
             return f"Checks cannot be carried out, servers stay as they are: {cause}"
         case ChecksUnhindered(cause):
             return f"Checks are carried out again: over is {cause}"
+        case LinkEvent(step, interface, detail):
+            return f"Interface {interface} {_LINK[step]}{detail and f': {detail}'}"
         case OrderEvent():
             return _order(event)
         case ChangeRefused(what, errno):

@@ -208,6 +208,40 @@ class VipConflict:
     """Who that is, and the cure."""
 
 
+# ---- The network under it ----
+
+
+class LinkStep(enum.Enum):
+    """What became of an interface that the director works on."""
+
+    GONE = "gone"
+    """Deleted, or moved to another network namespace."""
+    FOUND = "found"
+    """It was made, or made anew under its name; or another one has the real servers now."""
+    DOWN = "down"
+    """Set down, or without carrier."""
+    UP = "up"
+    MOVED = "moved"
+    """The way out of this host may be another one: the carrier was lost and is back, a bond failed
+    over, a bridge has another port."""
+    RENAMED = "renamed"
+    MAC = "mac"
+    MTU = "mtu"
+    ADDRESSES = "addresses"
+    HINDERED = "hindered"
+    """The director cannot work as the network is now, and goes on as it was."""
+    UNHINDERED = "unhindered"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEvent:
+    """Something became of an interface."""
+
+    step: LinkStep
+    interface: str
+    detail: str = ""
+
+
 # ---- The director itself ----
 
 
@@ -253,6 +287,7 @@ Event = (
     | MacConflict
     | MacRefused
     | VipConflict
+    | LinkEvent
     | Started
     | Stopped
     | Reloaded
@@ -281,6 +316,8 @@ class Happening:
                 return f"server_{step.value}"
             case OrderEvent(order):
                 return f"order_{order.value}"
+            case LinkEvent(link):
+                return f"link_{link.value}"
             case FallbackEvent(on=on):
                 return "fallback_on" if on else "fallback_off"
             case HealthEvent(up=up):

@@ -5,15 +5,22 @@ Asked by netlink: /sys/class/net shows the network namespace of whoever mounted 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import errno
+import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from pyroute2 import AsyncIPRoute
+from pyroute2 import AsyncIPRoute, NetlinkError
 
 from .config.model import Address
+
+_UP = 0x1
+_TENTATIVE, _DAD_FAILED = 0x40, 0x08
+_TRIES: Final = 10
+"""A list that changes while it is read is read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +36,50 @@ class Interface:
     """``veth``, ``bridge``, ``macvlan`` ...; empty for hardware."""
     macvlan_mode: str = ""
     addresses: tuple[Address, ...] = ()
+    tentative: tuple[Address, ...] = ()
+    """Of them those that cannot be sent from: being looked for in the network, or found there."""
+    carrier: bool = True
+    flaps: int = 0
+    """How often the carrier was lost or came back."""
+    master: int = 0
+    """The index of the bond or bridge that it is a port of; 0: of none."""
+
+    @property
+    def usable(self) -> bool:
+        """Frames can come and go."""
+        return self.up and self.carrier
 
 
 async def interfaces(netlink: AsyncIPRoute) -> Mapping[str, Interface]:
-    """Every interface of this network namespace, by name."""
+    """Every interface of this network namespace, by name; raises OSError."""
+    for _ in range(_TRIES):
+        try:
+            return await _interfaces(netlink)
+        except NetlinkError as error:
+            if error.code != errno.EBUSY:
+                raise OSError(error.code, os.strerror(error.code)) from error
+    raise OSError(errno.EBUSY, "the interfaces change too fast to be read")
+
+
+async def _interfaces(netlink: AsyncIPRoute) -> Mapping[str, Interface]:
     addresses: dict[int, list[Address]] = {}
+    tentative: set[tuple[int, Address]] = set()
     async for message in await netlink.get_addr():
         text = message.get("local") or message.get("address")
         if text:
-            addresses.setdefault(message["index"], []).append(ip_address(text))
-    found = [_interface(link, addresses) async for link in await netlink.get_links()]
+            address = ip_address(text)
+            addresses.setdefault(message["index"], []).append(address)
+            if (message.get("flags") or 0) & (_TENTATIVE | _DAD_FAILED):
+                tentative.add((message["index"], address))
+    found = [_interface(link, addresses, tentative) async for link in await netlink.get_links()]
     return {interface.name: interface for interface in found}
 
 
-def _interface(link: Any, addresses: Mapping[int, list[Address]]) -> Interface:
+def _interface(
+    link: Any, addresses: Mapping[int, list[Address]], tentative: Collection[tuple[int, Address]]
+) -> Interface:
+    index = link["index"]
+    own = tuple(addresses.get(index, ()))
     info = link.get("linkinfo")
     kind = (info.get("kind") if info else None) or ""
     data = info.get("data") if info else None
@@ -50,13 +87,17 @@ def _interface(link: Any, addresses: Mapping[int, list[Address]]) -> Interface:
     mac = link.get("address") or "00:00:00:00:00:00"
     return Interface(
         name=link.get("ifname"),
-        index=link["index"],
+        index=index,
         mac=bytes.fromhex(mac.replace(":", "")),
         mtu=link.get("mtu"),
-        up=bool(link["flags"] & 1),
+        up=bool(link["flags"] & _UP),
         kind=kind,
         macvlan_mode=mode,
-        addresses=tuple(addresses.get(link["index"], ())),
+        addresses=own,
+        tentative=tuple(address for address in own if (index, address) in tentative),
+        carrier=link.get("carrier") != 0,
+        flaps=link.get("carrier_changes") or 0,
+        master=link.get("master") or 0,
     )
 
 

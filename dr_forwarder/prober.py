@@ -228,7 +228,8 @@ class Prober:
             except BlockingIOError:
                 return
             except OSError as error:
-                _log.warning("Neighbours on %s: %s", self._interface.name, error)
+                # The link went down, which is told by who follows it; reading clears the error.
+                _log.debug("Neighbours on %s: %s", self._interface.name, error)
                 return
             match resolution.heard(self._vlan.untag(frame)):
                 case resolution.Claim(address, mac) if address in self._servers:

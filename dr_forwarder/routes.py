@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from .config.model import Address
-from .errors import SetupError
+from .errors import NotYet, SetupError
 
 _REQUEST = 1
 _GETROUTE, _NEWROUTE, _ERROR = 26, 24, 2
@@ -88,11 +88,15 @@ def look_up(addresses: Sequence[Address]) -> Mapping[Address, Route]:
 
 
 def on_link(address: Address, route: Route) -> OnLink:
-    """The way to a real server; raises SetupError when it is not on the same segment."""
+    """The way to a real server; raises SetupError when it is not on the same segment.
+
+    NotYet when there is no way at all, as before the interface has its address.
+    """
     if route.errno:
         no_route = route.errno == errno.ENETUNREACH
         reason = "no route" if no_route else "its route refuses packets"
-        raise SetupError(
+        kind = NotYet if no_route else SetupError
+        raise kind(
             f"real server {address} cannot be reached: {reason}; direct routing needs it on the"
             " same segment: give this host an address in its network"
         )

@@ -7,7 +7,7 @@ import logging
 import socket
 import struct
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
 from . import nd
@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 SOL_PACKET = 263
 _SO_ATTACH_FILTER = 26
-_PACKET_ADD_MEMBERSHIP = 1
+_PACKET_ADD_MEMBERSHIP, _PACKET_DROP_MEMBERSHIP = 1, 2
 PACKET_IGNORE_OUTGOING = 23
 _PACKET_FANOUT, _PACKET_FANOUT_DATA = 18, 22
 _PACKET_FANOUT_CBPF = 6
@@ -51,30 +51,53 @@ class Sockets:
     local: socket.socket
     """To a real server that is this host: sends on lo, hears nothing."""
 
+    def close_rings(self) -> None:
+        """Closes those of the workers; the rings must be gone."""
+        for ring in self.rings:
+            for each in (ring.small, ring.large, ring.send):
+                each.close()
+
     def close(self) -> None:
         """Closes all; the rings must be gone."""
-        of_rings = (each for ring in self.rings for each in (ring.small, ring.large, ring.send))
-        for each in (*of_rings, self.arp, self.local):
-            each.close()
+        self.close_rings()
+        self.arp.close()
+        self.local.close()
 
 
 def open_sockets(workers: int = 1) -> Sockets:
     """Needs CAP_NET_RAW, and is all that does. Raises SetupError."""
+    arp, local, *others = _packet_sockets(3 * workers + 2)
+    return Sockets(_rings(others), arp, local)
+
+
+def renewed(sockets: Sockets) -> Sockets:
+    """With fresh sockets for the rings, and the same others; raises SetupError, OSError.
+
+    One that shares frames with others cannot be bound to another interface (packet(7)).
+    """
+    return replace(sockets, rings=_rings(_packet_sockets(3 * len(sockets.rings))))
+
+
+def _packet_sockets(count: int) -> list[socket.socket]:
     made: list[socket.socket] = []
     try:
-        for _ in range(3 * workers + 2):
+        for _ in range(count):
             made.append(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
-    except PermissionError as error:
+    except OSError as error:
         for each in made:
             each.close()
+        if not isinstance(error, PermissionError):
+            raise
         raise SetupError(
             "cannot open packet sockets: CAP_NET_RAW is missing; run as root, or give it: docker"
             " run --cap-add NET_RAW, systemd AmbientCapabilities=CAP_NET_RAW, or setcap"
             " cap_net_raw+ep on the Python interpreter"
         ) from error
-    arp, local, *others = made
-    rings = tuple(RingSockets(*others[i : i + 3]) for i in range(0, len(others), 3))
-    return Sockets(rings, arp, local)
+    return made
+
+
+def _rings(sockets: Sequence[socket.socket]) -> tuple[RingSockets, ...]:
+    return tuple(RingSockets(*sockets[i : i + 3]) for i in range(0, len(sockets), 3))
 
 
 def attach_filter(where: socket.socket, program: Sequence[Instruction]) -> None:
@@ -106,9 +129,13 @@ def share(sockets: Sequence[socket.socket]) -> None:
 
 def receive_mac(where: socket.socket, interface: Interface, mac: bytes) -> None:
     """Makes the interface let frames for this MAC address, or group, in."""
+    _membership(_PACKET_ADD_MEMBERSHIP, where, interface, mac)
+
+
+def _membership(option: int, where: socket.socket, interface: Interface, mac: bytes) -> None:
     kind = _PACKET_MR_MULTICAST if mac[0] & 1 else _PACKET_MR_UNICAST
     request = struct.pack("iHH8s", interface.index, kind, len(mac), mac)
-    where.setsockopt(SOL_PACKET, _PACKET_ADD_MEMBERSHIP, request)
+    where.setsockopt(SOL_PACKET, option, request)
 
 
 def listen_to_neighbours(where: socket.socket, interface: Interface, vlan: Vlan) -> None:
@@ -119,17 +146,43 @@ def listen_to_neighbours(where: socket.socket, interface: Interface, vlan: Vlan)
     where.bind((interface.name, _ETH_P_ALL))
 
 
-def join_groups(vips: Collection[Address], interface: Interface) -> socket.socket:
-    """Joins the solicited-node groups of IPv6 VIPs, so that snooping switches send them here.
+class Groups:
+    """The solicited-node groups of IPv6 VIPs, which must reach this host (RFC 4291 section 2.7.1).
 
-    An ordinary socket that must stay open; a host without IPv6 on the interface does without.
+    The packet socket has the interface let them in. An ordinary one has the kernel report them
+    (MLD), so that snooping switches send them here; a host without IPv6 there does without.
     """
-    joined = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    for vip in vips:
-        if isinstance(vip, IPv6Address):
-            request = nd.solicited_node(vip).packed + struct.pack("I", interface.index)
-            try:
-                joined.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
-            except OSError as error:
-                _log.warning("%s: cannot join the group of %s: %s", interface.name, vip, error)
-    return joined
+
+    def __init__(self, packet: socket.socket, interface: Interface, kernel: Interface) -> None:
+        self._packet = packet
+        self._interface = interface
+        self._kernel = kernel
+        self._reporting: socket.socket | None = None
+        self._joined: set[IPv6Address] = set()
+
+    def be_in_those_of(self, vips: Collection[Address]) -> None:
+        """Joins what is new and leaves what is gone; raises OSError."""
+        wanted = {nd.solicited_node(vip) for vip in vips if isinstance(vip, IPv6Address)}
+        for group in sorted(self._joined - wanted):
+            _membership(_PACKET_DROP_MEMBERSHIP, self._packet, self._interface, nd.group_mac(group))
+            self._report(socket.IPV6_LEAVE_GROUP, group)
+            self._joined.discard(group)
+        for group in sorted(wanted - self._joined):
+            receive_mac(self._packet, self._interface, nd.group_mac(group))
+            self._report(socket.IPV6_JOIN_GROUP, group)
+            self._joined.add(group)
+
+    def _report(self, option: int, group: IPv6Address) -> None:
+        request = group.packed + struct.pack("I", self._kernel.index)
+        try:
+            if self._reporting is None:
+                self._reporting = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+            self._reporting.setsockopt(socket.IPPROTO_IPV6, option, request)
+        except OSError as error:
+            if option == socket.IPV6_JOIN_GROUP:
+                _log.warning("%s: cannot join the group %s: %s", self._kernel.name, group, error)
+
+    def close(self) -> None:
+        """Leaves all that the kernel reports; the packet socket's go with that."""
+        if self._reporting is not None:
+            self._reporting.close()

@@ -36,12 +36,16 @@ _CHUNKS: Final = 2048, 4096
 _MOST_VIPS = 65_536
 _MOST_QUEUES = 64
 
+_TAKEN: Final = (
+    "another XDP program is on the interface, maybe of another director with io = xdp, of which"
+    " there can be one; see: ip link show, or set io = packet"
+)
 _CURES: Final = {
     errno.EPERM: "it needs CAP_BPF and CAP_NET_ADMIN beside CAP_NET_RAW",
     errno.EACCES: "the kernel's verifier refuses the program",
     errno.EOPNOTSUPP: "the interface's driver has no native XDP, or none without copies",
-    errno.EBUSY: "another XDP program is on the interface; see: ip link show",
-    errno.EEXIST: "another XDP program is on the interface; see: ip link show",
+    errno.EBUSY: _TAKEN,
+    errno.EEXIST: _TAKEN,
     errno.ERANGE: "the MTU, here or at a veth's other end, is too large for XDP",
     errno.EINVAL: "the driver refuses XDP as it is set, or this kernel is older than Linux 5.9",
     errno.ENOBUFS: "the limit of locked memory is too low; see: ulimit -l",

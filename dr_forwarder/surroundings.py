@@ -60,18 +60,23 @@ def needs_of_table(rows: Sequence[ServiceRow]) -> Needs:
 class Surroundings:
     """The place of a running director, and those who must know of changes to it."""
 
-    def __init__(self, place: Place, attachment: Attachment, prober: Prober) -> None:
+    def __init__(
+        self, place: Place, attachment: Attachment, prober: Prober, *, standby: bool
+    ) -> None:
         self.place = place
-        self.standby = False
+        self.standby = standby
         """Another director has the VIPs: they are not announced."""
         self._attachment = attachment
         self._prober = prober
 
     def take(self, place: Place, config: Config, table: Needs) -> None:
         """Another configuration's place, with what the table has besides it."""
+        before = _wire(self.place)
         self.place, _ = self._extended(place, table)
         self._attachment.let_in(self.place, config)
         self._prober.peers = config.settings.peers
+        if _wire(place) != before:
+            self._prober.move(place.interface, place.kernel.index, place.identity)
         self._prober.update(self.place.sources, self._announced)
 
     def add(self, needs: Needs, config: Config) -> list[str]:
@@ -101,6 +106,7 @@ class Surroundings:
             self._prober.announce_again()
             return
         self.standby = standby
+        self._attachment.serve(serves=not standby)
         if standby:
             self._prober.leave()
         else:
@@ -139,7 +145,13 @@ class Surroundings:
         """These are no longer announced; the filter is made anew with the next that come."""
         left = tuple(vip for vip in self.place.vips if vip not in vips)
         self.place = replace(self.place, vips=left)
+        self._attachment.leave(self.place)
         self._prober.forget(vips)
+
+
+def _wire(place: Place) -> tuple[object, ...]:
+    """By what others on the wire know this host."""
+    return place.interface.index, place.interface.mac, place.kernel.index, place.identity
 
 
 def _may_announce(vip: Address, route: Route, problems: list[str]) -> bool:

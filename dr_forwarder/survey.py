@@ -11,9 +11,9 @@ from pyroute2 import AsyncIPRoute
 from . import local
 from .addresses import Identity, identity, refuse_local
 from .config.model import Address, Config
-from .errors import SetupError
+from .errors import NotYet, SetupError
 from .interfaces import Interface, interfaces, is_forwarding, sysctl
-from .routes import OnLink, look_up, on_link
+from .routes import OnLink, Route, look_up, on_link
 
 _LOOPBACK = 1
 """The index of lo in every network namespace."""
@@ -36,17 +36,28 @@ class Place:
     """Of the ways whose route says how much it takes, bytes above Ethernet."""
 
 
-async def survey(netlink: AsyncIPRoute, config: Config) -> Place:
-    """Looks whether this configuration can work here; raises SetupError with the cure."""
+async def survey(netlink: AsyncIPRoute, config: Config, held: Place | None = None) -> Place:
+    """Looks whether this configuration can work here; raises SetupError with the cure.
+
+    NotYet for what may come by itself. ``held`` is where the director is already: its interface
+    is known by its index while that lives, whatever its name is.
+    """
     present = await interfaces(netlink)
+    if held is None:
+        _look_for_daemons(config, present)
+    expected = _expected(config, present, held)
     vips = config.vips
     routes = look_up(config.servers)
-    every_way = {address: on_link(address, route) for address, route in routes.items()}
+    where = expected or _by_index(present, held)
+    every_way = {
+        address: _way_to(address, route, where, config) for address, route in routes.items()
+    }
     here = frozenset(address for address, way in every_way.items() if way.local)
     ways = {address: way for address, way in every_way.items() if not way.local}
     served_here = dict.fromkeys(_served_by(here, config))
     refuse_local([vip for vip in vips if ip_network(vip) not in served_here], present.values())
-    interface = _interface(config, present, ways, here)
+    interface = expected or _interface_of(config, present, ways, here)
+    _refuse_others(config, interface, present, ways)
     kernel = _kernel(config, interface, present, ways)
     who = _identity(config, interface, kernel, vips)
     if here:
@@ -113,48 +124,101 @@ def _one_of(vip: local.Network) -> Address:
     return vip[0] if vip.num_addresses == 1 else vip[1]
 
 
-def _interface(
+def _look_for_daemons(config: Config, present: Mapping[str, Interface]) -> None:
+    for daemon in config.settings.daemons:
+        if daemon.interface not in present:
+            raise NotYet(f"sync_{daemon.role}: there is no interface {daemon.interface!r}")
+
+
+def _expected(
+    config: Config, present: Mapping[str, Interface], held: Place | None
+) -> Interface | None:
+    """The configured interface, if one is; it must be there, and up."""
+    name = config.settings.interface
+    if name is None:
+        return None
+    found = _by_index(present, held)
+    if found is not None:
+        name = found.name
+    if name not in present:
+        raise NotYet(f"there is no interface {name!r}; there are: {', '.join(sorted(present))}")
+    if not present[name].up:
+        raise NotYet(f"interface {name} is down; run: ip link set {name} up")
+    return present[name]
+
+
+def _by_index(present: Mapping[str, Interface], held: Place | None) -> Interface | None:
+    """The interface that the director is on, if it is there still."""
+    if held is None:
+        return None
+    return next((each for each in present.values() if each.index == held.interface.index), None)
+
+
+def _way_to(address: Address, route: Route, expected: Interface | None, config: Config) -> OnLink:
+    try:
+        return on_link(address, route)
+    except SetupError as error:
+        # The host's own address in a tagged VLAN is on another interface, which may be to come.
+        if expected is None or config.settings.vlan.identifiers:
+            raise
+        if any(own.version == address.version for own in expected.addresses if _is_global(own)):
+            raise SetupError(str(error)) from error
+        raise NotYet(f"{expected.name} has no IPv{address.version} address: {error}") from error
+
+
+def _is_global(address: Address) -> bool:
+    return not address.is_link_local
+
+
+def _interface_of(
     config: Config,
     present: Mapping[str, Interface],
     ways: Mapping[Address, OnLink],
     here: frozenset[Address],
 ) -> Interface:
-    """The configured one, or the one that all servers are on; it must reach every server."""
-    names = {interface.index: name for name, interface in present.items()}
-    name = config.settings.interface
-    if name is None and config.settings.vlan.identifiers:
+    """The one that all servers are on, where none is configured."""
+    if config.settings.vlan.identifiers:
         raise SetupError(
             f"vlan = {config.settings.vlan} needs the interface whose frames have the tag:"
             " --interface NAME"
         )
-    if name is None:
-        used = {names[way.interface_index] for way in ways.values()}
-        if not used:
-            used = {
-                each.name
-                for each in present.values()
-                if each.index != _LOOPBACK and here & {*each.addresses}
-            }
-        if not used:
-            raise SetupError("no real server says which interface to use: --interface NAME")
-        if len(used) != 1:
-            raise SetupError(
-                f"the real servers are on {len(used)} interfaces ({', '.join(sorted(used))}):"
-                " say which one the clients come in by: --interface NAME"
-            )
-        name = used.pop()
-    if name not in present:
-        raise SetupError(f"there is no interface {name!r}; there are: {', '.join(sorted(present))}")
+    names = {interface.index: name for name, interface in present.items()}
+    used = {names[way.interface_index] for way in ways.values() if way.interface_index in names}
+    if not used:
+        used = {
+            each.name
+            for each in present.values()
+            if each.index != _LOOPBACK and here & {*each.addresses}
+        }
+    if not used:
+        raise SetupError("no real server says which interface to use: --interface NAME")
+    if len(used) != 1:
+        raise SetupError(
+            f"the real servers are on {len(used)} interfaces ({', '.join(sorted(used))}):"
+            " say which one the clients come in by: --interface NAME"
+        )
+    (name,) = used
     if not present[name].up:
-        raise SetupError(f"interface {name} is down; run: ip link set {name} up")
+        raise NotYet(f"interface {name} is down; run: ip link set {name} up")
+    return present[name]
+
+
+def _refuse_others(
+    config: Config,
+    interface: Interface,
+    present: Mapping[str, Interface],
+    ways: Mapping[Address, OnLink],
+) -> None:
+    """Every server must be reached by it."""
+    names = {each.index: name for name, each in present.items()}
     # The host has its own address in a tagged VLAN on another interface, mostly NAME.VLAN.
     for address, way in () if config.settings.vlan.identifiers else ways.items():
-        if way.interface_index != present[name].index:
+        if way.interface_index != interface.index:
             raise SetupError(
-                f"real server {address} is reached through {names[way.interface_index]}, not"
-                f" {name}; one interface for clients and real servers is all that is supported yet"
+                f"real server {address} is reached through"
+                f" {names.get(way.interface_index, 'another one')}, not {interface.name}; one"
+                " interface for clients and real servers is all that is supported yet"
             )
-    return present[name]
 
 
 def _kernel(

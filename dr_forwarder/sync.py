@@ -15,13 +15,15 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Final
 
 from .dataplane import Engine
 from .endpoints import Address
 from .errors import SetupError
+from .interfaces import Interface
 from .table import SyncDaemon
 
 _log = logging.getLogger(__name__)
@@ -33,6 +35,17 @@ _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT = 10, 0
 _SIOCGIFMTU, _NAME_BYTES = 0x8921, 16
 _BURST: Final = 64
 """Messages taken in one turn of the event loop."""
+
+
+@dataclass
+class _Running:
+    """A daemon with its sockets; these are on the interface of this index."""
+
+    daemon: SyncDaemon
+    index: int
+    sockets: ExitStack
+    seen: tuple[int, tuple[Address, ...]] | None = None
+    """The index and the addresses of the interface, when it was last looked at."""
 
 
 class Synchroniser:
@@ -48,12 +61,12 @@ class Synchroniser:
         self._core = core
         self._ports = ports
         self._buffer_bytes = buffer_bytes
-        self._running: dict[str, tuple[SyncDaemon, ExitStack]] = {}
+        self._running: dict[str, _Running] = {}
 
     def daemons(self) -> tuple[SyncDaemon, ...]:
         """Those that run, the master first."""
         roles = (role for role in ("master", "backup") if role in self._running)
-        return tuple(self._running[role][0] for role in roles)
+        return tuple(self._running[role].daemon for role in roles)
 
     def start(self, daemon: SyncDaemon) -> int:
         """0, or what kernel IPVS would answer: EEXIST, ENODEV (no such interface), EINVAL ..."""
@@ -62,18 +75,13 @@ class Synchroniser:
         with ExitStack() as stack:
             try:
                 daemon = daemon.resolved(mtu=_mtu(daemon.interface))
-                sockets = [self._socket(stack, daemon, port) for port in range(self._ports())]
+                index = self._open(stack, daemon)
             except OSError as error:
                 _log.warning("%s daemon on %s: %s", daemon.role, daemon.interface, error)
                 return error.errno or errno.ENODEV  # a name of no interface has no errno
             if result := self._core.start_sync(daemon):
                 return result
-            stack.callback(self._core.stop_sync, daemon.role)
-            if daemon.role == "master":
-                self._send(stack, sockets)
-            else:
-                self._listen(stack, sockets)
-            self._running[daemon.role] = daemon, stack.pop_all()
+            self._running[daemon.role] = _Running(daemon, index, stack.pop_all())
         _log.info("Synchronisation: %s on %s, syncid %d", *_names(daemon))
         return 0
 
@@ -88,8 +96,10 @@ class Synchroniser:
         """0, or ESRCH."""
         if role not in self._running:
             return errno.ESRCH
-        daemon, stack = self._running.pop(role)
-        stack.close()
+        running = self._running.pop(role)
+        running.sockets.close()
+        self._core.stop_sync(role)
+        daemon = running.daemon
         _log.info("Synchronisation ended: %s on %s, syncid %d", *_names(daemon))
         return 0
 
@@ -100,9 +110,44 @@ class Synchroniser:
 
     # ---- Sockets ----
 
-    def _socket(self, stack: ExitStack, daemon: SyncDaemon, number: int) -> socket.socket:
-        assert daemon.group is not None
+    def follow(self, present: Mapping[str, Interface]) -> None:
+        """Opens the sockets anew where an interface is another one now, or has other addresses."""
+        for running in self._running.values():
+            interface = present.get(running.daemon.interface)
+            if interface is None or not interface.up:
+                continue
+            seen = (interface.index, interface.addresses)
+            if seen == running.seen:
+                continue
+            is_first, running.seen = running.seen is None, seen
+            if is_first and interface.index == running.index:
+                continue
+            running.sockets.close()
+            try:
+                with ExitStack() as stack:
+                    running.index = self._open(stack, running.daemon)
+                    running.sockets = stack.pop_all()
+            except OSError as error:
+                running.seen = None
+                running.index = 0
+                _log.warning("Synchronisation on %s: %s", interface.name, error)
+            else:
+                _log.info("Synchronisation goes on: %s on %s, syncid %d", *_names(running.daemon))
+
+    def _open(self, stack: ExitStack, daemon: SyncDaemon) -> int:
+        """The sockets, and what sends or listens by them; the index of their interface."""
         index = socket.if_nametoindex(daemon.interface)
+        sockets = [self._socket(stack, daemon, index, port) for port in range(self._ports())]
+        if daemon.role == "master":
+            self._send(stack, sockets)
+        else:
+            self._listen(stack, sockets)
+        return index
+
+    def _socket(
+        self, stack: ExitStack, daemon: SyncDaemon, index: int, number: int
+    ) -> socket.socket:
+        assert daemon.group is not None
         family = socket.AF_INET if daemon.group.version == 4 else socket.AF_INET6
         opened = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
         opened.setblocking(False)

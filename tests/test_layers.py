@@ -200,12 +200,14 @@ PURE = (
     *("importing/*.py", "ldirectord/terms.py", "room.py", "errors.py"),
     *("checksum.py", "vip_path/conversation.py", "vip_path/segments.py"),
     *("btf.py", "ebpf.py"),
+    "link.py",
     *("orders.py", "records.py", "record_text.py", "explanation/ladder.py"),
 )
 """Where these exist: no socket, no event loop, no clock, no thread, no process."""
 
-ASKERS = {"names.py", "shell.py"}
-"""Ask the system for hosts and ports on behalf of config, and a director on behalf of ipvsadm."""
+ASKERS = {"names.py", "shell.py", "interfaces.py"}
+"""Ask the system for hosts and ports on behalf of config, a director on behalf of ipvsadm, and the
+kernel for interfaces, of which others use what was found."""
 
 IMPURE = {
     "asyncio",

@@ -108,6 +108,12 @@ class Checker:
             share = 1 - number * _GOLDEN % 1 if len(fresh) > _WAVE else 1.0
             self._loops[target] = self._group.create_task(self._check_for_ever(target, share))
 
+    def begin_again(self) -> None:
+        """Starts every check at once, also those that wait for their interval, or for an answer."""
+        targets = tuple(self._loops)
+        self.update(())
+        self.update(targets)
+
     async def _check_for_ever(self, target: Target, share: float) -> None:
         """The second check comes after this share of an interval."""
         passes = 0

@@ -48,6 +48,12 @@ def _listen(text: str | None) -> Listen | None:
 @click.argument("config", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-i", "--interface", metavar="NAME", help="Where clients and real servers are.")
 @click.option(
+    "--interface-wait",
+    type=click.IntRange(0),
+    metavar="SECONDS",
+    help="Wait so long for the interface, if it is not there yet; 60.",
+)
+@click.option(
     "--mac",
     type=click.Choice([mode.value for mode in MacMode]),
     help="Which MAC address the VIPs are announced with.",
@@ -100,6 +106,7 @@ def _listen(text: str | None) -> Listen | None:
 def command(
     config: Path | None,
     interface: str | None,
+    interface_wait: int | None,
     mac: str | None,
     vlan: Vlan | None,
     io: str | None,
@@ -127,6 +134,9 @@ def command(
         settings = replace(
             loaded.settings,
             interface=interface or loaded.settings.interface,
+            interface_wait_s=(
+                loaded.settings.interface_wait_s if interface_wait is None else interface_wait
+            ),
             mac=MacMode(mac) if mac else loaded.settings.mac,
             vlan=vlan or loaded.settings.vlan,
             io=IoMode(io) if io else loaded.settings.io,

@@ -85,6 +85,7 @@ def _settings(director: Section) -> Settings:
     recorder_dir = scope.text("flight_recorder_dir")
     return Settings(
         interface=scope.text("interface"),
+        interface_wait_s=scope.count("interface_wait"),
         mac=MacMode(scope.string("mac")),
         vlan=vlan.parse(tags) if (tags := scope.text("vlan")) else vlan.UNTAGGED,
         virtual_router_id=scope.count("virtual_router_id"),

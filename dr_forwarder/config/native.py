@@ -29,6 +29,14 @@ def _idle(name: str, why: str, default: int = 0) -> Directive:
 DIRECTOR: tuple[Directive, ...] = (
     Directive("interface", _D, _TEXT, "The interface the clients and real servers are behind."),
     Directive(
+        "interface_wait",
+        _D,
+        _NUMBER,
+        "Seconds to wait until the interface is there, up and with its address.",
+        60,
+        low=0,
+    ),
+    Directive(
         "mac",
         _D,
         _CHOICE,

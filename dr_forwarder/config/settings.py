@@ -76,6 +76,8 @@ class Settings:
 
     interface: str | None = None
     """None: the one interface that all real servers are on-link through."""
+    interface_wait_s: int = 60
+    """So long a start or a reload waits for the interface to be there, up and with its address."""
     mac: MacMode = MacMode.AUTO
     vlan: Vlan = UNTAGGED
     """The tags of all frames of this director, on its interface."""

@@ -144,7 +144,8 @@ class VipPath:
             except BlockingIOError:
                 return
             except OSError as error:
-                _log.warning("Checks through VIPs: %s", error)
+                # The link went down, which is told by who follows it; reading clears the error.
+                _log.debug("Checks through VIPs: %s", error)
                 return
             heard = parse(self._vlan.untag(data))
             if heard is not None:
