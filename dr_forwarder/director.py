@@ -48,6 +48,7 @@ from .prober import Prober
 from .reconciler import Reconciler
 from .records import Filter, Record
 from .settling import Settling
+from .sole import Sole
 from .stalls import Stalls
 from .surroundings import NOTHING_NEEDED, Needs, Surroundings, needs_of_changes, needs_of_table
 from .survey import Place, survey
@@ -92,6 +93,7 @@ class Director:
         self._clock = clock
         self.watch = Watch(self.events)
         self._stalls = Stalls()
+        self._sole = Sole()
         self._stopped = asyncio.Event()
         self._failure: TryAgain | None = None
         self._published = False
@@ -108,7 +110,10 @@ class Director:
         kept = Kept() if self._kept_file is None else kept_table.read(self._kept_file)
         open_files.make_room(open_files.needed(self.config))
         place = await self._place(self.config)
+        if not self.config.settings.standby:
+            self._sole.take(place.interface, place.identity)
         with (
+            contextlib.closing(self._sole),
             self._stalls.watching(),
             attached(place, self.config) as attachment,
             self._engine(place) as engine,
@@ -169,9 +174,17 @@ class Director:
         return self._around.standby
 
     def stand_by(self, *, standby: bool) -> None:
-        """Leaves the VIPs to another director, or takes them over and announces them."""
-        identify(self._core, self._around.place, self.config.settings, standby=standby)
+        """Leaves the VIPs to another director, or takes them over and announces them.
+
+        Raises SetupError while another one on this host has them.
+        """
+        place = self._around.place
+        if not standby:
+            self._sole.take(place.interface, place.identity)
+        identify(self._core, place, self.config.settings, standby=standby)
         self._around.stand_by(standby=standby)
+        if standby:
+            self._sole.close()
         _log.info("Standing by" if standby else "Took over")
 
     def _synchroniser(self, engine: Engine) -> Synchroniser:
@@ -272,6 +285,8 @@ class Director:
             self._reconciler.publish()
 
     def _settle_at(self, place: Place, table: Needs) -> None:
+        if not self._around.standby:
+            self._sole.take(place.interface, place.identity)
         identify(self._core, place, self.config.settings, standby=self._around.standby)
         self._around.take(place, self.config, table)
         self._reconciler.configure(self.config, self._around.place)

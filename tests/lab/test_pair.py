@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from running import LIMIT_S, UNCHECKED, Running, wait_until
 
+from dr_forwarder.errors import Refused
 from dr_forwarder.lab import Lab, links
 from dr_forwarder.lab.topology import with_servers
 from dr_forwarder.table import SyncDaemon
@@ -108,3 +110,49 @@ def test_daemons_start_and_stop_as_the_kernels(peers: Lab, tmp_path: Path) -> No
         assert client.stop_daemon("master") == errno.ESRCH
     finally:
         peer.stop()
+
+
+# ---- Two on one host: an upgrade, or a mistake ----
+
+
+def test_a_second_active_director_on_one_interface_is_refused(own_lab: Lab, tmp_path: Path) -> None:
+    first, second = (Running(own_lab, tmp_path / name) for name in ("first", "second"))
+    for each in (first, second):
+        each.config.parent.mkdir()
+    try:
+        first.start(UNCHECKED)
+        assert first.process is not None
+        shutil.rmtree(first.state_dir)
+        second.start(UNCHECKED)
+        assert second.stop() == 1
+        assert f"another director (process {first.process.pid}) is active on eth0" in second.log
+        assert len(own_lab.requests(2)) == 2
+    finally:
+        first.stop()
+        second.stop()
+
+
+def test_a_new_version_takes_over_on_the_same_host_once_the_old_one_stands_by(
+    own_lab: Lab, tmp_path: Path
+) -> None:
+    old = Running(own_lab, tmp_path / "old")
+    new = Running(own_lab, tmp_path / "new", "--standby")
+    for each in (old, new):
+        each.config.parent.mkdir()
+    try:
+        old.start(UNCHECKED)
+        new.start(UNCHECKED)
+        wait_until(lambda: all(row.mac for row in new.servers()), "servers are known")
+        with pytest.raises(Refused, match="another director"):
+            new.client.stand_by(standby=False)
+        assert new.client.standby()
+        old.client.stand_by(standby=True)
+        new.client.stand_by(standby=False)
+        assert {answer.strip() for answer in own_lab.requests(4)} == {"This is VM2", "This is VM3"}
+        with pytest.raises(Refused, match="another director"):
+            old.client.stand_by(standby=False)
+        assert old.stop() == 0
+        assert len(own_lab.requests(2)) == 2
+    finally:
+        old.stop()
+        new.stop()
