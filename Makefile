@@ -64,7 +64,7 @@ fuzz:
 # can run; about ten minutes, and a table at the end.
 torture: core $(VENV)/test
 	$(BIN)/pytest -q tests/torture/kills.py tests/torture/storms.py tests/torture/floods.py \
-	    tests/torture/soak.py
+	    tests/torture/network.py tests/torture/soak.py
 
 docs: dev
 	$(BIN)/python docs/make_reference.py > docs/reference.md

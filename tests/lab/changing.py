@@ -23,6 +23,13 @@ def _index(netlink: IPRoute, name: str) -> int:
     return index
 
 
+def _where(netlink: IPRoute) -> int:
+    """Where the host has its addresses: eth0, or a VLAN of it."""
+    names = {link.get("ifname"): int(link["index"]) for link in netlink.get_links()}
+    tagged = [index for name, index in names.items() if name.startswith("eth0.")]
+    return (*tagged, names["eth0"])[0]
+
+
 def _set(name: str, **link: object) -> None:
     with IPRoute() as netlink:
         netlink.link("set", index=_index(netlink, name), **link)
@@ -42,7 +49,7 @@ def put_addresses(lab: Lab) -> None:
 
     def put() -> None:
         with IPRoute() as netlink:
-            index = _index(netlink, "eth0")
+            index = _where(netlink)
             for each in host.interfaces:
                 flags = {"flags": _NO_DAD} if each.version == 6 else {}
                 address = {"address": str(each.ip), "prefixlen": each.network.prefixlen}
@@ -55,7 +62,7 @@ def put_addresses(lab: Lab) -> None:
 def lose_addresses(lab: Lab) -> None:
     def lose() -> None:
         with IPRoute() as netlink:
-            netlink.flush_addr(index=_index(netlink, "eth0"))
+            netlink.flush_addr(index=_where(netlink))
 
     lab.namespace("director").run(lose)
 

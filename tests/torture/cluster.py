@@ -97,6 +97,12 @@ class Held:
         found: dict[str, Any] = json.loads(self._process.stdout.readline())
         return found
 
+    def end(self) -> None:
+        """Closes them."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(_LIMIT_S)
+
     def wait_for_a_round(self) -> None:
         """Until each connection that is alive has had an answer from now on."""
         began_s = time.monotonic()
