@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from dr_forwarder.bench.testbed import Testbed
 
 # How fast a machine makes examples says nothing about the code.
-settings.register_profile("any-machine", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "any-machine", suppress_health_check=[HealthCheck.too_slow], deadline=None
+)
 settings.load_profile("any-machine")
 
 STDERR = pytest.StashKey[int]()
@@ -106,6 +108,8 @@ def skip_without_program(error: FileNotFoundError) -> None:
 def pair() -> Iterator[Testbed]:
     """What the benchmark measures on; needs root, or user namespaces, and two CPUs."""
     # Only its tests shall wait for what it imports.
+    import privileges
+
     from dr_forwarder.bench.testbed import Testbed
     from dr_forwarder.lab import LabUnavailable, acquire_privileges
 
@@ -113,6 +117,6 @@ def pair() -> Iterator[Testbed]:
         acquire_privileges()
         testbed = Testbed()
     except LabUnavailable as error:
-        pytest.skip(str(error))
+        pytest.skip(privileges.reason(error))
     with testbed:
         yield testbed

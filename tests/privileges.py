@@ -7,6 +7,13 @@ from pathlib import Path
 
 from dr_forwarder.lab import LabUnavailable, acquire_privileges
 
+_REFUSED = "DR_TESTS_NO_LAB"
+
+
+def reason(refusal: LabUnavailable) -> str:
+    """Why there can be no lab."""
+    return os.environ.get(_REFUSED, str(refusal))
+
 
 def enter() -> None:
     """To be called before anything has started a thread: the kernel's condition."""
@@ -14,8 +21,10 @@ def enter() -> None:
     os.environ.setdefault("LOGNAME", f"uid-{os.getuid()}")
     try:
         acquire_privileges()
-    except LabUnavailable:
-        pass  # who makes a lab meets the same refusal, and skips with its reason
+    except LabUnavailable as refusal:
+        # Who makes a lab in a process with threads, as those are that share the tests, would learn
+        # only that it has some.
+        os.environ.setdefault(_REFUSED, str(refusal))
 
 
 NOBODY = 65534

@@ -236,7 +236,7 @@ with director, (directory / "more").open("wb") as more:
     for number in range(connections + 10):
         client = f"10.1.{number >> 8 & 255}.{number & 255}:{1000 + number}"
         director.send(tcp("S", client, f"{VIP}:80"))
-    print(director.stats().connections, director.stats().verdicts["table_full"])
+    print(director.stats().connections, director.stats().verdicts["table_full"], flush=True)
     os._exit(0)  # what is in the file's buffer has no room
 """
 

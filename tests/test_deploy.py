@@ -17,6 +17,8 @@ def test_the_service_manager_finds_no_fault_in_a_unit(unit: Path) -> None:
     checked = subprocess.run(
         ("systemd-analyze", "verify", "--man=no", str(unit)), capture_output=True, text=True
     )
+    if "'/run/systemd/'" in checked.stderr:
+        pytest.skip("systemd has not started this system")
     said = [line for line in checked.stderr.splitlines() if unit.name in line]
     assert (checked.returncode, said) == (0, [])
 

@@ -43,6 +43,8 @@ def _worker(name: str, site: Site) -> Iterator[Running]:
     finally:
         process.terminate()
         process.wait(LIMIT_S)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 Start = Callable[[Site], AbstractContextManager[Running]]

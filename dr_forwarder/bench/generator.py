@@ -49,6 +49,9 @@ class Generator:
         """End it."""
         self._process.terminate()
         self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
 
     def __enter__(self) -> Generator:
         return self

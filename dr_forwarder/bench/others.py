@@ -128,7 +128,7 @@ def testpmd(site: Site) -> Iterator[Running]:
         with suppress(subprocess.TimeoutExpired):
             process.wait(5)
         process.kill()
-        process.wait(LIMIT_S)
+        process.communicate(timeout=LIMIT_S)
 
 
 def _wait_until_it_polls(process: subprocess.Popen[str]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def possible() -> None:
         with Lab():
             pass
     except LabUnavailable as refusal:
-        pytest.skip(str(refusal))
+        pytest.skip(privileges.reason(refusal))
 
 
 @pytest.fixture(scope="module")

@@ -68,9 +68,10 @@ def test_a_reload_leaves_no_series_of_what_is_gone(own_lab: Lab, tmp_path: Path)
         return {key[-1] for key in scrape(own_lab) if key[0].endswith("seconds_count")}
 
     with running(own_lab, tmp_path, UNCHECKED, "--listen", ":9700", servers=2) as director:
-        assert checked() == {"10.10.10.62:80", "10.10.10.63:80"}
+        both = {"10.10.10.62:80", "10.10.10.63:80"}
+        wait_until(lambda: checked() == both, "both have been checked")
         director.reload(UNCHECKED.replace("        real=10.10.10.63:80 gate\n", ""))
-        assert checked() == {"10.10.10.62:80"}
+        wait_until(lambda: checked() == {"10.10.10.62:80"}, "one is left")
 
 
 def test_an_address_that_is_taken_is_told_with_the_cure(own_lab: Lab, tmp_path: Path) -> None:
