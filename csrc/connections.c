@@ -145,11 +145,22 @@ static struct connection *take_entry(struct connections *connections)
     return &connections->entries[index];
 }
 
+/* What nobody without the seeds can bring about. */
+static bool is_crowded(const struct connections *connections, const struct flow *flow)
+{
+    uint32_t index = *bucket_of_flow(connections, flow);
+    uint32_t count = 0;
+
+    for (; index != NO_CONNECTION && count < CROWD; count++)
+        index = connections->entries[index].next;
+    return count == CROWD;
+}
+
 static struct connection *add(struct connections *connections, struct table *table,
                               const struct flow *flow, struct server *server, uint32_t timeout_s,
                               uint32_t tick)
 {
-    struct connection *connection = take_entry(connections);
+    struct connection *connection = is_crowded(connections, flow) ? NULL : take_entry(connections);
 
     if (!connection)
         return NULL;

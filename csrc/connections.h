@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "dr.h"
+#include "mix.h"
 #include "packet.h"
 #include "table.h"
 
@@ -22,6 +23,7 @@ enum {
     WHEEL_SLOTS = 4096,
     PACKET_BITS = 10,
     TIMEOUT_BITS = 32 - PACKET_BITS,
+    CROWD = 64, /* entries that a bucket takes; by chance it has 10 at most */
     LONGEST_TIMEOUT_S = (1 << TIMEOUT_BITS) - 1, /* 48 days; ipvsadm takes at most 31 */
 };
 
@@ -107,7 +109,8 @@ struct connection *connections_find_hashed(const struct connections *connections
 struct connection *connections_find_template(const struct connections *connections,
                                              const struct flow *key);
 
-/* A new entry on `server`, or NULL when there is no room. `control` is NO_CONNECTION or the index
+/* A new entry on `server`, or NULL when there is no room, or too much in its bucket: then walks
+ * through that stay short. `control` is NO_CONNECTION or the index
  * of its template. It is found before older entries of the same flow. */
 struct connection *connections_add(struct connections *connections, struct table *table,
                                    const struct flow *flow, struct server *server, uint32_t control,
@@ -196,29 +199,13 @@ static inline uint32_t connections_index(const struct connections *connections,
 
 /* ---- Once a packet, and so not by a call ---- */
 
-static inline uint64_t connections_mix(uint64_t a, uint64_t b)
-{
-    __uint128_t product = (__uint128_t)a * b;
-
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-/* Multiply and fold: 37 bytes in three multiplications, two of them at the same time. Whoever sends
- * frames chooses some of them, so each factor has a secret of its own: one that is public would be
- * made 0, and with it the product, whatever the other is. */
 static inline uint32_t connections_hash(const struct connections *connections,
                                         const struct flow *flow)
 {
-    const uint64_t one = connections->seeds[0], other = connections->seeds[1];
-    uint64_t client[2], address[2];
-
-    memcpy(client, flow->client, ADDRESS);
-    memcpy(address, flow->address, ADDRESS);
     uint64_t ports = (uint64_t)flow->client_port << 16 | flow->port;
-    uint64_t ends = (uint64_t)flow->protocol << 32 | ports;
-    uint64_t of_client = connections_mix(client[0] ^ one, client[1] ^ other);
-    uint64_t of_address = connections_mix(address[0] ^ ~other, address[1] ^ ~one);
-    return (uint32_t)connections_mix(of_client ^ ends ^ other, of_address ^ one);
+    uint64_t rest = (uint64_t)flow->protocol << 32 | ports;
+
+    return (uint32_t)mix_pair(connections->seeds, flow->client, flow->address, rest);
 }
 
 static inline uint32_t *connections_bucket(const struct connections *connections, uint32_t hash)

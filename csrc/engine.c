@@ -89,7 +89,7 @@ int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct
         return -ENOMEM;
     int result = result_of(state_map(&engine->director, state, size, limits, now_ns));
     if (result == 0) {
-        engine->director.fragments = fragments_new(limits->fragments);
+        engine->director.fragments = fragments_new(limits->fragments, limits->seeds);
         engine->director.trace = trace_new();
         bool has_memory = engine->director.fragments && engine->director.trace;
         result = has_memory ? table_open(&engine->director.table) : -ENOMEM;

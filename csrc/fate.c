@@ -13,7 +13,7 @@ void fate_learn(struct director *director, const struct packet *packet, const st
         .slot = server ? (uint32_t)(server - director->table.servers) : NO_SLOT,
     };
 
-    fragments_learn(director->fragments, packet, fate, seconds_of(tick_of(now_ns)));
+    fragments_learn(director->fragments, packet, fate, seconds_at(now_ns));
     director->first_fragment = *packet;
     director->has_first_fragment = true;
 }
@@ -36,7 +36,7 @@ static enum dr_verdict share_fate(struct director *director, struct dr_frame *fr
 enum dr_verdict fate_follow(struct director *director, struct dr_frame *frame,
                             const struct packet *packet, uint64_t now_ns)
 {
-    uint32_t now_s = seconds_of(tick_of(now_ns));
+    uint32_t now_s = seconds_at(now_ns);
 
     if (!table_serves(&director->table, packet->flow.address))
         return DR_NOT_A_VIP;
@@ -49,7 +49,7 @@ enum dr_verdict fate_follow(struct director *director, struct dr_frame *frame,
 
 struct dr_frame *fate_release(struct director *director, uint64_t now_ns)
 {
-    uint32_t now_s = seconds_of(tick_of(now_ns));
+    uint32_t now_s = seconds_at(now_ns);
 
     if (!director->has_first_fragment)
         return NULL;

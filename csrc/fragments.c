@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mix.h"
 #include "table.h"
 
 enum {
@@ -39,6 +40,7 @@ struct held {
 };
 
 struct fragments {
+    uint64_t seeds[2]; /* of the hash */
     struct known *known;
     struct held *held;
     uint32_t packets; /* a power of two */
@@ -46,13 +48,14 @@ struct fragments {
     uint32_t next_held;
 };
 
-struct fragments *fragments_new(uint32_t room)
+struct fragments *fragments_new(uint32_t room, const uint64_t seeds[2])
 {
     struct fragments *fragments = calloc(1, sizeof(*fragments));
 
     if (!fragments)
         return NULL;
     fragments->room = room;
+    memcpy(fragments->seeds, seeds, sizeof(fragments->seeds));
     fragments->packets = WAYS;
     while (fragments->packets / PACKETS_A_PLACE < room)
         fragments->packets *= 2;
@@ -93,12 +96,9 @@ static bool is_same(const struct key *a, const struct key *b)
 /* The first of the places that a packet may take. */
 static struct known *places_of(const struct fragments *fragments, const struct key *key)
 {
-    const uint8_t *bytes = (const uint8_t *)key;
-    uint32_t hash = 0x811c9dc5;
+    uint64_t rest = (uint64_t)key->id << 32 | key->protocol;
+    uint32_t hash = (uint32_t)mix_pair(fragments->seeds, key->client, key->address, rest);
 
-    for (size_t i = 0; i < sizeof(*key); i++)
-        hash = (hash ^ bytes[i]) * 0x01000193;
-    hash ^= hash >> 16;
     return &fragments->known[hash & (fragments->packets - 1) & ~(uint32_t)(WAYS - 1)];
 }
 

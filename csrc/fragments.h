@@ -15,7 +15,7 @@ struct fate {
 };
 
 /* Room for so many that wait; packets are remembered four times as many. */
-struct fragments *fragments_new(uint32_t room);
+struct fragments *fragments_new(uint32_t room, const uint64_t seeds[2]);
 void fragments_free(struct fragments *fragments);
 
 /* After the first fragment of a packet; the later ones follow for 30 s. */

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "mix.h"
+
 enum {
     IPV4_HEADER = 20,
     IPV6_HEADER = 40,
@@ -202,15 +204,6 @@ size_t icmp_write_error(uint8_t out[ICMP_ROOM], const uint8_t *frame, const stru
 
 enum { GLOBAL_PER_S = 1000, GLOBAL_BURST = 50, CLIENT_BURST = 6 };
 
-static uint32_t hash_client(const uint8_t client[ADDRESS])
-{
-    uint32_t hash = 0;
-
-    for (int i = 0; i < ADDRESS; i++)
-        hash = hash * 31 + client[i];
-    return hash % ICMP_LIMITED_CLIENTS;
-}
-
 static uint32_t refill(uint32_t credit, uint64_t gained, uint32_t most)
 {
     return credit >= most || gained > most - credit ? most : credit + (uint32_t)gained;
@@ -227,7 +220,8 @@ bool icmp_may_send(struct icmp_limiter *limiter, const uint8_t client[ADDRESS],
         limiter->credit = refill(limiter->credit, earned, GLOBAL_BURST);
         limiter->refilled_ms = now_ms;
     }
-    uint32_t slot = hash_client(client);
+    uint64_t hash = mix_address(client, limiter->seeds[0], limiter->seeds[1]);
+    uint32_t slot = hash % ICMP_LIMITED_CLIENTS;
     uint32_t *credit_ms = &limiter->clients[slot].credit_ms;
     uint64_t passed_ms = now_ms - limiter->clients[slot].refilled_ms;
     *credit_ms = refill(*credit_ms, passed_ms, CLIENT_BURST * ratelimit_ms);

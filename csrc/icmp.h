@@ -35,6 +35,7 @@ uint16_t icmp6_checksum(const uint8_t *ip, const uint8_t *message, size_t length
 /* Two token buckets as in Linux: 1,000 a second with bursts of 50 in all, and for each client one
  * in `ratelimit_ms` with bursts of six. Clients share slots by hash. */
 struct icmp_limiter {
+    uint64_t seeds[2]; /* of the hash */
     uint64_t refilled_ms;
     uint32_t credit;
     struct {

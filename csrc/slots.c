@@ -57,7 +57,8 @@ struct server *server_find(const struct table *table, const struct service *serv
 
 bool slot_is_forgotten(const struct server *server, uint32_t now_s)
 {
-    return server->references == 0 && now_s - server->idle_since_s >= REMOVED_IDLE_S;
+    return server->references == 0 &&
+           seconds_between(server->idle_since_s, now_s) >= REMOVED_IDLE_S;
 }
 
 static void free_forgotten(struct table *table, uint32_t now_s)

@@ -167,6 +167,7 @@ static void point_into(struct director *director, uint8_t *bytes, const struct l
         .room = limits->connections + 1,
         .bucket_mask = connections_buckets(limits->connections) - 1,
     };
+    memcpy(director->limiter.seeds, limits->seeds, sizeof(director->limiter.seeds));
     director->stats = &header->stats;
     director->changing = &header->changing;
 }

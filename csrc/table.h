@@ -32,6 +32,20 @@ static inline uint32_t seconds_of(uint32_t tick)
     return (uint32_t)(((uint64_t)tick << TICK_SHIFT) / 1000000000);
 }
 
+/* The same of a whole time: it goes on where ticks begin anew, after 834 days. */
+static inline uint32_t seconds_at(uint64_t now_ns)
+{
+    return (uint32_t)((now_ns >> TICK_SHIFT << TICK_SHIFT) / 1000000000);
+}
+
+/* Between two seconds of ticks, of which the later may be of the next turn. */
+static inline uint32_t seconds_between(uint32_t then_s, uint32_t now_s)
+{
+    uint32_t turn_s = seconds_of(UINT32_MAX);
+
+    return now_s >= then_s ? now_s - then_s : now_s + turn_s - then_s;
+}
+
 enum slot_use {
     SLOT_FREE,
     SLOT_LISTED,

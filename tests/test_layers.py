@@ -38,7 +38,8 @@ C_LAYERS: dict[str, set[str]] = {
     "ipv4": {"headers.h"},
     "ipv6": {"headers.h"},
     "packet": PLAIN | {"headers.h"},
-    "icmp": PLAIN | {"packet.h"},
+    "mix": PLAIN | {"packet.h"},
+    "icmp": PLAIN | {"mix.h", "packet.h"},
     "reset": PLAIN | {"packet.h"},
     "states": PLAIN | {"dr.h", "packet.h"},
     "rates": PLAIN | {"dr.h", "table.h"},
@@ -48,8 +49,9 @@ C_LAYERS: dict[str, set[str]] = {
     "slots": PLAIN | {"table.h"},
     "changes": PLAIN | MEMORY | {"schedulers/schedulers.h", "slots.h", "table.h"},
     "announce": PLAIN | {"dr.h", "icmp.h", "packet.h", "table.h"},
-    "fragments": PLAIN | MEMORY | {"dr.h", "packet.h", "table.h"},
-    "connections": PLAIN | {"dr.h", "entries.h", "packet.h", "states.h", "table.h", "thresholds.h"},
+    "fragments": PLAIN | MEMORY | {"dr.h", "mix.h", "packet.h", "table.h"},
+    "connections": PLAIN
+    | {"dr.h", "entries.h", "mix.h", "packet.h", "states.h", "table.h", "thresholds.h"},
     "entries": {"connections.h"},
     "wheel": {"entries.h"},
     "life": {"entries.h", "states.h", "thresholds.h"},
@@ -111,7 +113,7 @@ C_LAYERS: dict[str, set[str]] = {
 
 PURE_FUNCTIONS = {
     *("packet", "icmp", "reset", "states", "sync_message", "text", "explain", "capture", "pcapng"),
-    *("finish", "sctp_crc"),
+    *("finish", "mix", "sctp_crc"),
 }
 """Bytes and numbers in, bytes and numbers out: they keep nothing and allocate nothing."""
 

@@ -50,7 +50,8 @@ static uint32_t most_loaded(const struct locality *locality, const struct table 
 static void shrink(struct locality *locality, const struct table *table,
                    const struct service *service, struct locality_entry *entry, uint32_t now_s)
 {
-    if (entry->members <= 1 || now_s - entry->changed_s <= table->lblcr_expiration_s)
+    if (entry->members <= 1 ||
+        seconds_between(entry->changed_s, now_s) <= table->lblcr_expiration_s)
         return;
     uint32_t member = most_loaded(locality, table, service, entry, now_s);
     if (member)

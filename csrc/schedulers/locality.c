@@ -167,7 +167,7 @@ static void sweep(struct locality *locality, uint32_t unused_s, uint32_t goal, u
         uint32_t *link = &locality->buckets[locality->rover];
         while (*link != NONE) {
             struct locality_entry *entry = &locality->entries[*link];
-            if (now_s - entry->used_s >= unused_s)
+            if (seconds_between(entry->used_s, now_s) >= unused_s)
                 drop(locality, link, now_s);
             else
                 link = &entry->next;
@@ -195,7 +195,8 @@ static void sweep_on_time(struct locality *locality, uint32_t expiration_s, uint
  * next pick. Full sweeps of nothing go round in FULL_SWEEP_EVERY steps, which are skipped. */
 void locality_expire(struct locality *locality, uint32_t expiration_s, uint32_t now_s)
 {
-    if (!locality->is_sweeping) {
+    bool began_anew = now_s < locality->swept_s; /* as ticks do, after 834 days */
+    if (!locality->is_sweeping || began_anew) {
         locality->is_sweeping = true;
         locality->swept_s = now_s;
     }

@@ -82,7 +82,7 @@ static inline uint64_t scheduler_load(const struct service *service, const struc
                                       uint32_t now_s)
 {
     uint64_t load = (uint64_t)server->active * 256 + server->inactive;
-    uint32_t age_s = now_s - server->began_s;
+    uint32_t age_s = seconds_between(server->began_s, now_s);
 
     if (age_s >= service->config.slow_start_s)
         return load;

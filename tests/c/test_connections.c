@@ -423,8 +423,80 @@ static void what_is_beside_a_connection_is_touched_by_its_1024th_packet(void)
     world_free(&world);
 }
 
+enum { ATTACKERS = 30000 };
+
+static uint32_t longest_bucket(const struct connections *connections)
+{
+    uint32_t longest = 0;
+
+    for (uint32_t bucket = 0; bucket <= connections->bucket_mask; bucket++) {
+        uint32_t length = 0;
+        for (uint32_t index = connections->buckets[bucket]; index != NO_CONNECTION;
+             index = connections->entries[index].next)
+            length++;
+        longest = length > longest ? length : longest;
+    }
+    return longest;
+}
+
+/* Numbers that hashes are made with, and others that are special to a multiplication: as the half
+ * of an address that stays, in the order of the host and of the network. */
+static void whatever_addresses_strangers_choose_no_bucket_gets_long(void)
+{
+    static const uint64_t chosen[] = {
+        0,
+        1,
+        UINT64_MAX,
+        0x9e3779b97f4a7c15,
+        0x165667b19e3779f9,
+        0xc2b2ae3d27d4eb4f,
+        0x5555555555555555,
+        0x8000000000000000,
+        0x157c4a7fb979379e,
+    };
+
+    for (size_t way = 0; way < 2 * sizeof(chosen) / sizeof(chosen[0]); way++) {
+        struct world world = world_new(ATTACKERS);
+        struct dr_service web = service_on(PROTOCOL_TCP, 80, "rr");
+        add_service(&world, web);
+        add_server(&world, web, 1, 1);
+        for (uint64_t network = 0; network < ATTACKERS; network++) {
+            struct flow flow = flow_from(1000, 80);
+            uint64_t half = chosen[way / 2];
+            memcpy(flow.client + (way % 2 ? 0 : 8), &half, sizeof(half));
+            memcpy(flow.client + (way % 2 ? 8 : 0), &network, sizeof(network));
+            CHECK(connections_add(&world.director.connections, &world.director.table, &flow,
+                                  &world.director.table.servers[0], NO_CONNECTION,
+                                  tick_of(start_ns)));
+        }
+        CHECK(longest_bucket(&world.director.connections) <= 12);
+        world_free(&world);
+    }
+}
+
+static void a_crowded_bucket_takes_no_more(void)
+{
+    struct world world = world_new(100);
+    struct dr_service web = service_on(PROTOCOL_TCP, 80, "rr");
+    uint32_t taken = 0;
+
+    add_service(&world, web);
+    add_server(&world, web, 1, 1);
+    world.director.connections.bucket_mask = 0;
+    for (uint16_t client = 0; client < 100; client++) {
+        struct made syn = tcp_frame((uint16_t)(1000 + client), TCP_SYN);
+        enum dr_verdict verdict = forward_made(&world, &syn, start_ns);
+        CHECK(verdict == (taken < CROWD ? DR_FORWARDED : DR_TABLE_FULL));
+        taken += verdict == DR_FORWARDED;
+    }
+    CHECK(taken == CROWD && world.director.connections.book->count == CROWD);
+    world_free(&world);
+}
+
 int main(void)
 {
+    RUN(whatever_addresses_strangers_choose_no_bucket_gets_long);
+    RUN(a_crowded_bucket_takes_no_more);
     RUN(what_was_added_is_found_until_it_ends);
     RUN(every_field_of_the_key_counts);
     RUN(the_newer_of_two_entries_of_a_flow_is_found);

@@ -47,7 +47,7 @@ static struct dr_adoption convert(struct world *world, struct dr_limits limits, 
     into->director.answer = into->answer = calloc(1, ANSWER_ROOM);
     CHECK(into->answer);
     CHECK(table_open(&into->director.table) == 0);
-    into->director.fragments = fragments_new(limits.fragments);
+    into->director.fragments = fragments_new(limits.fragments, limits.seeds);
     memcpy(into->director.identity.mac, director_mac, MAC);
     into->director.identity.mtu = 1500;
     check_all(&into->director.connections, &into->director.table);

@@ -6,6 +6,7 @@
 enum { LIFETIME_S = 30, HELD = 256, HELD_BYTES = LINK_HEADER + 9216 };
 
 static const uint32_t now_s = 5000000;
+static const uint64_t seeds[2] = {0x5eed0123456789ab, 0xfedcba9876540123};
 
 enum { PAYLOAD = 100, TRANSPORT = 34 };
 
@@ -54,7 +55,7 @@ static bool hold(struct fragments *fragments, const struct packet *packet, uint8
 
 static void a_first_fragment_is_remembered_for_thirty_seconds(void)
 {
-    struct fragments *fragments = fragments_new(HELD);
+    struct fragments *fragments = fragments_new(HELD, seeds);
     struct packet packet = packet_of(4, 1);
 
     CHECK(find(fragments, packet, now_s) == NO_SLOT);
@@ -69,7 +70,7 @@ static void a_first_fragment_is_remembered_for_thirty_seconds(void)
 
 static void every_field_of_the_key_counts(void)
 {
-    struct fragments *fragments = fragments_new(HELD);
+    struct fragments *fragments = fragments_new(HELD, seeds);
     struct packet known = packet_of(4, 1);
     struct packet others[] = {known, known, known, known};
 
@@ -89,7 +90,7 @@ static void every_field_of_the_key_counts(void)
 /* Its later fragments need not tell the transport protocol. */
 static void in_ipv6_the_protocol_does_not_count(void)
 {
-    struct fragments *fragments = fragments_new(HELD);
+    struct fragments *fragments = fragments_new(HELD, seeds);
     struct packet packet = packet_of(6, 0xffffffff);
 
     learn(fragments, &packet, 7, now_s);
@@ -100,7 +101,7 @@ static void in_ipv6_the_protocol_does_not_count(void)
 
 static void a_flood_of_first_fragments_leaves_the_newest(void)
 {
-    struct fragments *fragments = fragments_new(HELD);
+    struct fragments *fragments = fragments_new(HELD, seeds);
 
     for (uint32_t id = 0; id < 100000; id++) {
         struct packet packet = packet_of(4, id);
@@ -112,7 +113,7 @@ static void a_flood_of_first_fragments_leaves_the_newest(void)
 
 static void what_is_held_comes_back_once_oldest_first(void)
 {
-    struct fragments *fragments = fragments_new(HELD);
+    struct fragments *fragments = fragments_new(HELD, seeds);
     struct packet packet = packet_of(4, 1);
     struct packet other = packet_of(4, 2);
 
@@ -135,7 +136,7 @@ static void what_is_held_comes_back_once_oldest_first(void)
 static void before_a_held_frame_there_is_room_and_it_is_zero(void)
 {
     static const uint8_t zeros[16];
-    struct fragments *fragments = fragments_new(HELD);
+    struct fragments *fragments = fragments_new(HELD, seeds);
     struct packet packet = packet_of(4, 1);
 
     for (int turn = 0; turn < HELD + 1; turn++) {
@@ -149,7 +150,7 @@ static void before_a_held_frame_there_is_room_and_it_is_zero(void)
 
 static void a_full_store_takes_no_more_until_what_it_has_is_old(void)
 {
-    struct fragments *fragments = fragments_new(HELD);
+    struct fragments *fragments = fragments_new(HELD, seeds);
     struct packet packet = packet_of(4, 1);
 
     for (int i = 0; i < HELD; i++)
@@ -162,7 +163,7 @@ static void a_full_store_takes_no_more_until_what_it_has_is_old(void)
 
 static void a_frame_longer_than_a_place_is_not_held(void)
 {
-    struct fragments *fragments = fragments_new(HELD);
+    struct fragments *fragments = fragments_new(HELD, seeds);
     struct packet packet = packet_of(4, 1);
 
     CHECK(hold(fragments, &packet, 1, HELD_BYTES, now_s));
@@ -174,7 +175,7 @@ static void a_frame_longer_than_a_place_is_not_held(void)
 
 static void a_packet_is_forgotten_when_all_of_it_has_come(void)
 {
-    struct fragments *fragments = fragments_new(HELD);
+    struct fragments *fragments = fragments_new(HELD, seeds);
     struct packet first = packet_of(4, 1);
     struct packet second = first;
     struct packet last = first;
@@ -195,7 +196,7 @@ static void a_packet_is_forgotten_when_all_of_it_has_come(void)
 
 static void of_a_packet_without_an_end_no_more_follows_than_it_may_have(void)
 {
-    struct fragments *fragments = fragments_new(HELD);
+    struct fragments *fragments = fragments_new(HELD, seeds);
     struct packet first = packet_of(4, 1);
     uint32_t followed = 0;
 
@@ -208,7 +209,7 @@ static void of_a_packet_without_an_end_no_more_follows_than_it_may_have(void)
 
 static void a_refusal_is_a_fate_too(void)
 {
-    struct fragments *fragments = fragments_new(HELD);
+    struct fragments *fragments = fragments_new(HELD, seeds);
     struct packet packet = packet_of(6, 1);
     const struct fate refused = {.verdict = DR_NO_SERVER, .slot = NO_SLOT};
 
@@ -219,7 +220,7 @@ static void a_refusal_is_a_fate_too(void)
 
 static void without_room_nothing_waits(void)
 {
-    struct fragments *fragments = fragments_new(0);
+    struct fragments *fragments = fragments_new(0, seeds);
     struct packet packet = packet_of(4, 1);
 
     CHECK(!hold(fragments, &packet, 1, 60, now_s));

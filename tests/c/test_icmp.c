@@ -73,6 +73,7 @@ static void padding_is_no_part_of_a_message(void)
 enum { ONE_S = 1000 };
 
 static const uint64_t now_ms = 5000000000;
+static const struct icmp_limiter fresh = {.seeds = {0x5eed0123456789ab, 0xfedcba9876540123}};
 
 static void name_client(uint8_t client[ADDRESS], uint32_t number)
 {
@@ -93,7 +94,7 @@ static int allowed(struct icmp_limiter *limiter, uint32_t client, int tries, uin
 
 static void a_client_gets_six_at_once_and_then_one_a_second(void)
 {
-    struct icmp_limiter limiter = {0};
+    struct icmp_limiter limiter = fresh;
 
     CHECK(allowed(&limiter, 1, 20, now_ms) == 6);
     CHECK(allowed(&limiter, 1, 20, now_ms + 999) == 0);
@@ -105,7 +106,7 @@ static void a_client_gets_six_at_once_and_then_one_a_second(void)
 
 static void asking_often_does_not_put_it_off(void)
 {
-    struct icmp_limiter limiter = {0};
+    struct icmp_limiter limiter = fresh;
     int count = allowed(&limiter, 1, 6, now_ms);
 
     for (uint64_t passed = 1; passed <= 10000; passed++)
@@ -115,7 +116,7 @@ static void asking_often_does_not_put_it_off(void)
 
 static void all_clients_together_get_fifty_at_once_and_then_a_thousand_a_second(void)
 {
-    struct icmp_limiter limiter = {0};
+    struct icmp_limiter limiter = fresh;
     int count = 0;
 
     for (uint32_t client = 0; client < 200; client++)
@@ -130,11 +131,29 @@ static void all_clients_together_get_fifty_at_once_and_then_a_thousand_a_second(
 
 static void without_a_limit_there_is_none(void)
 {
-    struct icmp_limiter limiter = {0};
+    struct icmp_limiter limiter = fresh;
     uint8_t client[ADDRESS] = {0};
 
     for (int i = 0; i < 1000; i++)
         CHECK(icmp_may_send(&limiter, client, 0, now_ms));
+}
+
+/* All with the interface identifier that a hash of public numbers has a zero for, or share one. */
+static void clients_of_one_choice_are_not_all_in_one_place(void)
+{
+    static const uint64_t chosen[] = {0, 0x9e3779b97f4a7c15, UINT64_MAX};
+
+    for (size_t i = 0; i < sizeof(chosen) / sizeof(chosen[0]); i++) {
+        struct icmp_limiter limiter = fresh;
+        int served = 0;
+        for (uint64_t network = 0; network < 40; network++) {
+            uint8_t client[ADDRESS];
+            memcpy(client, &network, sizeof(network));
+            memcpy(client + 8, &chosen[i], sizeof(chosen[i]));
+            served += icmp_may_send(&limiter, client, ONE_S, now_ms);
+        }
+        CHECK(served == 40);
+    }
 }
 
 int main(void)
@@ -147,4 +166,5 @@ int main(void)
     RUN(asking_often_does_not_put_it_off);
     RUN(all_clients_together_get_fifty_at_once_and_then_a_thousand_a_second);
     RUN(without_a_limit_there_is_none);
+    RUN(clients_of_one_choice_are_not_all_in_one_place);
 }

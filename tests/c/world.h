@@ -32,7 +32,7 @@ static inline struct world world_with(struct dr_limits limits)
     world.director.answer = world.answer = calloc(1, ANSWER_ROOM);
     CHECK(world.answer);
     CHECK(table_open(&world.director.table) == 0);
-    world.director.fragments = fragments_new(limits.fragments);
+    world.director.fragments = fragments_new(limits.fragments, limits.seeds);
     CHECK(world.director.fragments);
     memcpy(world.director.identity.mac, director_mac, MAC);
     world.director.identity.mtu = 1500;
