@@ -139,6 +139,30 @@ def test_what_a_library_wraps_is_found() -> None:
     assert hindrance(wrapped(errno.EACCES, CheckError("/bin/x: permission denied"))) is None
 
 
+def test_a_limit_that_passed_while_waiting_for_this_host_is_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def waiting(_: Target) -> str:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            raise asyncio.CancelledError from HindranceError("all processes are busy")
+        return ""
+
+    async def receiving(_: Target) -> str:
+        try:
+            raise BlockingIOError(errno.EAGAIN, "nothing to read")
+        except BlockingIOError:
+            await asyncio.sleep(60)
+        return ""
+
+    monkeypatch.setitem(checks.KINDS, CheckType.CONNECT, waiting)
+    result = asyncio.run(run(http_target(9, type=CheckType.CONNECT), limit_s=0.01))
+    assert (result.passed, result.reason) == (None, "all processes are busy")
+    monkeypatch.setitem(checks.KINDS, CheckType.CONNECT, receiving)
+    assert asyncio.run(run(http_target(9, type=CheckType.CONNECT), limit_s=0.01)).passed is False
+
+
 # ---- What it means ----
 
 

@@ -154,10 +154,10 @@ def hindrance(error: BaseException) -> str | None:
 
     Libraries wrap what the system says, so the causes of the error are looked at as well. What a
     CheckError was made of for lack of a permission is its own business: a check command that is
-    not executable, say, is a failure.
+    not executable, say, is a failure. A limit of ours is for the server to answer in, unless the
+    check says what it waited for here.
     """
-    if isinstance(error, TimeoutError) and not error.errno:
-        return None  # a limit of ours, for the server to answer
+    limit = isinstance(error, TimeoutError) and not error.errno
     link: BaseException | None = error
     for _ in range(_CHAIN):
         if link is None:
@@ -165,7 +165,8 @@ def hindrance(error: BaseException) -> str | None:
         refused = isinstance(error, CheckError) and isinstance(link, PermissionError)
         # On its way to another error a socket may just have had nothing to read.
         passing = link is not error and isinstance(link, BlockingIOError)
-        if not (refused or passing) and (told := _hindrance(link)) is not None:
+        mute = limit and not isinstance(link, HindranceError)
+        if not (refused or passing or mute) and (told := _hindrance(link)) is not None:
             return told
         link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
     return None
