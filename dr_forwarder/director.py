@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pyroute2 import AsyncIPRoute
 
-from . import checks, event_log, kept_table, open_files, room
+from . import checks, kept_table, open_files, room
 from .attachment import Attachment, attached, identify
 from .checks import Result, Target
 from .checks.apart import Apart
@@ -45,6 +45,7 @@ from .pace import Pace
 from .plan import key_of
 from .prober import Event as NeighbourEvent
 from .prober import Prober
+from .quieting import EventLog
 from .reconciler import Reconciler
 from .records import Filter, Record
 from .settling import Settling
@@ -86,7 +87,8 @@ class Director:
     ) -> None:
         self.config = config
         self.events = Bus(clock)
-        self.events.listen(event_log.log)
+        self._log = EventLog()
+        self.events.listen(self._log.heard)
         self._state_dir = state_dir
         self._kept_file = kept
         self._keeper = None if kept is None else Keeper(kept, self._to_keep)
@@ -373,6 +375,7 @@ class Director:
 
     def _on_result(self, what: Target, result: Result) -> None:
         changed = self.watch.result(what, result)
+        self._log.tick(self._clock())
         self._settling.note()
         if changed and self._published:
             self._pace.add(self.watch.services(what))

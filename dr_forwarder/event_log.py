@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 
+from .config.model import endpoint
 from .events import (
     ChangeRefused,
     ChecksHindered,
     ChecksUnhindered,
+    Event,
+    FallbackEvent,
     Happening,
+    HealthEvent,
     LinkEvent,
     LinkStep,
     MacConflict,
@@ -18,9 +22,11 @@ from .events import (
     OrderStep,
     Reloaded,
     ReloadFailed,
+    ServerFlapping,
     Started,
     VipConflict,
 )
+from .health import RESULTS
 from .ldirectord.phrases import phrase
 
 _log = logging.getLogger(__name__)
@@ -30,6 +36,7 @@ _LEVELS: dict[type, int] = {
     MacRefused: logging.WARNING,
     VipConflict: logging.WARNING,
     ChecksHindered: logging.WARNING,
+    ServerFlapping: logging.WARNING,
     ChangeRefused: logging.ERROR,
     ReloadFailed: logging.ERROR,
 }
@@ -51,17 +58,20 @@ _LINK = {
 _TROUBLE = {LinkStep.GONE, LinkStep.DOWN, LinkStep.HINDERED}
 
 
-def log(happening: Happening) -> None:
-    """Listens to the bus."""
-    if (line := text(happening)) is not None:
-        _log.log(_level(happening), "%s", line)
-
-
-def _level(happening: Happening) -> int:
-    event = happening.event
-    if isinstance(event, LinkEvent) and event.step in _TROUBLE:
-        return logging.WARNING
+def level(event: Event) -> int:
+    """How urgent it is."""
+    match event:
+        case HealthEvent(up=False) | FallbackEvent(on=True):
+            return logging.WARNING
+        case LinkEvent(step=step) if step in _TROUBLE:
+            return logging.WARNING
     return _LEVELS.get(type(event), logging.INFO)
+
+
+def log(happening: Happening) -> None:
+    """Writes one, whatever it is."""
+    if (line := text(happening)) is not None:
+        _log.log(level(happening.event), "%s", line)
 
 
 def text(happening: Happening) -> str | None:
@@ -78,6 +88,8 @@ def text(happening: Happening) -> str | None:
             return f"Real server {address}: {where}, which is {whose}: not believed"
         case VipConflict(vip, mac, blame):
             return f"VIP {vip} is claimed by {mac.hex(':')}: {blame}"
+        case ServerFlapping(address, port, _, on, changes, held, reason):
+            return _flapping(endpoint(address, port), on, changes, held, reason)
         case ChecksHindered(cause):
             return f"Checks cannot be carried out, servers stay as they are: {cause}"
         case ChecksUnhindered(cause):
@@ -96,6 +108,16 @@ def text(happening: Happening) -> str | None:
             reasons = "; ".join(reason.splitlines())
             return f"Not reloaded: the director goes on as it was: {reasons}"
     return phrase(event, happening.phase)
+
+
+def _flapping(where: str, on: bool, changes: int, held: bool, reason: str) -> str:
+    if not on:
+        return f"Check of {where}: does not flap any more ({reason})"
+    then = "it is out until then" if held else "it is in and out as its checks say"
+    return (
+        f"Check of {where}: flapping, {changes} changes in the last {RESULTS} checks;"
+        f" no more is said until it calms down, {then} ({reason})"
+    )
 
 
 def _order(event: OrderEvent) -> str:

@@ -125,6 +125,25 @@ class SoftFailuresOver:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerFlapping:
+    """A check goes on finding a server up and down in turn (``on``), or does not any more.
+
+    In between nothing is told of its single changes.
+    """
+
+    address: Address
+    port: int
+    """That is checked."""
+    services: tuple[Key, ...]
+    on: bool
+    changes: int
+    """Within the last results."""
+    held: bool
+    """It gets no new connections until it does not flap any more (``flapout``)."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChecksHindered:
     """Checks cannot be carried out, for a cause on this host: health stays as it is."""
 
@@ -281,6 +300,7 @@ Event = (
     | HealthEvent
     | SoftFailure
     | SoftFailuresOver
+    | ServerFlapping
     | ChecksHindered
     | ChecksUnhindered
     | MacLearned
@@ -322,6 +342,8 @@ class Happening:
                 return "fallback_on" if on else "fallback_off"
             case HealthEvent(up=up):
                 return "health_up" if up else "health_down"
+            case ServerFlapping(on=on):
+                return "flapping_on" if on else "flapping_off"
         name = type(self.event).__name__
         return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 

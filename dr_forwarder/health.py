@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from dr_forwarder.config.model import Check, CheckType
 
@@ -39,6 +40,35 @@ class Health:
         failures = self.failures + 1
         forgiven = self.up is True and failures < failure_count
         return Health(up=forgiven, failures=failures, reason=reason)
+
+
+RESULTS: Final = 20
+"""So many of the last results of a server say whether it flaps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flapping:
+    """Whether a server goes up and down again and again.
+
+    It does from `limit` changes within its last `RESULTS` results on, until no more than a third
+    of them are left.
+    """
+
+    on: bool = False
+    changes: int = 0
+    """A bit for each result, the last one lowest: whether it took the server up or down."""
+
+    @property
+    def count(self) -> int:
+        """Changes within the last results."""
+        return self.changes.bit_count()
+
+    def after(self, *, changed: bool, limit: int) -> Flapping:
+        """One result later; with a limit of 0 no server flaps."""
+        changes = (self.changes << 1 | changed) & ((1 << RESULTS) - 1)
+        count = changes.bit_count()
+        on = limit > 0 and (count > limit // 3 if self.on else count >= limit)
+        return Flapping(on, changes)
 
 
 def next_type(check: Check, *, passes: int) -> CheckType:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from .checks.model import Result, Target, target
 from .config.model import Address, Config, Real, Virtual
-from .events import Bus, HealthEvent, SoftFailure, SoftFailuresOver
-from .health import Health
+from .events import Bus, HealthEvent, ServerFlapping, SoftFailure, SoftFailuresOver
+from .health import RESULTS, Flapping, Health
 from .hindrances import Hindrances
 from .plan import key_of
 from .table import Key
@@ -26,6 +27,7 @@ class Watch:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._health: dict[Target, Health] = {}
+        self._flapping: dict[Target, Flapping] = {}
         self._places: dict[Target, tuple[Place, ...]] = {}
         self._maintained: Maintained = MappingProxyType({})
         self._listeners: list[ResultListener] = []
@@ -39,6 +41,9 @@ class Watch:
                 places.setdefault(target(virtual, real), []).append(_place(virtual, real))
         self._places = {what: tuple(where) for what, where in places.items()}
         self._health = {what: self._health.get(what, Health()) for what in places}
+        self._flapping = {
+            what: flapping for what, flapping in self._flapping.items() if what in places
+        }
         for event in self._hindrances.keep(self._health.keys()):
             self._bus.emit(event)
         return tuple(places)
@@ -58,16 +63,32 @@ class Watch:
             failure_count=what.check.failure_count,
             rise_count=what.check.rise_count,
         )
+        if result.passed is None:
+            self._health[what] = after
+            return False
+        shown = self._shown(what).up
+        was = self._flapping.get(what, Flapping())
         self._health[what] = after
-        self._tell(what, before, after)
-        return after.up != before.up
+        self._flapping[what] = now = was.after(
+            changed=before.up is not None and after.up != before.up, limit=what.check.flap_count
+        )
+        self._tell(what, before, after, was, now)
+        return self._shown(what).up != shown
 
-    def _tell(self, what: Target, before: Health, after: Health) -> None:
+    def _tell(
+        self, what: Target, before: Health, after: Health, was: Flapping, now: Flapping
+    ) -> None:
         services = tuple(dict.fromkeys(self._unmaintained(what)))
         where = (what.address, what.port, services)
-        if not services or after.hindrance is not None:
+        if not services:
             return
-        if after.up != before.up:
+        if now.on != was.on:
+            held = what.check.flap_out
+            reason = after.reason
+            self._bus.emit(ServerFlapping(*where, now.on, now.count, held, reason))
+        if now.on:
+            return
+        if after.up != before.up or was.on:
             self._bus.emit(HealthEvent(*where, up=after.up is True, reason=after.reason))
         elif after.up and after.failures:
             most = what.check.failure_count
@@ -108,7 +129,17 @@ class Watch:
     def _seen(self, what: Target, file: str | None) -> Health:
         if file is not None:
             return Health(up=False, reason=f"in maintenance ({file})")
-        return self._health.get(what, Health())
+        return self._shown(what)
+
+    def _shown(self, what: Target) -> Health:
+        """What its checks say, unless it flaps and is to be out then."""
+        health = self._health.get(what, Health())
+        flapping = self._flapping.get(what)
+        if flapping is None or not flapping.on:
+            return health
+        reason = f"flapping, {flapping.count} changes in the last {RESULTS} checks: {health.reason}"
+        up = False if what.check.flap_out else health.up
+        return replace(health, up=up, reason=reason)
 
     # ---- Looks ----
 

@@ -2,7 +2,8 @@
 
 ldirectord sends a mail for every single step, those that it undoes in the next moment too, and at
 the start several for each server. Here a server's change is mailed once it has settled, and what
-happens while starting or stopping is one mail.
+happens while starting or stopping is one mail. A server that goes up and down so fast that it never
+settles is mailed as flapping, and when it has calmed down.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..events import (
     HealthEvent,
     Phase,
     ServerEvent,
+    ServerFlapping,
     ServiceEvent,
     Started,
     Step,
@@ -32,8 +34,9 @@ START_LIMIT_S = 30.0
 """So long the first mail waits for the first result of every check."""
 
 _INACCESSIBLE = "inaccessible"
+_FLAPPING, _CALM = "flapping", "calm again"
 _DOWN = {Step.QUIESCENT, Step.READDED, Step.DELETED}
-_WITH_REASON = {_INACCESSIBLE, *(step.value for step in _DOWN)}
+_WITH_REASON = {_INACCESSIBLE, _FLAPPING, _CALM, *(step.value for step in _DOWN)}
 
 _Who = tuple[Key, Address]
 
@@ -76,6 +79,8 @@ class Alerts:
     _waiting: dict[_Who, _Message] = field(default_factory=dict)
     _mailed: dict[_Who, str] = field(default_factory=dict)
     _reasons: dict[_Who, str] = field(default_factory=dict)
+    _flapping: set[_Who] = field(default_factory=set)
+    """Of whose single changes nothing is mailed."""
     _down: dict[_Who, tuple[str, float]] = field(default_factory=dict)
     """A real server's name, and when it was last spoken of."""
 
@@ -86,6 +91,7 @@ class Alerts:
         if self._starting:
             self._unchecked = known - self._reasons.keys()
         self._down = {who: down for who, down in self._down.items() if who in known}
+        self._flapping &= known
         self._reasons = {who: why for who, why in self._reasons.items() if who in known}
 
     def heard(self, happening: Happening, *, now_s: float) -> None:
@@ -97,6 +103,9 @@ class Alerts:
             case HealthEvent(address, _, services, up, reason):
                 for key in services:
                     self._health((key, address), phase, now_s, up=up, reason=reason)
+            case ServerFlapping(address, _, services, on, _, _, reason):
+                for key in services:
+                    self._flap((key, address), phase, now_s, on=on, reason=reason)
             case ServiceEvent(Step.PURGED, service):
                 for who in [each for each in self._mailed if each[0] == service]:
                     del self._mailed[who]
@@ -126,6 +135,8 @@ class Alerts:
 
     def _server(self, event: ServerEvent, phase: Phase, now_s: float) -> None:
         who = (event.service, event.server.address)
+        if who in self._flapping and phase in (Phase.STARTING, Phase.RUNNING):
+            return
         text = phrase(event, phase) or ""
         self._waiting[who] = _Message(who, text, event.step.value, phase, now_s)
         if event.step in _DOWN and not event.fallback:
@@ -146,6 +157,15 @@ class Alerts:
             text = f"Inaccessible real server: {name} ({who[0].name})"
             self._waiting[who] = _Message(who, text, _INACCESSIBLE, phase, now_s)
             self._down[who] = (name, now_s)
+
+    def _flap(self, who: _Who, phase: Phase, now_s: float, *, on: bool, reason: str) -> None:
+        (self._flapping.add if on else self._flapping.discard)(who)
+        self._reasons[who] = reason
+        if (name := self._name(who)) is not None:
+            word = _FLAPPING if on else _CALM
+            text = f"{word.capitalize()} real server: {name} ({who[0].name})"
+            self._waiting[who] = _Message(who, text, word, phase, now_s)
+            self._down.pop(who, None)
 
     def _name(self, who: _Who) -> str | None:
         virtual = self._virtuals.get(who[0])

@@ -208,6 +208,8 @@ def _check(scope: Scope, port: int, reading: Reading) -> Check:
         ping_count=scope.count("checkcount"),
         failure_count=scope.count("failurecount"),
         rise_count=scope.count("risecount"),
+        flap_count=scope.count("flapcount"),
+        flap_out=scope.flag("flapout"),
         jitter_percent=scope.count("jitter"),
         verify_cert=scope.flag("verify_cert"),
         ca_file=scope.text("ca_file"),

@@ -183,6 +183,17 @@ DIRECTIVES: tuple[Directive, ...] = (
     Directive("failurecount", _B, _NUMBER, "Failures in a row that take a server down.", 1),
     _ours("risecount", _B, _NUMBER, "Successes in a row that bring a server back.", 1),
     _ours(
+        "flapcount",
+        _B,
+        _NUMBER,
+        "A server flaps that goes up or down so often within its last 20 checks: log and mail say"
+        " so once, and are silent of its single changes until it has calmed down; 0: never.",
+        6,
+        low=0,
+        high=20,
+    ),
+    _ours("flapout", _B, _FLAG, "Keeps a server out as long as it flaps.", False),
+    _ours(
         "jitter",
         _B,
         _NUMBER,

@@ -134,6 +134,10 @@ class Check:
     failure_count: int = 1
     # What follows is not ldirectord's.
     rise_count: int = 1
+    flap_count: int = 6
+    """A server flaps that goes up and down so often within its last 20 checks; 0: none does."""
+    flap_out: bool = False
+    """A server that flaps gets no new connections until it does not any more."""
     jitter_percent: int = 0
     """How much earlier or later than its interval a check may begin, by chance."""
     verify_cert: bool = False
