@@ -49,7 +49,7 @@ async def stand_by(served: Served, asked: Standby) -> Standby:
 async def reload(served: Served) -> Reloading:
     """As SIGHUP does, with an answer."""
     config = await served.reload()
-    notices = (f"{config.path}:{each.line}: {each.reason}" for each in config.notices)
+    notices = (f"{each.at(config.path)}: {each.reason}" for each in config.notices)
     return Reloading(config.path, tuple(notices))
 
 

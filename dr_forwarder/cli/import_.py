@@ -58,13 +58,15 @@ def command(
             file=str(file),
         )
     reading = Reading(str(file), names.resolve, names.service_port, names.host_name())
-    known = () if rules is None else marks.parse(_read(rules), file=str(rules))
+    known = marks.Found() if rules is None else marks.read(_read(rules), file=str(rules))
+    for notice in known.notices:
+        print(f"{notice.at(str(rules))}: warning: {notice.reason}", file=sys.stderr)
     made = convert(
         text,
         chosen,
         reading,
         SystemNames(),
-        marks=known,
+        marks=known.marks,
         config_id=config_id,
         include=_included,
     )

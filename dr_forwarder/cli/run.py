@@ -130,7 +130,13 @@ def command(
     def read(resolver: Resolver) -> Config:
         loaded = Config(_NO_FILE)
         if config is not None:
-            loaded = load(config, skip_unsupported=skip_unsupported, rules=marks, resolver=resolver)
+            loaded = load(
+                config,
+                skip_unsupported=skip_unsupported,
+                rules=marks,
+                resolver=resolver,
+                interface=interface,
+            )
         settings = replace(
             loaded.settings,
             interface=interface or loaded.settings.interface,

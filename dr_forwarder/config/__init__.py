@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,18 +63,19 @@ def load(
     skip_unsupported: bool = False,
     rules: str | Path | None = None,
     rules_later: bool = False,
+    interface: str | None = None,
 ) -> Config:
     """Read a file: ``.toml`` is the native form, anything else ldirectord's grammar.
 
-    ``rules`` is a file of firewall rules that define marks; with ``rules_later`` a mark that
-    nothing defines yet is only told of.
+    ``rules`` is a file of firewall rules that define marks, for frames that arrive on the
+    interface, if that is known (else on that of the configuration); with ``rules_later`` a mark
+    that nothing defines yet is only told of.
     """
     raw = _read(path)
     return load_text(
         _decoded(raw, path) if _native(path) else ldirectord_lines.decoded(raw),
-        extra_marks=()
-        if rules is None
-        else marks.parse(_decoded(_read(rules), rules), file=str(rules)),
+        rules=None if rules is None else (str(rules), _decoded(_read(rules), rules)),
+        interface=interface,
         path=path,
         resolver=resolver,
         service_ports=service_ports,
@@ -97,7 +97,8 @@ def load_text(
     text: str,
     *,
     path: str | Path,
-    extra_marks: Sequence[Mark] = (),
+    rules: tuple[str, str] | None = None,
+    interface: str | None = None,
     resolver: Resolver = names.resolve,
     service_ports: ServicePorts = names.service_port,
     host_name: str | None = None,
@@ -106,17 +107,25 @@ def load_text(
 ) -> Config:
     """Read the text of a file; its path says which form it has.
 
-    Raises ConfigError with all that is wrong in it.
+    ``rules`` are a file's name and text. Raises ConfigError with all that is wrong.
     """
     reading = _reading(path, resolver, service_ports, host_name, skip_unsupported)
     config = _read_form(text, reading)
-    config = replace(config, marks=(*config.marks, *extra_marks))
+    known = interface or config.settings.interface
+    found = marks.Found()
     with reading.gathering():
-        config = refuse_unsupported(config, rules_later=rules_later)
+        found = marks.read(rules[1], file=rules[0], interface=known) if rules else found
+    config = replace(config, marks=(*config.marks, *found.marks))
+    with reading.gathering():
+        # Rules with an error say nothing of what they would have defined.
+        later = rules_later or (
+            rules is not None and any(e.file == rules[0] for e in reading.errors)
+        )
+        config = refuse_unsupported(config, rules_later=later)
     with reading.gathering():
         config = needs.hold(config, needs.HERE)
     reading.refuse()
-    return config
+    return replace(config, notices=(*config.notices, *found.notices))
 
 
 def parse_text(

@@ -1,145 +1,176 @@
 """Marks: what a firewall mark stands for, read from the rules that would have set it. Pure.
 
 There is no firewall here: a mark is the set of destinations, protocols and ports that the rules
-name. `iptables-save` (and `ip6tables-save`) and `nft list ruleset` are understood as far as they
-set marks by those; everything else in a rule is named and refused.
+name. `iptables-save` (and `ip6tables-save`) and `nft list ruleset` are followed as the kernel does
+for a packet that arrives: base chains by hook and priority, jumps, returns, masks. Each rule that
+cannot be followed is named: refused if it could set a mark, else told of.
 """
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
-from .model import ConfigError, Mark
-
-_PORTS = {"--dport", "--destination-port", "--dports", "--destination-ports"}
-_SET = {"--set-mark", "--set-xmark"}
-_PROTOCOLS = ("tcp", "udp", "sctp")
-_NFT_SKIPPED = re.compile(
-    r"^(table|chain)\b|^[{}]|^type filter hook (prerouting|output|input)\b|^policy\b|^#|^$"
+from . import rules_iptables, rules_nft
+from .mark_boxes import (
+    ALL_PROTOCOLS,
+    PROTOCOLS,
+    Chain,
+    Rule,
+    SetMark,
+    TooManyError,
+    Verdict,
+    follow,
+    marked,
+    networks,
 )
-_NFT_MARK = re.compile(r"\b(?:meta )?mark set (0x[0-9a-fA-F]+|[0-9]+)$")
-_NFT_PORTS = re.compile(r"\b(tcp|udp|sctp) dport (\{[^}]*\}|\S+)")
-_NFT_ADDRESS = re.compile(r"\b(ip|ip6) daddr (\{[^}]*\}|\S+)")
-_NFT_NOISE = re.compile(r"\bcounter( packets \d+ bytes \d+)?")
+from .model import ConfigError, Mark, Notice
 
 
-def parse(text: str, *, file: str) -> tuple[Mark, ...]:
-    """The marks of a rule file; raises ConfigError with the line of what is not understood.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a file of rules comes to."""
 
-    A later rule overrules an earlier one, so the last comes first in the result.
+    marks: tuple[Mark, ...] = ()
+    """The first that fits a packet counts."""
+    notices: tuple[Notice, ...] = ()
+
+
+def parse(text: str, *, file: str, interface: str | None = None) -> tuple[Mark, ...]:
+    """The marks of a rule file, as ``read`` has them."""
+    return read(text, file=file, interface=interface).marks
+
+
+def read(text: str, *, file: str, interface: str | None = None) -> Found:
+    """Follow the rules for packets that arrive on the interface; None: on that of the rules.
+
+    Raises ConfigError with all rules that could set a mark and cannot be followed, and their lines.
     """
+    form = rules_iptables if rules_iptables.SIGN.search(text) else rules_nft
+    try:
+        rules = form.read(text, interface=interface)
+    except ValueError as error:
+        line, _, reason = str(error).partition(":")
+        raise ConfigError(reason, file=file, line=int(line)) from error
+    seen = _reached(rules.chains)
+    errors: list[ConfigError] = []
+    notices = [Notice(reason, line, file=file) for line, reason in dict.fromkeys(rules.notes)]
+    for name, chain in rules.chains.items():
+        for rule in chain.rules:
+            reason = _missing(rule, rules.chains) or rule.obstacle
+            told = f"{reason}: {rule.text}"
+            if reason and name in seen and _sets_mark(rule, rules.chains):
+                errors.append(ConfigError(told, file=file, line=rule.line))
+            elif reason and name in seen:
+                notices.append(Notice(f"not followed, {told}", rule.line, file=file))
+            elif name not in seen and any(isinstance(each, SetMark) for each in rule.actions):
+                where = f"chain {name.rpartition('/')[2]} does not see packets that arrive"
+                told = f"sets no mark here, {where}: {rule.text}"
+                notices.append(Notice(told, rule.line, file=file))
     found: list[Mark] = []
-    for number, raw in enumerate(text.splitlines(), 1):
-        line = raw.strip()
-        try:
-            found += _iptables(line) if line.startswith(("-", "*", ":", "COMMIT")) else _nft(line)
-        except ValueError as error:
-            raise ConfigError(f"{error}: {line}", file=file, line=number) from error
-    return tuple(reversed(found))
+    try:
+        found += list(_marks(rules.chains, file, errors))
+    except TooManyError as error:
+        errors.append(ConfigError(str(error), file=file))
+    if errors:
+        raise ConfigError.of_all(errors)
+    return Found(tuple(found), tuple(notices))
 
 
-# ---- iptables-save ----
+def _marks(chains: Mapping[str, Chain], file: str, errors: list[ConfigError]) -> Iterator[Mark]:
+    texts = {rule.line: rule.text for chain in chains.values() for rule in chain.rules}
+    told: set[int] = set()
+    for box, entry in marked(follow(chains)):
+        if entry.box.addresses is None:
+            if entry.line not in told:
+                reason = "the rule names no destination, and the director must know its VIPs"
+                text = f"{reason}: {texts.get(entry.line, '')}"
+                errors.append(ConfigError(text, file=file, line=entry.line))
+            told.add(entry.line)
+            continue
+        for network in networks(box):
+            yield from _of(entry.mark, network, box.protocols, *box.ports)
 
 
-def _iptables(line: str) -> Iterator[Mark]:
-    words = shlex.split(line)
-    if not line.startswith("-A"):
+def _of(
+    mark: int, network: IPv4Network | IPv6Network, protocols: int, first: int, last: int
+) -> Iterator[Mark]:
+    if protocols == ALL_PROTOCOLS:
+        yield Mark(mark, network, None, first, last)
         return
-    if "-j" not in words or words[words.index("-j") + 1] != "MARK":
-        raise ValueError("this rule sets no mark, and only such rules are understood")
-    networks: list[IPv4Network | IPv6Network] = []
-    ports, protocol, mark = [(0, 65535)], None, 0
-    rest = iter(words[2:])
-    for word in rest:
-        if word in ("-d", "--destination"):
-            networks = [ip_network(next(rest))]
-        elif word in ("-p", "--protocol"):
-            protocol = _protocol(next(rest))
-        elif word in _PORTS:
-            ports = [_range(each, ":") for each in next(rest).split(",")]
-        elif word in _SET:
-            mark = int(next(rest).split("/")[0], 0)
-        elif word in ("-m", "--match", "-j"):
-            _known_module(next(rest))
-        else:
-            raise ValueError(f"{word!r} is not understood: only -d, -p, --dport(s) and --set-mark")
-    yield from _marks(mark, networks, protocol, ports)
+    for bit, name in enumerate(PROTOCOLS):
+        if protocols & 1 << bit:
+            yield Mark(mark, network, name, first, last)
 
 
-def _known_module(name: str) -> None:
-    if name not in (*_PROTOCOLS, "multiport", "MARK", "mark", "comment"):
-        raise ValueError(f"match {name!r} is not understood")
+def _targets(rule: Rule) -> Iterator[str]:
+    for each in rule.actions:
+        if isinstance(each, Verdict) and each.word in ("jump", "goto"):
+            yield each.chain
 
 
-# ---- nft list ruleset ----
+def _missing(rule: Rule, chains: Mapping[str, Chain]) -> str:
+    names = [name.rpartition("/")[2] for name in _targets(rule) if name not in chains]
+    return (
+        f"{names[0]} is no target that can be followed, and no chain of this file" if names else ""
+    )
 
 
-def _nft(line: str) -> Iterator[Mark]:
-    if _NFT_SKIPPED.match(line):
-        return
-    rest = _NFT_NOISE.sub("", line).strip()
-    mark = _NFT_MARK.search(rest)
-    if mark is None:
-        raise ValueError("this rule sets no mark, and only such rules are understood")
-    rest = rest.replace(mark[0], "", 1)
-    networks: list[IPv4Network | IPv6Network] = []
-    ports, protocol = [(0, 65535)], None
-    if found := _NFT_ADDRESS.search(rest):
-        networks = [ip_network(each) for each in _elements(found[2])]
-        rest = rest.replace(found[0], "", 1)
-    if found := _NFT_PORTS.search(rest):
-        protocol = found[1]
-        ports = [_range(each, "-") for each in _elements(found[2])]
-        rest = rest.replace(found[0], "", 1)
-    if rest.strip():
-        raise ValueError(f"{rest.strip()!r} is not understood: only daddr, dport and mark set")
-    yield from _marks(int(mark[1], 0), networks, protocol, ports)
+def _reached(chains: Mapping[str, Chain]) -> set[str]:
+    """Chains that packets which arrive can come to."""
+    found = {name for name, chain in chains.items() if chain.order is not None}
+    ahead = list(found)
+    while ahead:
+        for rule in chains[ahead.pop()].rules:
+            new = [name for name in _targets(rule) if name in chains and name not in found]
+            found.update(new)
+            ahead += new
+    return found
 
 
-def _elements(text: str) -> list[str]:
-    return [each.strip() for each in text.strip("{} ").split(",")]
+def _sets_mark(rule: Rule, chains: Mapping[str, Chain]) -> bool:
+    """Say whether a mark may depend on this rule."""
+    if any(isinstance(each, SetMark) for each in rule.actions):
+        return True
+    ahead, seen = list(_targets(rule)), set[str]()
+    while ahead:
+        name = ahead.pop()
+        if name in chains and name not in seen:
+            seen.add(name)
+            for each in chains[name].rules:
+                if any(isinstance(action, SetMark) for action in each.actions):
+                    return True
+                ahead += _targets(each)
+    return False
 
 
-# ---- Both ----
+# ---- The native form ----
 
 
 def _protocol(name: str) -> str:
-    if name not in _PROTOCOLS:
-        raise ValueError(f"protocol {name!r} is not one of {', '.join(_PROTOCOLS)}")
+    if name not in PROTOCOLS:
+        raise ValueError(f"protocol {name!r} is not one of {', '.join(PROTOCOLS)}")
     return name
 
 
-def _range(text: str, separator: str) -> tuple[int, int]:
-    first, _, last = text.partition(separator)
+def _range(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("-")
     if not first.isdigit() or not (last or first).isdigit():
-        raise ValueError(f"port {text!r} is not a number: list the rules with numbers (-n)")
-    return int(first), int(last or first)
-
-
-def _marks(
-    mark: int,
-    networks: list[IPv4Network | IPv6Network],
-    protocol: str | None,
-    ports: list[tuple[int, int]],
-) -> Iterator[Mark]:
-    if not 0 < mark < 1 << 32:
-        raise ValueError(f"mark {mark} is not in 1..4294967295")
-    if not networks:
-        raise ValueError("the rule names no destination, and the director must know its VIPs")
-    for network in networks:
-        for first, last in ports:
-            if not first <= last <= 65535:
-                raise ValueError(f"ports {first} to {last} are no range")
-            yield Mark(mark, network, protocol, first, last)
+        raise ValueError(f"port {text!r} is not a number")
+    low, high = int(first), int(last or first)
+    if not low <= high <= 65535:
+        raise ValueError(f"ports {low} to {high} are no range")
+    return low, high
 
 
 def from_ports(
     mark: int, address: str, *, protocol: str | None, ports: str | None
 ) -> tuple[Mark, ...]:
     """The marks of a native ``[[mark]]`` table; raises ValueError with the reason."""
-    ranges = [(0, 65535)] if ports is None else [_range(e.strip(), "-") for e in ports.split(",")]
+    ranges = [(0, 65535)] if ports is None else [_range(each.strip()) for each in ports.split(",")]
     known = None if protocol is None else _protocol(protocol)
-    return tuple(_marks(mark, [ip_network(address)], known, ranges))
+    if not 0 < mark < 1 << 32:
+        raise ValueError(f"mark {mark} is not in 1..4294967295")
+    network = ip_network(address)
+    return tuple(Mark(mark, network, known, first, last) for first, last in ranges)

@@ -65,9 +65,12 @@ class Notice:
     """True where stock ldirectord refuses the file or takes it otherwise: ``check --strict`` makes
     it an error."""
 
+    file: str = ""
+    """Where it is, if not in the configuration itself but in the rules that come with it."""
+
     def at(self, path: str) -> str:
-        """Write the place in front of it."""
-        return f"{path}:{self.line}" if self.line else path
+        """Write the place that goes in front of it."""
+        return f"{self.file or path}:{self.line}" if self.line else self.file or path
 
 
 class CheckType(enum.Enum):
