@@ -14,7 +14,7 @@ from typing import Final
 from . import nd
 from .config.model import Address, MacMode
 from .errors import SetupError
-from .interfaces import Interface
+from .interfaces import LOOPBACK, Interface
 from .vlan import UNTAGGED, Vlan
 
 _VIRTUAL_PREFIX = bytes.fromhex("00005e0001")
@@ -84,15 +84,37 @@ def _forwarding(interface: Interface, kernel_name: str, who: str) -> str:
 
 
 def refuse_local(vips: Collection[Address], interfaces: Collection[Interface]) -> None:
-    """Raises SetupError when the kernel has a VIP for an address of its own."""
-    for interface in interfaces:
-        for vip in vips:
-            if vip in interface.addresses:
-                raise SetupError(
-                    f"VIP {vip} is an address of this host's kernel (on {interface.name}), which"
-                    f" would answer its packets with a RST; run: ip addr del {vip} dev"
-                    f" {interface.name}"
-                )
+    """Raises SetupError when the kernel has VIPs for addresses of its own, all in one."""
+    found = local_vips(vips, interfaces)
+    if found:
+        raise SetupError("; ".join(why_local(vip, where) for vip, where in found.items()))
+
+
+def local_vips(
+    vips: Collection[Address],
+    interfaces: Collection[Interface],
+    *,
+    on_loopback: Collection[Address] = (),
+) -> dict[Address, Interface]:
+    """VIPs that the kernel has for addresses of its own, and on which interface.
+
+    Those ``on_loopback`` may be there, because this host is a real server of theirs.
+    """
+    wanted, quiet = set(vips), set(on_loopback)
+    return {
+        vip: interface
+        for interface in interfaces
+        for vip in interface.addresses
+        if vip in wanted and not (interface.index == LOOPBACK and vip in quiet)
+    }
+
+
+def why_local(vip: Address, where: Interface) -> str:
+    """What that does, and the cure."""
+    return (
+        f"VIP {vip} is an address of this host's kernel (on {where.name}), which"
+        f" would answer its packets with a RST; run: {where.removal(vip)}"
+    )
 
 
 # ---- The socket filter (classic BPF, Documentation/networking/filter.rst) ----

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from .events import (
 )
 from .following import Following
 from .health import Health
+from .interfaces import Interface
 from .kept_table import Keeper, Kept, Timeouts
 from .link import ANNOUNCED, CHECKED, LinkState
 from .order_book import FILE_NAME, OrderBook
@@ -250,10 +251,11 @@ class Director:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), min(_LOOK_AGAIN_S, left_s))
 
-    async def _surveyed(self, config: Config) -> Place:
+    async def _surveyed(self, config: Config, *, tolerates_local: bool = False) -> Place:
         is_same = self._published and config.settings.interface == self.config.settings.interface
         async with AsyncIPRoute() as netlink:
-            return await survey(netlink, config, self._around.place if is_same else None)
+            held = self._around.place if is_same else None
+            return await survey(netlink, config, held, tolerates_local=tolerates_local)
 
     def _follower(self, place: Place, prober: Prober, checker: Checker) -> Following:
         def note(steps: Collection[LinkStep], usable: bool) -> None:
@@ -269,14 +271,19 @@ class Director:
 
         return Following(
             place,
-            survey=lambda: self._surveyed(self.config),
+            survey=lambda: self._surveyed(self.config, tolerates_local=True),
             take=self._stand_at,
             note=note,
-            look=self.sync.follow,
+            look=self._look,
             emit=self.events.emit,
             give_up=give_up,
             patience_s=lambda: self.config.settings.interface_wait_s,
         )
+
+    def _look(self, present: Mapping[str, Interface]) -> None:
+        self.sync.follow(present)
+        for event in self._around.look(tuple(present.values())):
+            self.events.emit(event)
 
     def _stand_at(self, place: Place, is_new: bool) -> None:
         """Works there from now on, maybe on a new interface; breaks no connection."""
@@ -397,6 +404,11 @@ class Director:
     def health(self, virtual: Virtual, real: Real) -> Health:
         """What the checks say of this real server."""
         return self.watch.health(virtual, real)
+
+    @property
+    def vips_on_host(self) -> int:
+        """So many VIPs are addresses of this host's kernel, which answers for them too."""
+        return len(self._around.local_vips)
 
     @property
     def event_loop_stalls(self) -> int:

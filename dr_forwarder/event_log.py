@@ -25,6 +25,7 @@ from .events import (
     ServerFlapping,
     Started,
     VipConflict,
+    VipLocal,
 )
 from .health import RESULTS
 from .ldirectord.phrases import phrase
@@ -61,7 +62,7 @@ _TROUBLE = {LinkStep.GONE, LinkStep.DOWN, LinkStep.HINDERED}
 def level(event: Event) -> int:
     """How urgent it is."""
     match event:
-        case HealthEvent(up=False) | FallbackEvent(on=True):
+        case HealthEvent(up=False) | FallbackEvent(on=True) | VipLocal(on=True):
             return logging.WARNING
         case LinkEvent(step=step) if step in _TROUBLE:
             return logging.WARNING
@@ -86,6 +87,9 @@ def text(happening: Happening) -> str | None:
         case MacRefused(address, mac, whose):
             where = f"somebody says that it is at {mac.hex(':')}"
             return f"Real server {address}: {where}, which is {whose}: not believed"
+        case VipLocal(vip, interface, why, on):
+            over = f"VIP {vip} is no longer an address of this host's kernel (on {interface})"
+            return why if on else over
         case VipConflict(vip, mac, blame):
             return f"VIP {vip} is claimed by {mac.hex(':')}: {blame}"
         case ServerFlapping(address, port, _, on, changes, held, reason):

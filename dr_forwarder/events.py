@@ -227,6 +227,17 @@ class VipConflict:
     """Who that is, and the cure."""
 
 
+@dataclass(frozen=True, slots=True)
+class VipLocal:
+    """This host's kernel has a VIP for an address of its own; or, not ``on``, no longer."""
+
+    vip: Address
+    interface: str
+    why: str
+    """What that does, and the cure."""
+    on: bool = True
+
+
 # ---- The network under it ----
 
 
@@ -307,6 +318,7 @@ Event = (
     | MacConflict
     | MacRefused
     | VipConflict
+    | VipLocal
     | LinkEvent
     | Started
     | Stopped
@@ -338,6 +350,8 @@ class Happening:
                 return f"order_{order.value}"
             case LinkEvent(link):
                 return f"link_{link.value}"
+            case VipLocal(on=on):
+                return "vip_local" if on else "vip_local_over"
             case FallbackEvent(on=on):
                 return "fallback_on" if on else "fallback_off"
             case HealthEvent(up=up):

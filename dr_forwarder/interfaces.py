@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,8 @@ from pyroute2 import AsyncIPRoute, NetlinkError
 
 from .config.model import Address
 
+LOOPBACK: Final = 1
+"""The index of lo in every network namespace."""
 _UP = 0x1
 _TENTATIVE, _DAD_FAILED = 0x40, 0x08
 _TRIES: Final = 10
@@ -36,6 +38,8 @@ class Interface:
     """``veth``, ``bridge``, ``macvlan`` ...; empty for hardware."""
     macvlan_mode: str = ""
     addresses: tuple[Address, ...] = ()
+    prefixes: Mapping[Address, int] = field(default_factory=dict)
+    """Of each of them the length of its network's prefix."""
     tentative: tuple[Address, ...] = ()
     """Of them those that cannot be sent from: being looked for in the network, or found there."""
     carrier: bool = True
@@ -43,6 +47,10 @@ class Interface:
     """How often the carrier was lost or came back."""
     master: int = 0
     """The index of the bond or bridge that it is a port of; 0: of none."""
+
+    def removal(self, address: Address) -> str:
+        """The command that takes an address away; without its prefix `ip` may take another."""
+        return f"ip addr del {address}/{self.prefixes.get(address, 'PREFIX')} dev {self.name}"
 
     @property
     def usable(self) -> bool:
@@ -62,13 +70,13 @@ async def interfaces(netlink: AsyncIPRoute) -> Mapping[str, Interface]:
 
 
 async def _interfaces(netlink: AsyncIPRoute) -> Mapping[str, Interface]:
-    addresses: dict[int, list[Address]] = {}
+    addresses: dict[int, dict[Address, int]] = {}
     tentative: set[tuple[int, Address]] = set()
     async for message in await netlink.get_addr():
         text = message.get("local") or message.get("address")
         if text:
             address = ip_address(text)
-            addresses.setdefault(message["index"], []).append(address)
+            addresses.setdefault(message["index"], {})[address] = message["prefixlen"]
             if (message.get("flags") or 0) & (_TENTATIVE | _DAD_FAILED):
                 tentative.add((message["index"], address))
     found = [_interface(link, addresses, tentative) async for link in await netlink.get_links()]
@@ -76,10 +84,12 @@ async def _interfaces(netlink: AsyncIPRoute) -> Mapping[str, Interface]:
 
 
 def _interface(
-    link: Any, addresses: Mapping[int, list[Address]], tentative: Collection[tuple[int, Address]]
+    link: Any,
+    addresses: Mapping[int, Mapping[Address, int]],
+    tentative: Collection[tuple[int, Address]],
 ) -> Interface:
     index = link["index"]
-    own = tuple(addresses.get(index, ()))
+    own = addresses.get(index, {})
     info = link.get("linkinfo")
     kind = (info.get("kind") if info else None) or ""
     data = info.get("data") if info else None
@@ -93,7 +103,8 @@ def _interface(
         up=bool(link["flags"] & _UP),
         kind=kind,
         macvlan_mode=mode,
-        addresses=own,
+        addresses=tuple(own),
+        prefixes=own,
         tentative=tuple(address for address in own if (index, address) in tentative),
         carrier=link.get("carrier") != 0,
         flaps=link.get("carrier_changes") or 0,

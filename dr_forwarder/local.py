@@ -67,7 +67,7 @@ def _cures(vips: Mapping[Network, bool], interface: Interface, sysctl: Sysctl) -
         yield from _quiet(interface.name, sysctl)
     for vip, present in vips.items():
         if vip.network_address in interface.addresses:
-            yield f"ip addr del {vip.network_address} dev {interface.name}"
+            yield interface.removal(vip.network_address)
         elif present:
             continue
         yield _have(vip)

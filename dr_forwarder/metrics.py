@@ -42,6 +42,10 @@ class Looks(Protocol):
         """Whether the VIPs are another director's."""
 
     @property
+    def vips_on_host(self) -> int:
+        """So many VIPs are addresses of this host's kernel, which answers for them too."""
+
+    @property
     def event_loop_stalls(self) -> int:
         """So often the event loop did not turn for seconds."""
 
@@ -61,6 +65,7 @@ class Look:
     standby: bool
     not_carried_out: int
     stalls: int
+    vips_on_host: int
 
 
 def look(director: Looks) -> Look:
@@ -73,6 +78,7 @@ def look(director: Looks) -> Look:
         director.standby,
         director.checks_not_carried_out,
         director.event_loop_stalls,
+        director.vips_on_host,
     )
 
 
@@ -233,6 +239,12 @@ FAMILIES: Final[tuple[Family, ...]] = (
         lambda look: look.stats.connections,
     ),
     _one(Kind.GAUGE, "connections_limit", "There is room for so many.", lambda look: look.room),
+    _one(
+        Kind.GAUGE,
+        "vips_on_host",
+        "VIPs that are addresses of this host's kernel, which answers for them too.",
+        lambda look: look.vips_on_host,
+    ),
     _one(
         Kind.GAUGE,
         "standby",

@@ -9,12 +9,15 @@ served here is told of, and left alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from .addresses import local_vips, why_local
 from .attachment import Attachment
 from .config.model import Address, Config
 from .errors import SetupError
+from .events import VipLocal
+from .interfaces import Interface
 from .prober import Prober
 from .routes import OnLink, Route, look_up, on_link
 from .survey import Place
@@ -68,6 +71,9 @@ class Surroundings:
         """Another director has the VIPs: they are not announced."""
         self._attachment = attachment
         self._prober = prober
+        self.local_vips: Mapping[Address, Interface] = {}
+        """VIPs that this host's kernel has, and where."""
+        self._present: Collection[Interface] = ()
 
     def take(self, place: Place, config: Config, table: Needs) -> None:
         """Another configuration's place, with what the table has besides it."""
@@ -78,6 +84,17 @@ class Surroundings:
         if _wire(place) != before:
             self._prober.move(place.interface, place.kernel.index, place.identity)
         self._prober.update(self.place.sources, self._announced)
+
+    def look(self, present: Collection[Interface]) -> list[VipLocal]:
+        """The host's interfaces, or what is on them, have changed: what that is for the VIPs."""
+        before, self._present = self.local_vips, present
+        vips = self.place.vips
+        now = local_vips(vips, present, on_loopback=vips if self.place.local else ())
+        self.local_vips = now
+        return [
+            *(VipLocal(v, i.name, "", on=False) for v, i in before.items() if v not in now),
+            *(VipLocal(v, i.name, why_local(v, i)) for v, i in now.items() if v not in before),
+        ]
 
     def add(self, needs: Needs, config: Config) -> list[str]:
         """Goes into force before it returns; tells what cannot be served, and the cure."""
@@ -127,7 +144,7 @@ class Surroundings:
         new = [vip for vip in needs.vips if vip not in vips]
         servers = [address for address in needs.servers if address not in known]
         routes = look_up([*new, *servers])
-        served = tuple(vip for vip in new if _may_announce(vip, routes[vip], problems))
+        served = tuple(vip for vip in new if self._may_announce(vip, routes[vip], problems))
         ways = {
             address: way
             for address in servers
@@ -141,6 +158,17 @@ class Surroundings:
         )
         return extended, problems
 
+    def _may_announce(self, vip: Address, route: Route, problems: list[str]) -> bool:
+        if not route.local:
+            return True
+        where = local_vips([vip], self._present).get(vip)
+        cure = f"ip addr del {vip}/PREFIX dev INTERFACE" if where is None else where.removal(vip)
+        problems.append(
+            f"VIP {vip} is an address of this host's kernel, which would answer its packets"
+            f" with a RST: not served; run: {cure}, then add it again"
+        )
+        return False
+
     def drop(self, vips: Collection[Address]) -> None:
         """These are no longer announced; the filter is made anew with the next that come."""
         left = tuple(vip for vip in self.place.vips if vip not in vips)
@@ -152,16 +180,6 @@ class Surroundings:
 def _wire(place: Place) -> tuple[object, ...]:
     """By what others on the wire know this host."""
     return place.interface.index, place.interface.mac, place.kernel.index, place.identity
-
-
-def _may_announce(vip: Address, route: Route, problems: list[str]) -> bool:
-    if not route.local:
-        return True
-    problems.append(
-        f"VIP {vip} is an address of this host's kernel, which would answer its packets"
-        f" with a RST: not served; run: ip addr del {vip} dev INTERFACE, then add it again"
-    )
-    return False
 
 
 def _way(place: Place, address: Address, route: Route, problems: list[str]) -> OnLink | None:

@@ -12,11 +12,8 @@ from . import local
 from .addresses import Identity, identity, refuse_local
 from .config.model import Address, Config
 from .errors import NotYet, SetupError
-from .interfaces import Interface, interfaces, is_forwarding, sysctl
+from .interfaces import LOOPBACK, Interface, interfaces, is_forwarding, sysctl
 from .routes import OnLink, Route, look_up, on_link
-
-_LOOPBACK = 1
-"""The index of lo in every network namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +33,18 @@ class Place:
     """Of the ways whose route says how much it takes, bytes above Ethernet."""
 
 
-async def survey(netlink: AsyncIPRoute, config: Config, held: Place | None = None) -> Place:
+async def survey(
+    netlink: AsyncIPRoute,
+    config: Config,
+    held: Place | None = None,
+    *,
+    tolerates_local: bool = False,
+) -> Place:
     """Looks whether this configuration can work here; raises SetupError with the cure.
 
     NotYet for what may come by itself. ``held`` is where the director is already: its interface
-    is known by its index while that lives, whatever its name is.
+    is known by its index while that lives, whatever its name is. ``tolerates_local`` leaves it to
+    others to tell of VIPs that the kernel has.
     """
     present = await interfaces(netlink)
     if held is None:
@@ -55,7 +59,8 @@ async def survey(netlink: AsyncIPRoute, config: Config, held: Place | None = Non
     here = frozenset(address for address, way in every_way.items() if way.local)
     ways = {address: way for address, way in every_way.items() if not way.local}
     served_here = dict.fromkeys(_served_by(here, config))
-    refuse_local([vip for vip in vips if ip_network(vip) not in served_here], present.values())
+    if not tolerates_local:
+        refuse_local([vip for vip in vips if ip_network(vip) not in served_here], present.values())
     interface = expected or _interface_of(config, present, ways, here)
     _refuse_others(config, interface, present, ways)
     kernel = _kernel(config, interface, present, ways)
@@ -65,7 +70,7 @@ async def survey(netlink: AsyncIPRoute, config: Config, held: Place | None = Non
             next(str(address) for address in every_way if address in here),
             {vip: look_up([one])[one].local for vip in served_here for one in [_one_of(vip)]},
             interface=kernel,
-            loopback_up=any(each.up for each in present.values() if each.index == _LOOPBACK),
+            loopback_up=any(each.up for each in present.values() if each.index == LOOPBACK),
             identity=who,
             vlan=config.settings.vlan,
             sysctl=sysctl,
@@ -188,7 +193,7 @@ def _interface_of(
         used = {
             each.name
             for each in present.values()
-            if each.index != _LOOPBACK and here & {*each.addresses}
+            if each.index != LOOPBACK and here & {*each.addresses}
         }
     if not used:
         raise SetupError("no real server says which interface to use: --interface NAME")

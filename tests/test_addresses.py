@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from dr_forwarder.addresses import (
     Instruction,
     frame_filter,
     identity,
+    local_vips,
     neighbour_filter,
     refuse_local,
 )
@@ -148,15 +150,32 @@ def test_the_virtual_router_id_is_the_last_byte(number: int) -> None:
 
 
 def test_a_vip_of_the_kernel_is_refused_with_the_command_that_takes_it_away() -> None:
-    own = interface(addresses=(IPv6Address("fe80::1"), IPv4Address("10.9.0.2"), VIPS[1]))
-    with pytest.raises(SetupError, match=r"run: ip addr del 203\.0\.113\.7 dev eth0$"):
+    addresses = (IPv6Address("fe80::1"), IPv4Address("10.9.0.2"), VIPS[1])
+    own = interface(addresses=addresses, prefixes={VIPS[1]: 24})
+    with pytest.raises(SetupError, match=r"run: ip addr del 203\.0\.113\.7/24 dev eth0$"):
         refuse_local(VIPS, [interface(), own])
 
 
 def test_an_ipv6_vip_of_the_kernel_is_refused_too() -> None:
-    own = interface(addresses=(IPv4Address("10.9.0.2"), VIPS6[0]))
-    with pytest.raises(SetupError, match=r"run: ip addr del 2001:db8::64 dev eth0$"):
+    own = interface(addresses=(IPv4Address("10.9.0.2"), VIPS6[0]), prefixes={VIPS6[0]: 64})
+    with pytest.raises(SetupError, match=r"run: ip addr del 2001:db8::64/64 dev eth0$"):
         refuse_local(BOTH, [own])
+
+
+def test_all_vips_of_the_kernel_are_named_at_once() -> None:
+    own = interface(addresses=BOTH, prefixes=dict.fromkeys(BOTH, 32))
+    with pytest.raises(SetupError) as refused:
+        refuse_local(BOTH, [own])
+    assert all(f"ip addr del {vip}/32 dev eth0" in str(refused.value) for vip in BOTH)
+
+
+def test_only_on_the_loopback_interface_a_vip_may_be_when_this_host_serves_it() -> None:
+    eth0 = interface(addresses=VIPS[:1])
+    lo = replace(eth0, name="lo", index=1, addresses=VIPS)
+    assert local_vips(VIPS, [lo], on_loopback=VIPS) == {}
+    assert local_vips(VIPS, [lo], on_loopback=VIPS[:1]) == {VIPS[1]: lo}
+    assert local_vips(VIPS, [lo, eth0], on_loopback=VIPS) == {VIPS[0]: eth0}
+    assert local_vips(VIPS, [lo]) == dict.fromkeys(VIPS, lo)
 
 
 def test_other_addresses_of_the_kernel_are_fine() -> None:

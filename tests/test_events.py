@@ -31,6 +31,7 @@ from dr_forwarder.events import (
     Step,
     Stopped,
     VipConflict,
+    VipLocal,
 )
 from dr_forwarder.ldirectord.phrases import phrase
 from dr_forwarder.plan import Wanted
@@ -317,6 +318,8 @@ KINDS = [
     pytest.param(ServiceEvent(Step.PURGED, KEY), "service_purged", id="service"),
     pytest.param(FallbackEvent(KEY, on=False), "fallback_off", id="fallback"),
     pytest.param(HealthEvent(*WHERE, up=False, reason=""), "health_down", id="health"),
+    pytest.param(VipLocal(VIP, "lo", ""), "vip_local", id="on this host"),
+    pytest.param(VipLocal(VIP, "lo", "", on=False), "vip_local_over", id="not any more"),
     pytest.param(SoftFailuresOver(*WHERE), "soft_failures_over", id="by name"),
     pytest.param(ReloadFailed("a", "b"), "reload_failed", id="by name again"),
 ]
@@ -331,6 +334,8 @@ LINES = [
     pytest.param(MacLearned(FIRST, b"\2\0\0\0\0\1"), "is at 02:00:00:00:00:01", id="MAC"),
     pytest.param(MacConflict(FIRST, b"\1", b"\2"), "02 claims its address too; 01", id="two"),
     pytest.param(MacRefused(FIRST, b"\3", "ours"), "03, which is ours: not believed", id="its MAC"),
+    pytest.param(VipLocal(VIP, "lo", "run: it"), "run: it", id="on this host"),
+    pytest.param(VipLocal(VIP, "lo", "", on=False), "no longer an address", id="not any more"),
     pytest.param(VipConflict(VIP, b"\3", "who"), "is claimed by 03: who", id="VIP"),
     pytest.param(ChangeRefused("ADD_SERVER", 28), "ADD_SERVER: refused: errno 28", id="refused"),
     pytest.param(Started(2), "Running: 2 virtual servers", id="started"),

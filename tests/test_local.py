@@ -118,8 +118,18 @@ def with_sysctl(scope: str, **values: int) -> dict[str, dict[str, int]]:
             id="a network of VIPs",
         ),
         pytest.param(
-            lacks(interface=Interface("eth0", 2, bytes(6), 1500, True, addresses=(VIP4_NET[0],))),
-            f"ip addr del {VIP} dev eth0; ip addr add {VIP}/32 dev lo",
+            lacks(
+                interface=Interface(
+                    "eth0",
+                    2,
+                    bytes(6),
+                    1500,
+                    True,
+                    addresses=(VIP4_NET[0],),
+                    prefixes={VIP4_NET[0]: 24},
+                )
+            ),
+            f"ip addr del {VIP}/24 dev eth0; ip addr add {VIP}/32 dev lo",
             id="the VIP elsewhere",
         ),
         pytest.param(

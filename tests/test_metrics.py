@@ -74,6 +74,7 @@ class Fake:
     standby: bool = False
     checks_not_carried_out: int = 0
     event_loop_stalls: int = 0
+    vips_on_host: int = 0
 
     def services(self) -> tuple[ServiceRow, ...]:
         return self.table

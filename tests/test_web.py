@@ -66,6 +66,7 @@ class Fake:
     standby: bool = False
     checks_not_carried_out: int = 0
     event_loop_stalls: int = 0
+    vips_on_host: int = 0
     config: Config = field(
         default_factory=lambda: Config("a.cf", (WEB,), settings=Settings(listen_names=("lb1",)))
     )

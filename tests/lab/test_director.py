@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -307,7 +308,27 @@ def test_a_vip_that_the_kernel_has_is_refused(own_lab: Lab, tmp_path: Path) -> N
 
     links.add_vip(own_lab.namespace("director"), own_lab.topology.vip)
     said = refusal(own_lab, tmp_path, CONFIG)
-    assert "run: ip addr del 10.10.10.60 dev lo" in said
+    assert "run: ip addr del 10.10.10.60/32 dev lo" in said
+
+
+@pytest.mark.parametrize("interface", ["lo", "eth0"])
+def test_a_vip_that_the_kernel_gets_and_loses_is_told_at_once(
+    own_lab: Lab, tmp_path: Path, interface: str
+) -> None:
+    def change(command: str) -> None:
+        with IPRoute() as netlink:
+            index = netlink.link_lookup(ifname=interface)[0]
+            netlink.addr(command, index=index, address="10.10.10.60", prefixlen=24)
+
+    with running(own_lab, tmp_path, CONFIG) as director:
+        own_lab.namespace("director").run(partial(change, "add"))
+        cure = f"run: ip addr del 10.10.10.60/24 dev {interface}"
+        wait_until(lambda: cure in director.log, "the cure is told")
+        own_lab.namespace("director").run(partial(change, "delete"))
+        over = f"no longer an address of this host's kernel (on {interface})"
+        wait_until(lambda: over in director.log, "it is over")
+        assert director.log.count(cure) == 1
+        assert sorted(ask(own_lab, 2)) == ["This is VM2", "This is VM3"]
 
 
 def test_a_missing_interface_is_refused(lab: Lab, tmp_path: Path) -> None:

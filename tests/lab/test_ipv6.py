@@ -309,4 +309,4 @@ def test_forwarding_of_the_other_family_is_nothing_to_it(own_lab: Lab, tmp_path:
 def test_a_vip_that_the_kernel_has_is_refused(own_lab: Lab, tmp_path: Path) -> None:
     own_lab.namespace("director").run(take_vip)
     said = refusal(own_lab, tmp_path, CONFIG)
-    assert "run: ip addr del fd77::60 dev eth0" in said
+    assert "run: ip addr del fd77::60/64 dev eth0" in said
