@@ -11,6 +11,8 @@ from .events import (
     ChecksUnhindered,
     Event,
     FallbackEvent,
+    FramesLost,
+    FramesLostNoMore,
     Happening,
     HealthEvent,
     LinkEvent,
@@ -22,6 +24,7 @@ from .events import (
     OrderStep,
     Reloaded,
     ReloadFailed,
+    Room,
     ServerFlapping,
     Started,
     VipConflict,
@@ -38,6 +41,7 @@ _LEVELS: dict[type, int] = {
     VipConflict: logging.WARNING,
     ChecksHindered: logging.WARNING,
     ServerFlapping: logging.WARNING,
+    FramesLost: logging.WARNING,
     ChangeRefused: logging.ERROR,
     ReloadFailed: logging.ERROR,
 }
@@ -55,6 +59,14 @@ _LINK = {
     LinkStep.ADDRESSES: "has other addresses",
     LinkStep.HINDERED: "cannot be used as it is now, the director goes on as it was",
     LinkStep.UNHINDERED: "can be used again",
+}
+_ROOM = {
+    Room.TABLE: "the connection table",
+    Room.RING: "the receive ring",
+}
+_MORE_ROOM = {
+    Room.TABLE: "`connections` gives it more room, `drop_entry` sheds what a flood began",
+    Room.RING: "the director does not keep up: give it a CPU of its own, or more `workers`",
 }
 _TROUBLE = {LinkStep.GONE, LinkStep.DOWN, LinkStep.HINDERED}
 
@@ -98,6 +110,12 @@ def text(happening: Happening) -> str | None:
             return f"Checks cannot be carried out, servers stay as they are: {cause}"
         case ChecksUnhindered(cause):
             return f"Checks are carried out again: over is {cause}"
+        case FramesLost(where, frames, seconds, detail):
+            lately = f" in {seconds:.0f} s" if seconds else ""
+            full = f"{frames} frames dropped{lately}" + (detail and f", {detail}")
+            return f"No room in {_ROOM[where]}: {full}; {_MORE_ROOM[where]}"
+        case FramesLostNoMore(where, frames):
+            return f"Room again in {_ROOM[where]}: {frames} frames were dropped in all"
         case LinkEvent(step, interface, detail):
             return f"Interface {interface} {_LINK[step]}{detail and f': {detail}'}"
         case OrderEvent():

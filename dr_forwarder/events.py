@@ -272,6 +272,38 @@ class LinkEvent:
     detail: str = ""
 
 
+# ---- Room ----
+
+
+class Room(enum.Enum):
+    """Where frames found none."""
+
+    TABLE = "table"
+    """For another connection, or for a fragment that waits: the verdict `table_full`."""
+    RING = "ring"
+    """The kernel's, for frames that the director had not taken yet: `ring_dropped`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FramesLost:
+    """Frames found no room: the first ones, or those of a while in which it went on."""
+
+    where: Room
+    frames: int
+    seconds: float
+    """In which they were lost; 0 where it has just begun."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FramesLostNoMore:
+    """None were for a minute."""
+
+    where: Room
+    frames: int
+    """Since it began."""
+
+
 # ---- The director itself ----
 
 
@@ -320,6 +352,8 @@ Event = (
     | VipConflict
     | VipLocal
     | LinkEvent
+    | FramesLost
+    | FramesLostNoMore
     | Started
     | Stopped
     | Reloaded

@@ -15,6 +15,7 @@ from .attendants import readiness
 from .attendants.background import Background
 from .attendants.commands import Commands, commanding
 from .attendants.flight_recorder import recording
+from .attendants.losses_watch import watching
 from .attendants.mail import mailing
 from .attendants.maintenance_watch import maintaining
 from .attendants.monitor_file import monitoring
@@ -92,6 +93,7 @@ class Runner:
         async with (
             serving(self._director, self._directory, reload=self.reload),
             listening(self._director),
+            watching(self._director),
         ):
             yield
 
