@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.resolver
 import dns.rrset
@@ -172,6 +173,34 @@ def test_the_hosts_own_options_are_not_for_this_server(
     monkeypatch.setattr(dns.resolver.Resolver, "read_resolv_conf", with_edns)
     result = verdict(knows_no_edns)
     assert result.passed, result.reason
+
+
+@pytest.mark.parametrize(
+    ("request_", "ndots", "asked"),
+    [
+        ("/www", None, ["www.example.test.", "www."]),
+        ("/www.sub", None, ["www.sub.", "www.sub.example.test."]),
+        ("/www.sub", 2, ["www.sub.example.test.", "www.sub."]),
+        ("/www.", None, ["www."]),
+    ],
+)
+def test_a_relative_name_is_looked_for_where_this_host_looks(
+    request_: str, ndots: int | None, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def knows_none(answer: dns.message.Message, tcp: bool) -> None:
+        seen.append(answer.question[0].name.to_text())
+        answer.set_rcode(dns.rcode.NXDOMAIN)
+
+    def configured(self: dns.resolver.Resolver, f: object) -> None:
+        self.search = [dns.name.from_text("example.test.")]
+        self.ndots = ndots
+
+    monkeypatch.setattr(dns.resolver.Resolver, "read_resolv_conf", configured)
+    result = verdict(knows_none, request=request_)
+    assert (result.passed, result.reason) == (False, f"{request_[1:]}: no such name")
+    assert seen == asked
 
 
 @pytest.mark.parametrize("name", ["bücher.test", "b\udcfccher.test", "a..b", "x" * 300, "\u0000"])

@@ -1,51 +1,107 @@
-"""DNS: a question to the real server itself, over UDP or, with protocol=tcp, TCP."""
+"""DNS: a question to the real server itself, over UDP or, with protocol=tcp, TCP.
+
+Of dnspython only the messages are used, and of this host's resolv.conf only the search list.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
-import dns.asyncresolver
 import dns.exception
+import dns.flags
 import dns.message
+import dns.name
+import dns.rcode
 import dns.rdata
 import dns.rdatatype
 import dns.resolver
 import dns.reversename
 
-from dr_forwarder.checks import receive
+from dr_forwarder.checks import datagram, receive
+from dr_forwarder.checks.dialogue import dialogue
 from dr_forwarder.checks.model import CheckError, Target
 
-_TRY_S: Final = 2.0
+_AGAIN_S: Final = 2.0
 _ALIKE: Final = {"A": {"A", "PTR"}, "PTR": {"A", "PTR"}}
 
 
 async def check(target: Target) -> str:
     """Passes when the answer has a record of `dnstype` in which `receive`, if any, is found."""
     name, kind = _question(target)
-    resolver = _resolver(target)
+    for question in _questions(name, kind):
+        response = await _ask(target, question)
+        if records := _records(response, kind):
+            return f"{name} {kind} {await _wanted(target, records, where=f'{name} {kind}')}"
+    raise CheckError(_lack(response, name, kind))
+
+
+def _questions(name: str, kind: str) -> tuple[dns.message.Message, ...]:
+    """One, or for a relative name one for each domain that this host looks in (resolv.conf(5)).
+
+    They are plain: what else resolv.conf says, EDNS for one, is for the servers named there.
+    """
     try:
-        answer = await resolver.resolve(
-            name, kind, tcp=target.protocol == "tcp", search=True, raise_on_no_answer=False
-        )
-    except dns.resolver.NXDOMAIN as error:
-        raise CheckError(f"{name}: no such name") from error
-    except dns.resolver.NoNameservers as error:
-        response, reason = _last(error)
-        if response is None:
-            raise reason from error
-    except dns.exception.DNSException as error:
-        raise CheckError(f"{name}: {error}") from error
+        asked = dns.name.from_text(name, None)
+        names = [asked] if asked.is_absolute() else [*_looked_for(asked)]
+        return tuple(dns.message.make_query(each, kind) for each in names)
     except Exception as error:
-        # The library names no errors for all that it cannot read.
+        # The library names no errors for all that is no name.
         raise CheckError(f"{name}: {type(error).__name__}: {error}") from error
-    else:
-        response, reason = answer.response, CheckError(f"{name} has no {kind} record")
-    records = _records(response, kind)
-    if not records:
-        raise reason
-    return f"{name} {kind} {await _wanted(target, records, where=f'{name} {kind}')}"
+
+
+def _looked_for(name: dns.name.Name) -> Iterator[dns.name.Name]:
+    try:
+        host = dns.resolver.Resolver()
+    except dns.resolver.NoResolverConfiguration:
+        host = dns.resolver.Resolver(configure=False)
+    own = name.derelativize(dns.name.root)
+    ndots = 1 if host.ndots is None else host.ndots
+    if len(name.labels) > ndots:
+        yield own
+    for suffix in host.search or [host.domain]:
+        if suffix != dns.name.root:
+            yield name.concatenate(suffix)
+    if len(name.labels) <= ndots:
+        yield own
+
+
+async def _ask(target: Target, question: dns.message.Message) -> dns.message.Message:
+    """The answer; over TCP if it does not fit into a datagram."""
+    read = partial(_response, question)
+    wire = question.to_wire()
+    if target.protocol != "tcp":
+        response = await datagram.ask(target, wire, every_s=_AGAIN_S, judge=read)
+        if not response.flags & dns.flags.TC:
+            return response
+    async with dialogue(target) as server:
+        await server.send(len(wire).to_bytes(2) + wire)
+        heard = read(await server.hear_bytes(int.from_bytes(await server.hear_bytes(2))))
+    if heard is None:
+        raise CheckError("no usable answer: to another question")
+    return heard
+
+
+def _response(question: dns.message.Message, data: bytes) -> dns.message.Message | None:
+    """What a message says; None for an answer to another question."""
+    try:
+        response = dns.message.from_wire(data)
+    except Exception as error:
+        # Nor for all that it cannot read.
+        raise CheckError(f"no usable answer: {error or type(error).__name__}") from error
+    return response if question.is_response(response) else None
+
+
+def _lack(response: dns.message.Message, name: str, kind: str) -> str:
+    match response.rcode():
+        case dns.rcode.NOERROR:
+            return f"{name} has no {kind} record"
+        case dns.rcode.NXDOMAIN:
+            return f"{name}: no such name"
+        case rcode:
+            return f"no usable answer: {dns.rcode.to_text(rcode)}"
 
 
 def _records(response: dns.message.Message, kind: str) -> list[dns.rdata.Rdata]:
@@ -92,31 +148,3 @@ def _question(target: Target) -> tuple[str, str]:
     except ValueError:
         # IPv6 servers are asked for A records too, as ldirectord does.
         return name, kind or "A"
-
-
-def _resolver(target: Target) -> dns.asyncresolver.Resolver:
-    """The host's own, for its search list, but asking this server alone."""
-    try:
-        resolver = dns.asyncresolver.Resolver()
-    except dns.resolver.NoResolverConfiguration:
-        resolver = dns.asyncresolver.Resolver(configure=False)
-    # What else resolv.conf says is for the servers in it: EDNS, for one, this one may not know.
-    resolver.use_edns(False)
-    resolver.rotate = False
-    resolver.nameservers = [str(target.address)]
-    resolver.port = target.port
-    resolver.timeout = _TRY_S
-    # The check's own limit ends it sooner.
-    resolver.lifetime = target.check.negotiate_timeout_s + _TRY_S
-    return resolver
-
-
-def _last(error: dns.resolver.NoNameservers) -> tuple[dns.message.Message | None, Exception]:
-    """What the one server did: ``SERVFAIL``, a garbled message, a refused connection; with its
-    answer, for there are servers that say one and do the other.
-    """
-    errors = error.kwargs.get("errors") or [(None, None, None, "none", None)]
-    reason, response = errors[-1][3], errors[-1][4]
-    if isinstance(reason, OSError):
-        return response, reason
-    return response, CheckError(f"no usable answer: {reason}")
