@@ -102,8 +102,12 @@ def start_http(place: Place) -> None:
     folder = place.folder
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = "\n  ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
+    # As user 0 it would become nobody, who may be unknown in our namespace.
+    user = "user root;" if os.geteuid() == 0 else ""
     conf = f"""\
+{user}
 daemon off;
+master_process off;
 pid {folder}/pid;
 error_log stderr;
 events {{

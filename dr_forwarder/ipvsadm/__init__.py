@@ -16,11 +16,12 @@ class _Inspect(ModuleType):
         """Those of a class itself: Python 3.13's dataclasses ask for them."""
         return dict(of.__dict__.get("__annotations__", {}))  # noqa: RUF063 -- it is that function
 
-    def unwrap(self, member: object) -> object:
+    @staticmethod
+    def unwrap(member: object) -> object:
         """Give what a member of a class wraps: Python 3.14's dataclasses ask for that."""
-        if isinstance(member, type) or not hasattr(member, "__wrapped__"):
-            return member
-        return self.__getattr__("unwrap")(member)
+        while not isinstance(member, type) and hasattr(member, "__wrapped__"):
+            member = member.__wrapped__
+        return member
 
     def __getattr__(self, name: str) -> "Any":
         from importlib import import_module
