@@ -97,7 +97,7 @@ FTP_BAD: Bad = (
     ({"receive": "dead"}, "lacks /dead/"),
 )
 HTTP_BAD: Bad = (
-    ({"request": "/dead.txt"}, "HTTP 404 Not Found"),
+    ({"request": "/dead.txt"}, "HTTP 404 for /dead.txt"),
     ({"receive": "dead"}, "lacks /dead/"),
     ({"http_method": "POST", "receive": None}, "HTTP 405 Not Allowed"),
 )
@@ -125,7 +125,7 @@ KINDS = [
         real_servers.start_http_proxy,
         {**FILE, "request": f"{BEHIND}/alive.txt"},
         (
-            ({"request": f"{BEHIND}/dead.txt"}, "HTTP 404 Not Found"),
+            ({"request": f"{BEHIND}/dead.txt"}, "HTTP 404 for /dead.txt"),
             ({"request": "/http://127.0.0.1:1/"}, "HTTP 500"),
             ({"receive": "dead"}, "lacks /dead/"),
         ),
