@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from . import exchange, messages
 from .endpoints import Address
 from .errors import NotRunning, Refused
+from .link_state import LinkState
 from .table import (
     Applied,
     Change,
@@ -192,6 +193,10 @@ class Client:
     def stop_daemon(self, role: str) -> int:
         """0, or ESRCH."""
         return int(self._ask("DELETE", f"daemons/{role}")["result"])
+
+    def link(self) -> LinkState:
+        """How it stands with the interface."""
+        return LinkState(**self.get("link"))
 
     # ---- A pair of directors ----
 

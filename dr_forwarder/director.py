@@ -39,7 +39,8 @@ from .following import Following
 from .health import Health
 from .interfaces import Interface
 from .kept_table import Keeper, Kept, Timeouts
-from .link import ANNOUNCED, CHECKED, LinkState
+from .link import ANNOUNCED, CHECKED
+from .link_state import LinkState
 from .order_book import FILE_NAME, OrderBook
 from .orders import undrained
 from .pace import Pace
@@ -68,6 +69,10 @@ _LOOK_AGAIN_S = 0.5
 """While the interface is not there yet."""
 _AS_CONFIGURED = (0, 0, 0)
 _REMOVALS = {Operation.DELETE_SERVICE, Operation.CLEAR}
+
+
+class _StoppedEarly(Exception):  # noqa: N818 - what happened, and no error
+    """It was stopped while it waited for its interface."""
 
 
 class Director:
@@ -112,7 +117,10 @@ class Director:
         """
         kept = Kept() if self._kept_file is None else kept_table.read(self._kept_file)
         open_files.make_room(open_files.needed(self.config))
-        place = await self._place(self.config)
+        try:
+            place = await self._place(self.config)
+        except _StoppedEarly:
+            return Stats(0, 0, {}, 0, 0, 0, 0, 0, 0)
         if not self.config.settings.standby:
             self._sole.take(place.interface, place.identity)
         with (
@@ -243,7 +251,9 @@ class Director:
                 return await self._surveyed(config)
             except NotYet as error:
                 left_s = until_s - time.monotonic()
-                if left_s <= 0 or self._stopped.is_set():
+                if self._stopped.is_set():
+                    raise _StoppedEarly from error
+                if left_s <= 0:
                     raise TryAgain(str(error)) from error
                 if str(error) != told:
                     told = str(error)
@@ -351,8 +361,8 @@ class Director:
         open_files.make_room(open_files.needed(config))
         try:
             place = await self._place(config)
-        except TryAgain as error:
-            raise SetupError(str(error)) from error
+        except (TryAgain, _StoppedEarly) as error:
+            raise SetupError(str(error) or "the director is ending") from error
         if _fixed(config) != _fixed(self.config) or self._is_elsewhere(place):
             raise SetupError(
                 "interface, mac, vlan, io and workers cannot change while running: restart instead"

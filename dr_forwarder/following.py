@@ -15,10 +15,12 @@ from typing import Any, Final
 
 from pyroute2 import AsyncIPRoute, NetlinkError
 
+from .config.model import Address
 from .errors import SetupError, TryAgain
 from .events import LinkEvent, LinkStep
 from .interfaces import Interface, interfaces
-from .link import Link, LinkState, changes, find, state_of
+from .link import Link, changes, find, state_of
+from .link_state import LinkState
 from .survey import Place
 
 _log = logging.getLogger(__name__)
@@ -61,8 +63,11 @@ class Following:
         self._emit = emit
         self._give_up = give_up
         self._patience_s = patience_s
+        self._changes = 0
         self._noted = asyncio.Event()
         self._failed_over = False
+        self._addresses: frozenset[Address] | None = None
+        """Of all interfaces of this host."""
         self._vanished: set[int] = set()
         """Indexes that were gone, be it for a moment: what comes back from another namespace has
         its index again."""
@@ -83,7 +88,12 @@ class Following:
     @property
     def state(self) -> LinkState:
         """Of the interface that frames come in by."""
-        return state_of(self._name, self._links[self._name], self._hindrance)
+        return state_of(
+            self._name,
+            self._links[self._name],
+            hindrance=self._told_hindrance,
+            changes=self._changes,
+        )
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -157,7 +167,10 @@ class Following:
         steps = self._compare(list(present.values()))
         self._owed |= steps
         self._look_at(present)
-        if steps or self._hindrance is not None:
+        addresses = frozenset(a for each in present.values() for a in each.addresses)
+        # A VIP may be among those of other interfaces, where the kernel answers for it.
+        others, self._addresses = addresses != (self._addresses or addresses), addresses
+        if steps or others or self._hindrance is not None:
             await self._stand()
             # A place that cannot be surveyed now may still be the right one for what is known.
             link = self._links[self._name]
@@ -178,6 +191,7 @@ class Following:
                 events = (LinkEvent(LinkStep.MOVED, name, "it says so itself"),)
             for event in events:
                 self._emit(event)
+            self._changes += len(events)
             steps |= {event.step for event in events}
             self._links[name] = after
         self._failed_over = False
@@ -189,6 +203,8 @@ class Following:
             place = await self._survey()
         except (SetupError, OSError) as error:
             self._hinder(str(error))
+            if self._usable and LinkStep.FOUND in self._owed:
+                self._fail(str(error))
             return
         try:
             self._take(place, LinkStep.FOUND in self._owed)

@@ -8,6 +8,7 @@ from typing import Final
 
 from .events import LinkEvent, LinkStep
 from .interfaces import Interface
+from .link_state import LinkState
 
 ANNOUNCED: Final = frozenset({LinkStep.FOUND, LinkStep.UP, LinkStep.MOVED, LinkStep.MAC})
 """After these the network does not know any more which way the VIPs are."""
@@ -24,26 +25,13 @@ class Link:
     """Of those that can be used: the index, and how often the carrier came and went."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkState:
-    """How it stands with the interface that frames come in by, for who asks."""
-
-    interface: str
-    state: str
-    """``up``, ``down`` or ``gone``."""
-    mac: str | None = None
-    mtu: int | None = None
-    hindrance: str | None = None
-    """Why the director cannot work as the network is now, and goes on as it was."""
-
-
-def state_of(name: str, link: Link | None, hindrance: str | None) -> LinkState:
+def state_of(name: str, link: Link | None, *, hindrance: str | None, changes: int) -> LinkState:
     """As it was seen last."""
     if link is None:
-        return LinkState(name, "gone", hindrance=hindrance)
+        return LinkState(name, "gone", hindrance=hindrance, changes=changes)
     now = link.interface
     state = "up" if now.usable else "down"
-    return LinkState(now.name, state, now.mac.hex(":"), now.mtu, hindrance)
+    return LinkState(now.name, state, now.mac.hex(":"), now.mtu, hindrance, changes)
 
 
 def find(present: Collection[Interface], *, index: int, name: str) -> Link | None:

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from . import plan
 from .config.model import Config, Real, Virtual
 from .health import Health
+from .link_state import LinkState
 from .table import Counters, Key, ServerRow, ServiceRow, Stats, WorkerStats
 
 PREFIX: Final = "dr_forwarder_"
@@ -36,6 +37,10 @@ class Looks(Protocol):
 
     def health(self, virtual: Virtual, real: Real) -> Health:
         """What the checks say of a real server."""
+
+    @property
+    def link(self) -> LinkState:
+        """How it stands with the interface."""
 
     @property
     def standby(self) -> bool:
@@ -63,6 +68,7 @@ class Look:
     health: tuple[tuple[Labels, Health], ...]
     room: int
     standby: bool
+    link: LinkState
     not_carried_out: int
     stalls: int
     vips_on_host: int
@@ -76,6 +82,7 @@ def look(director: Looks) -> Look:
         tuple(_health(director)),
         director.config.settings.connections,
         director.standby,
+        director.link,
         director.checks_not_carried_out,
         director.event_loop_stalls,
         director.vips_on_host,
@@ -250,6 +257,18 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "standby",
         "1 while the VIPs are left to another director.",
         lambda look: look.standby,
+    ),
+    _one(
+        Kind.GAUGE,
+        "interface_up",
+        "1 while the interface is there, up and has a carrier.",
+        lambda look: look.link.state == "up",
+    ),
+    _one(
+        Kind.COUNTER,
+        "interface_changes",
+        "What has become of the interface: down, up, gone, another MAC address ...",
+        lambda look: look.link.changes,
     ),
     _of_services("connections", "Connections scheduled.", lambda counters: counters.connections),
     _of_services("packets", "Packets forwarded.", lambda counters: counters.packets),

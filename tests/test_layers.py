@@ -203,7 +203,7 @@ PURE = (
     *("importing/*.py", "ldirectord/terms.py", "room.py", "errors.py"),
     *("checksum.py", "vip_path/conversation.py", "vip_path/segments.py"),
     *("btf.py", "ebpf.py"),
-    "link.py",
+    *("link.py", "link_state.py"),
     *("orders.py", "records.py", "record_text.py", "explanation/ladder.py"),
 )
 """Where these exist: no socket, no event loop, no clock, no thread, no process."""

@@ -20,6 +20,7 @@ from dr_forwarder.checks import Result, target
 from dr_forwarder.config.model import Check, Config, Real, Virtual
 from dr_forwarder.exposition import DURATION, Metrics
 from dr_forwarder.health import Health
+from dr_forwarder.link_state import LinkState
 from dr_forwarder.metrics import FAMILIES, PREFIX, Kind, look
 from dr_forwarder.table import (
     Counters,
@@ -64,6 +65,9 @@ BUSY = replace(EMPTY, frames=3, bytes=180, verdicts={"forwarded": 2, "no_mac": 1
 CONFIG = Config("test.cf", (WEB, MARKED))
 
 
+UP = LinkState("eth0", "up")
+
+
 @dataclass
 class Fake:
     """What metrics ask of a director."""
@@ -72,6 +76,7 @@ class Fake:
     table: tuple[ServiceRow, ...] = TABLE
     counters: Stats = BUSY
     standby: bool = False
+    link: LinkState = UP
     checks_not_carried_out: int = 0
     event_loop_stalls: int = 0
     vips_on_host: int = 0

@@ -19,6 +19,7 @@ from dr_forwarder.config.model import Config, Real, Settings, Virtual
 from dr_forwarder.events import Bus, Started
 from dr_forwarder.exposition import Metrics
 from dr_forwarder.health import Health
+from dr_forwarder.link_state import LinkState
 from dr_forwarder.orders import OrderRow
 from dr_forwarder.table import Connection, Key, Server, ServerRow, Service, ServiceRow, Stats
 from dr_forwarder.web.guard import HEADERS
@@ -34,6 +35,9 @@ PATHS = ["/metrics", "/page/look", "/page/events", "/page/connections", "/page/e
 
 def connection(port: int) -> Connection:
     return Connection("tcp", CLIENT, port, VIP, 80, VM2, 80, "ESTABLISHED", 60, False, False)
+
+
+UP = LinkState("eth0", "up")
 
 
 @dataclass
@@ -64,6 +68,7 @@ class Fake:
 
     ready: bool = True
     standby: bool = False
+    link: LinkState = UP
     checks_not_carried_out: int = 0
     event_loop_stalls: int = 0
     vips_on_host: int = 0

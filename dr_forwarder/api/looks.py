@@ -11,6 +11,7 @@ from typing import TypeVar
 from ..border import VERDICTS
 from ..config import Config, Virtual
 from ..daemons import SyncDaemon
+from ..link_state import LinkState
 from ..records import Record, Traced
 from ..table import Connection, ServiceRow, Stats
 from . import examples
@@ -74,6 +75,11 @@ async def daemons(served: Served) -> tuple[SyncDaemon, ...]:
 async def standby(served: Served) -> Standby:
     """Of the director."""
     return Standby(served.director.standby)
+
+
+async def link(served: Served) -> LinkState:
+    """Of the director's interface."""
+    return served.director.link
 
 
 async def config(served: Served) -> Config:
@@ -165,6 +171,14 @@ LOOKS = (
         Standby,
         standby,
         examples.STANDBY,
+    ),
+    Call(
+        "GET",
+        "/link",
+        "How it stands with the interface",
+        LinkState,
+        link,
+        examples.LINK,
     ),
 )
 """In the order of the documentation."""

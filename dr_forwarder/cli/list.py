@@ -11,6 +11,7 @@ import click
 
 from .. import state_dir as state_dirs
 from ..client import Client
+from ..errors import Refused
 from ..ipvsadm import connections, listing, proc
 from ..ipvsadm.listing import View
 from ..ipvsadm.names import SystemNames
@@ -40,6 +41,7 @@ def _view(name: str, view: View, help: str) -> options.Decorator:
     type=click.Choice(tuple(proc.FILES)),
     help="As that file of kernel IPVS's in /proc/net.",
 )
+@click.option("--link", is_flag=True, help="How it stands with the interface.")
 @click.option("--health", is_flag=True, help="What the checks say, and why.")
 @click.option("--verdicts", is_flag=True, help="What became of the frames, and who did it.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -53,6 +55,7 @@ def command(
     exact: bool,
     nosort: bool,
     proc_file: str | None,
+    link: bool,
     health: bool,
     verdicts: bool,
     as_json: bool,
@@ -61,7 +64,12 @@ def command(
     """Show the table of the running director, exactly as `ipvsadm -L` does."""
     client = Client(state_dir or state_dirs.default())
     what = _what(
-        connections=connection, timeouts=timeout, daemons=daemon, health=health, stats=verdicts
+        connections=connection,
+        timeouts=timeout,
+        daemons=daemon,
+        link=link,
+        health=health,
+        stats=verdicts,
     )
     if proc_file is not None:
         print(proc.text(proc_file, Far(client)), end="")
@@ -78,8 +86,10 @@ def command(
             text = listing.timeouts(client.timeouts())
         case "daemons":
             text = listing.daemons(client.daemons())
+        case "link":
+            text = f"{client.link().text}\n"
         case "health":
-            text = _health(client.get("health"))
+            text = _health(client.get("health")) + _trouble(client)
         case "stats":
             stats = client.stats()
             counts = [f"{count:>12} {name}" for name, count in stats.verdicts.items()]
@@ -107,7 +117,9 @@ def _print_json(client: Client, what: str) -> None:
 def _what(**asked: bool) -> str:
     chosen = [what for what, wanted in asked.items() if wanted]
     if len(chosen) > 1:
-        raise click.UsageError("choose one of -c, --timeout, --daemon, --health and --verdicts")
+        raise click.UsageError(
+            "choose one of -c, --timeout, --daemon, --link, --health and --verdicts"
+        )
     return chosen[0] if chosen else "services"
 
 
@@ -117,6 +129,15 @@ def _health(rows: list[dict[str, Any]]) -> str:
         f"{row['virtual']} -> {row['server']} {words[row['up']]}: {row['reason']}{_more(row)}\n"
         for row in rows
     )
+
+
+def _trouble(client: Client) -> str:
+    """Of the interface, which no check would find out."""
+    try:
+        link = client.link()
+    except Refused:  # a director of an older version does not know
+        return ""
+    return "" if link.state == "up" and link.hindrance is None else f"{link.text}\n"
 
 
 def _more(row: dict[str, Any]) -> str:

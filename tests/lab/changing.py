@@ -154,6 +154,29 @@ def longer_frames_and_back(lab: Lab) -> None:
         time.sleep(AWAY_S)
 
 
+def set_mtu(lab: Lab, mtu: int) -> None:
+    """On every host and in the switch."""
+    for host in lab.topology.hosts:
+        lab.namespace("switch").run(_set, host.port, mtu=mtu)
+        lab.namespace(host.name).run(_set, "eth0", mtu=mtu)
+
+
+def make_macvlan(lab: Lab) -> None:
+    """On top of the host's cable, by the name that the cable had."""
+    host, inside = lab.topology.director, lab.namespace("director")
+
+    def stack() -> None:
+        with IPRoute() as netlink:
+            below = _index(netlink, "eth0")
+            netlink.link("set", index=below, ifname="below0")
+            netlink.link("set", index=below, state="up")
+            netlink.link("add", ifname="eth0", kind="macvlan", link=below, macvlan_mode="bridge")
+
+    links.add_cable(lab.namespace("switch"), host, inside)
+    inside.run(stack)
+    links.add_addresses(inside, host)
+
+
 def at_another_switch_and_back(lab: Lab) -> None:
     """The link comes back at another port of the network: two bridges, joined by a cable."""
 

@@ -82,7 +82,13 @@ class Running:
         """A program to start it with, and that program's arguments."""
 
     def start(self, text: str | None) -> None:
-        """With this file, or with none."""
+        """With this file, or with none; until it runs, or has ended."""
+        before = self.log.count("Running:") if self._log_file.exists() else 0
+        self.launch(text)
+        wait_until(lambda: self.ended or self.log.count("Running:") > before, "director runs")
+
+    def launch(self, text: str | None) -> None:
+        """The same, and returns at once."""
         argv = [*self.prefix, sys.executable, "-m", "dr_forwarder", "run"]
         if text is not None:
             self.config.write_text(text)
@@ -92,8 +98,6 @@ class Running:
             argv += ["--io", IO]
         with self._log_file.open("a") as log:
             self.process = self.lab.popen(self.host, argv, stderr=log)
-        before = self.log.count("Running:")
-        wait_until(lambda: self.ended or self.log.count("Running:") > before, "director runs")
 
     @property
     def log(self) -> str:
