@@ -78,11 +78,26 @@ static uint64_t ns_of(const struct capture_interface *interface, uint64_t stamp)
     return (uint64_t)ns + interface->offset_ns;
 }
 
+static void count_foreign(struct capture *capture, uint32_t link)
+{
+    size_t at = 0;
+
+    while (at < DR_FOREIGN - 1 && capture->foreign[at].frames > 0 &&
+           capture->foreign[at].link != link)
+        at++;
+    if (capture->foreign[at].frames++ == 0)
+        capture->foreign[at].link = link;
+}
+
 static enum capture_outcome whole(struct capture *capture, struct capture_frame *frame,
                                   uint32_t interface)
 {
-    if (capture->interfaces[interface].link != LINK_ETHERNET)
-        return fault(capture, DR_CAPTURE_LINK, capture->interfaces[interface].link);
+    uint32_t link = capture->interfaces[interface].link;
+
+    if (link != LINK_ETHERNET) {
+        count_foreign(capture, link);
+        return other(capture, frame, frame->used, frame->rest);
+    }
     /* Some writers claim less on the wire than they caught. */
     if (frame->length < frame->captured)
         frame->length = frame->captured;

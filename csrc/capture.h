@@ -34,6 +34,7 @@ struct capture {
     uint64_t offset;  /* of the next byte, in the file */
     uint64_t skip;    /* bytes from there on that say nothing */
     uint64_t time_ns; /* of the last frame: a simple packet block has none of its own */
+    struct dr_foreign foreign[DR_FOREIGN];
 };
 
 struct capture_frame {

@@ -130,6 +130,16 @@ size_t dr_explain(const struct dr_record *record, char *out, size_t room);
 
 /* ---- Captures ---- */
 
+enum { DR_FOREIGN = 8 };
+
+/* Frames of other interfaces in a capture, by their link type; the last one also counts those of
+ * further types. */
+struct dr_foreign {
+    uint64_t frames;
+    uint32_t link;
+    uint32_t unused;
+};
+
 enum dr_capture_fault {
     DR_CAPTURE_FINE,
     DR_CAPTURE_UNKNOWN,      /* neither pcap nor pcapng; the value is what it begins with */
@@ -196,6 +206,7 @@ struct dr_replay_report {
     uint64_t offset;  /* bytes of the capture that were understood */
     uint64_t pending; /* bytes after them that belong to the last block, and were not there yet */
     uint64_t fault_value;
+    struct dr_foreign foreign[DR_FOREIGN]; /* frames that are not Ethernet, and were left out */
     enum dr_capture_fault fault;
     uint32_t change_count; /* the first of them */
     struct dr_flow_change changes[256];
@@ -215,8 +226,10 @@ void dr_replay_report(const struct dr_replay *replay, struct dr_replay_report *o
  * where frames to them go. */
 struct dr_neighbour {
     uint8_t address[16];
-    uint8_t claimed[6]; /* by ARP or an advertisement, first */
-    uint8_t reached[6]; /* destination MAC of the first IP frame to it */
+    uint8_t claimed[6];   /* by ARP or an advertisement, first */
+    uint8_t reached[6];   /* destination MAC of the first IP frame to it */
+    uint8_t candidate[6]; /* the caller's: what it may be called if the capture does not say */
+    uint8_t taken;        /* a frame has that for its source or destination */
 };
 
 struct dr_survey;

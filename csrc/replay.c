@@ -64,6 +64,7 @@ void dr_replay_report(const struct dr_replay *replay, struct dr_replay_report *o
     out->pending = replay->capture.skip;
     out->fault = replay->capture.fault;
     out->fault_value = replay->capture.fault_value;
+    memcpy(out->foreign, replay->capture.foreign, sizeof(out->foreign));
 }
 
 /* ---- The clock ---- */

@@ -68,6 +68,18 @@ static void learn(uint8_t known[MAC], const uint8_t mac[MAC])
         memcpy(known, mac, MAC);
 }
 
+static void note_taken(const struct dr_survey *survey, const uint8_t *frame, size_t captured)
+{
+    if (captured < 2 * MAC)
+        return;
+    for (size_t i = 0; i < survey->count; i++) {
+        struct dr_neighbour *each = &survey->neighbours[i];
+        if (memcmp(each->candidate, frame, MAC) == 0 ||
+            memcmp(each->candidate, frame + MAC, MAC) == 0)
+            each->taken = 1;
+    }
+}
+
 static void look_at(const struct dr_survey *survey, const uint8_t *frame, size_t captured)
 {
     struct packet packet;
@@ -105,6 +117,7 @@ size_t dr_survey_step(struct dr_survey *survey, uint8_t *bytes, size_t size)
     while ((outcome = capture_next(&survey->capture, bytes + used, size - used, &frame)) <=
            CAPTURE_OTHER) {
         if (outcome == CAPTURE_FRAME) {
+            note_taken(survey, frame.data, frame.captured);
             look_at(survey, frame.data, frame.captured);
             capture_take(&survey->capture, &frame);
         }

@@ -4,8 +4,9 @@ and frames written. No cdata leaves this module; files are opened by others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, BinaryIO, Final
 
 from . import border
@@ -23,6 +24,7 @@ _FLOWS: Final = 1 << 20
 _FRAME_OVERHEAD: Final = 256
 _NEVER_NS: Final = (1 << 64) - 1
 _NO_MAC: Final = bytes(6)
+_NO_MACS: Final[Mapping[Address, bytes]] = MappingProxyType({})
 
 FAULTS = border.elements("dr_capture_fault", "DR_CAPTURE_", "DR_CAPTURE_FAULTS")
 
@@ -69,6 +71,8 @@ class Seen:
     """Its MAC address by its own word: ARP, or a neighbour advertisement; the first."""
     reached: bytes | None
     """Where the first IP frame to it went."""
+    taken: bool = False
+    """A frame has the candidate for its source or destination."""
 
     @property
     def mac(self) -> bytes | None:
@@ -76,11 +80,17 @@ class Seen:
         return self.claimed or self.reached
 
 
-def survey(file: BinaryIO, addresses: Sequence[Address]) -> dict[Address, Seen]:
-    """Reads a capture to its end, or as far as it is one."""
+def survey(
+    file: BinaryIO, addresses: Sequence[Address], candidates: Mapping[Address, bytes] = _NO_MACS
+) -> dict[Address, Seen]:
+    """Reads a capture to its end, or as far as it is one.
+
+    ``candidates`` are MAC addresses that these may be given, should nobody have them already.
+    """
     raw = ffi.new("struct dr_neighbour[]", len(addresses))
     for out, address in zip(raw, addresses, strict=True):
         out.address = border.packed(address)
+        out.candidate = candidates.get(address, _NO_MAC)
     handle = ffi.new("struct dr_survey **")
     check(lib.dr_survey_new(handle, raw, len(addresses)), "cannot look through the capture")
     pieces = _Pieces(file)
@@ -98,7 +108,7 @@ def survey(file: BinaryIO, addresses: Sequence[Address]) -> dict[Address, Seen]:
         return None if bytes(learnt) == _NO_MAC else bytes(learnt)
 
     return {
-        address: Seen(mac(each.claimed), mac(each.reached))
+        address: Seen(mac(each.claimed), mac(each.reached), bool(each.taken))
         for address, each in zip(addresses, raw, strict=True)
     }
 
@@ -150,6 +160,8 @@ class Report:
     fault: str
     """``fine``, or why it could not be read on, as FAULTS names it."""
     fault_value: int
+    foreign: tuple[tuple[int, int], ...] = ()
+    """Link types other than Ethernet, and how many frames of them were left out."""
 
 
 class Replayer:
@@ -222,6 +234,7 @@ class Replayer:
             pending=raw.pending + self.left_over,
             fault=FAULTS[raw.fault].lower(),
             fault_value=raw.fault_value,
+            foreign=tuple((each.link, each.frames) for each in raw.foreign if each.frames),
         )
 
     def _change(self, raw: Any, first_ns: int) -> FlowChange:

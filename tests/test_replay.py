@@ -479,3 +479,91 @@ def test_tshark_shows_the_reason_beside_each_frame(written: Write, tmp_path: Pat
     assert at_s == "1700000000.002000000"
     assert (source, target, port) == (VIRTUAL_MAC.hex(":"), MAC_TWO.hex(":"), "40000")
     assert comment.startswith("A new connection: wrr chose 10.10.10.63 (weight 1, 0 active")
+
+
+# ---- Mixed captures ----
+
+
+def test_frames_of_other_interfaces_are_left_out_and_counted_by_name(written: Write) -> None:
+    raw = [captures.packet(at_ns // 1000, frame[14:], number=1) for at_ns, frame in SESSION]
+    ethernet = [captures.packet(at_ns // 1000, frame) for at_ns, frame in SESSION]
+    head = captures.section() + captures.interface() + captures.interface(link=captures.RAW_IP)
+    pairs = zip(raw, ethernet, strict=True)
+    path = written(head + b"".join(each for pair in pairs for each in pair))
+    summary = summary_of(path)
+    assert verdicts(summary) == {"forwarded": 20, "arp_other": 2}
+    assert summary.problem is None
+    assert summary.report.foreign == ((captures.RAW_IP, len(SESSION)),)
+    result = replayed(path, "--summary")
+    assert (
+        f"Left out, because they are not Ethernet: {len(SESSION)} frames that are raw IP"
+        in result.output
+    )
+
+
+def test_sections_may_differ_in_everything(written: Write) -> None:
+    cooked = captures.pcapng(SESSION, link=captures.COOKED, order=">")
+    whole = captures.pcapng(SESSION[:12]) + cooked
+    whole += captures.pcapng(SESSION[12:], order=">", nanoseconds=True)
+    summary = summary_of(written(whole))
+    assert verdicts(summary) == {"forwarded": 20, "arp_other": 2}
+    assert summary.report.foreign == ((captures.COOKED, len(SESSION)),)
+
+
+def test_more_link_types_than_are_told_apart_are_counted_all_the_same(written: Write) -> None:
+    links = range(200, 212)
+    head = captures.section() + captures.interface()
+    head += b"".join(captures.interface(link=link) for link in links)
+    frames = [captures.packet(1, b"x" * 20, number=n) for n in range(1, len(links) + 1)]
+    whole = head + b"".join(frames) + captures.packet(2, SESSION[2][1])
+    foreign = summary_of(written(whole)).report.foreign
+    assert (len(foreign), sum(count for _, count in foreign)) == (8, len(links))
+
+
+# ---- MAC addresses that are made up ----
+
+SERVERS = st.lists(
+    st.sampled_from(
+        [
+            "10.10.10.62",
+            "10.10.10.63",
+            "2001:db8:1::2",
+            "2001:db8:2::2",
+            "2001:db8::a0a:a3e",
+            "fd00::1:2",
+            "2001:db8:3::a0a:a3f",
+            "fd01::1:2",
+        ]
+    ),
+    unique=True,
+    min_size=1,
+)
+MACS = st.sampled_from(
+    f"{VIRTUAL_MAC.hex()} 02000a0a0a3e 02000a0a0a3f 020000000002 020000000003 02000a0a0a40"
+    " 00005e00013c 020000010002 02005e00013c".split()
+).map(bytes.fromhex)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(SERVERS, st.lists(MACS, max_size=6), st.booleans(), st.none() | MACS)
+def test_nobody_else_has_a_mac_address_that_is_made_up(
+    tmp_path: Path, servers: list[str], seen: list[bytes], to_vip: bool, mac: bytes | None
+) -> None:
+    (virtual,) = CONFIG.virtuals
+    real = tuple(replace(virtual.real[0], address=ip_address(each)) for each in servers)
+    config = replace(CONFIG, virtuals=(replace(virtual, real=real),))
+    frame = tcp("S", "10.10.10.10:40000", "10.99.0.1:80")[12:]
+    frames = [each + CLIENT_MAC + frame for each in seen]
+    frames += [VIRTUAL_MAC + each + frame for each in seen[:2]]
+    if to_vip:
+        frames.append(tcp("S", "10.10.10.10:40000", f"{VIP}:80"))
+    path = tmp_path / "capture"
+    path.write_bytes(captures.pcap([(BEGAN_NS, each) for each in frames]))
+    with Replay(config, path, mac=mac) as run:
+        summary = run.summary()
+    taken = {each[:6] for each in frames} | {each[6:12] for each in frames}
+    made_up = [each.mac for each in summary.macs.values() if each.source == "made up"]
+    assert len(set(made_up)) == len(made_up) == len(servers)
+    assert not {*made_up} & {summary.director.mac, *taken}
+    if summary.director.source == "made up":
+        assert summary.director.mac not in taken

@@ -24,6 +24,18 @@ _MAGIC = {
 }
 
 
+def kind_of(link: int) -> str:
+    """What frames of a link type are."""
+    return _LINKS.get(link, f"of link type {link}")
+
+
+def _not_ethernet(kind: str) -> str:
+    return (
+        f"is not of Ethernet frames: they are {kind}, and a director decides by MAC addresses;"
+        " capture on the interface itself (tcpdump -i eth0, not -i any)"
+    )
+
+
 def problem(report: Report) -> str | None:
     """What kept a capture from being read to its end; None: nothing did."""
     value = report.fault_value
@@ -34,11 +46,7 @@ def problem(report: Report) -> str | None:
         case "version":
             return f"is of version {value}, which is not known"
         case "link":
-            kind = _LINKS.get(value, f"of link type {value}")
-            return (
-                f"is not of Ethernet frames: they are {kind}, and a director decides by MAC"
-                " addresses; capture on the interface itself (tcpdump -i eth0, not -i any)"
-            )
+            return _not_ethernet(kind_of(value))
         case "block":
             return f"is damaged at byte {report.offset}: a block of {value} bytes"
         case "length":
@@ -47,6 +55,8 @@ def problem(report: Report) -> str | None:
             return f"has more than {value} interfaces in one section"
         case "no_interface":
             return f"is damaged at byte {report.offset}: interface {value} was not described"
+    if report.foreign and report.frames == 0:
+        return _not_ethernet(" and ".join(kind_of(link) for link, _ in report.foreign))
     if report.offset == 0 and report.pending == 0:
         return "is empty"
     if report.pending:

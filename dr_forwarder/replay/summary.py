@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..capturing import FlowChange, Report
 from ..endpoints import Address, endpoint
 from ..table import Counters, Key
+from .faults import kind_of
 
 _SECOND_NS = 10**9
 
@@ -96,6 +97,9 @@ def _change(each: FlowChange, report: Report) -> str:
 
 def _oddities(summary: Summary) -> Iterator[str]:
     report = summary.report
+    for link, frames in report.foreign:
+        count = "1 frame that is" if frames == 1 else f"{frames} frames that are"
+        yield f"Left out, because they are not Ethernet: {count} {kind_of(link)}."
     if report.backwards:
         yield f"{report.backwards} frames are older than the frame before them."
     if report.leaps:
