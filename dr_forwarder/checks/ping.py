@@ -85,6 +85,8 @@ async def _echo(
         # A raw socket sees all ICMP of its peer, on loopback our own requests too.
         if _is_reply(_message(sock, packet), wanted) and _is_from(source, address):
             return "ICMP echo reply"
+        # What is there already is handed out without a turn of the event loop.
+        await asyncio.sleep(0)
 
 
 def _request(icmp: _Icmp, identifier: int, sequence: int, data: bytes) -> bytes:

@@ -6,17 +6,20 @@ import asyncio
 import errno
 import socket
 from collections.abc import Iterator
+from ipaddress import IPv6Address
 from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
 from running import BOTH_FAMILIES, VIP4, VIP6, Running, running, wait_until
 
+from dr_forwarder import resolution
 from dr_forwarder.checks import Target, ping
 from dr_forwarder.config.model import Address, Check
 from dr_forwarder.lab import Lab
 
 ALTERNATING = ["This is VM3", "This is VM2"]
+SERVER6, MAC = IPv6Address("fd77::62"), "02:00:0a:0a:0a:3e"
 MOVED = "02:00:00:00:aa:62"
 
 
@@ -203,6 +206,35 @@ def test_a_moved_mac_is_followed_within_two_seconds(own_lab: Lab, tmp_path: Path
         wait_until(moved, "the new MAC is in both services", limit_s=2.2)
         assert sorted(ask(own_lab, 2, VIP6)) == ["This is VM2", "This is VM3"]
         assert sorted(ask(own_lab, 2, VIP4)) == ["This is VM2", "This is VM3"]
+
+
+WRONG = bytes.fromhex("02000000eeee")
+
+
+def tell_wrong_mac() -> None:
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sending:
+        sending.bind(("eth0", 0))
+        sending.send(resolution.announcement(SERVER6, mac=WRONG))
+
+
+def macs_in_the_kernel() -> list[str]:
+    with IPRoute() as netlink:
+        found = netlink.get_neighbours(family=socket.AF_INET6, dst=str(SERVER6))
+        return [each.get("lladdr") for each in found]
+
+
+def test_a_wrong_advertisement_of_a_server_does_not_stay_in_the_directors_kernel(
+    own_lab: Lab, tmp_path: Path
+) -> None:
+    """By which the checks go; the director's own questions put it right."""
+    host = own_lab.namespace("director")
+    with running(own_lab, tmp_path, CONFIG, servers=2) as director:
+        for _ in range(3):
+            own_lab.namespace("vm3").run(tell_wrong_mac)
+            wait_until(lambda: host.run(macs_in_the_kernel) == [MAC], "it is right again")
+        assert [row.server.weight for row in director.servers()] == [1, 1]
+        claimed = f"{WRONG.hex(':')} claims its address too"
+        wait_until(lambda: claimed in director.log, "it is told")
 
 
 def learn_wrong_macs() -> None:

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 from running import LIMIT_S, UNCHECKED, Running, wait_until
 
+from dr_forwarder import resolution
 from dr_forwarder.errors import Refused
 from dr_forwarder.lab import Lab, links
 from dr_forwarder.lab.topology import with_servers
 from dr_forwarder.table import SyncDaemon
 
 VIP = ("10.10.10.60", 80)
+VIRTUAL_MAC, DIRECTOR_MAC = bytes.fromhex("00005e00013c"), bytes.fromhex("02000a0a0a3d")
 PEER = "vm4"
 """A host that would be a real server, and is the other director here."""
 
@@ -109,6 +111,34 @@ def test_daemons_start_and_stop_as_the_kernels(peers: Lab, tmp_path: Path) -> No
         assert client.stop_daemon("master") == 0
         assert client.stop_daemon("master") == errno.ESRCH
     finally:
+        peer.stop()
+
+
+def test_a_takeover_before_the_other_stands_by_leaves_no_hole(peers: Lab, tmp_path: Path) -> None:
+    """The last frame that a switch learns by may be one of the director that leaves."""
+    first, second = (tmp_path / name for name in ("first", "second"))
+    for each in (first, second):
+        each.mkdir()
+    director, peer = Running(peers, first), Peer(peers, second, "--standby")
+    said = resolution.announcement(IPv4Address(VIP[0]), mac=VIRTUAL_MAC)
+    asked = resolution.probe(IPv4Address(VIP[0]), mac=DIRECTOR_MAC)
+    try:
+        director.start(UNCHECKED)
+        peer.start(UNCHECKED)
+        wait_until(lambda: all(row.mac for row in peer.servers()), "servers are known")
+        peer.client.stand_by(standby=False)
+        assert len(peers.requests(2)) == 2
+        with peers.tap("client") as tap:
+            director.client.stand_by(standby=False)  # says once more that all is at its port
+            tap.wait_for(lambda frame: frame.data == said)
+            director.client.stand_by(standby=True)
+            tap.wait_for(lambda frame: frame.data == asked)
+            tap.wait_for(lambda frame: frame.data == said)
+        forwarded = peer.verdict("forwarded")
+        assert len(peers.requests(4)) == 4
+        assert peer.verdict("forwarded") > forwarded
+    finally:
+        director.stop()
         peer.stop()
 
 
