@@ -99,7 +99,7 @@ FTP_BAD: Bad = (
 HTTP_BAD: Bad = (
     ({"request": "/dead.txt"}, "HTTP 404 for /dead.txt"),
     ({"receive": "dead"}, "lacks /dead/"),
-    ({"http_method": "POST", "receive": None}, "HTTP 405 Not Allowed"),
+    ({"http_method": "POST", "receive": None}, "HTTP 405 for /alive.txt"),
 )
 HTTP_ALSO: tuple[Fields, ...] = ({"http_method": "HEAD", "receive": None}, {"virtual_host": NAME})
 BEHIND = f"/http://{NAME}"

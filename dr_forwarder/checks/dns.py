@@ -116,18 +116,15 @@ async def _wanted(target: Target, records: list[dns.rdata.Rdata], *, where: str)
     """The first record in which `receive` is found: each is looked at by itself, because their
     order changes. Raises CheckError for none.
     """
+    wanted, patience = target.check.receive, receive.Patience()
     for record in records:
         for text in _texts(record):
-            try:
-                await receive.require(target, text, where=where)
-            except CheckError as error:
-                last = error
-            else:
-                return text
-    raise last
+            if not wanted or await receive.found(wanted, text, patience=patience):
+                return record.to_text()
+    raise CheckError(f"{where} lacks {receive.shown(wanted)}")
 
 
-def _texts(record: dns.rdata.Rdata) -> Iterator[str]:
+def _texts(record: dns.rdata.Rdata) -> Iterator[str | bytes]:
     """How a record may be written: ldirectord's names end without a dot, and a long text is in
     pieces that are one to whoever reads it.
     """
@@ -136,7 +133,7 @@ def _texts(record: dns.rdata.Rdata) -> Iterator[str]:
     if written.endswith("."):
         yield written[:-1]
     if isinstance(strings := getattr(record, "strings", None), tuple):
-        yield b"".join(strings).decode("utf-8", "replace")
+        yield b"".join(strings)
 
 
 def _question(target: Target) -> tuple[str, str]:

@@ -61,8 +61,9 @@ async def check(target: Target) -> str:
         await _say(server, _SEARCH + 1, "unbindRequest", UnbindRequest())
     if len(names) != 1:
         raise CheckError(f"{len(names)} entries of {name!r}, not one")
-    await receive.require(target, names[0], where=f"name {names[0]!r}")
-    return f"found {names[0]!r}"
+    shown = repr(names[0].decode("utf-8", "replace"))
+    await receive.require(target, names[0], where=f"name {shown}")
+    return f"found {shown}"
 
 
 async def _say(server: Dialogue, number: int, kind: str, operation: object) -> None:
@@ -72,8 +73,8 @@ async def _say(server: Dialogue, number: int, kind: str, operation: object) -> N
     await server.send(encode(message))
 
 
-async def _found(server: Dialogue) -> list[str]:
-    names: list[str] = []
+async def _found(server: Dialogue) -> list[bytes]:
+    names: list[bytes] = []
     while True:
         operation, payload = await _hear(server, _SEARCH, (_ENTRY, _DONE, _REFERENCE))
         if operation == _DONE:
@@ -85,9 +86,9 @@ async def _found(server: Dialogue) -> list[str]:
             names.append(_name(payload))
 
 
-def _name(payload: Any) -> str:
+def _name(payload: Any) -> bytes:
     try:
-        return bytes(payload[0][3]).decode("utf-8", "replace")
+        return bytes(payload[0][3])
     except Exception as error:
         raise CheckError("answered no LDAP entry") from error
 
