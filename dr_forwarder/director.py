@@ -28,6 +28,8 @@ from .draining import Draining
 from .errors import NotYet, SetupError, TryAgain
 from .events import (
     Bus,
+    Happening,
+    LinkEvent,
     LinkStep,
     MacLearned,
     Phase,
@@ -37,6 +39,7 @@ from .events import (
 )
 from .following import Following
 from .health import Health
+from .hindrances import LinkTrouble
 from .interfaces import Interface
 from .kept_table import Keeper, Kept, Timeouts
 from .link import ANNOUNCED, CHECKED
@@ -100,6 +103,8 @@ class Director:
         self._keeper = None if kept is None else Keeper(kept, self._to_keep)
         self._clock = clock
         self.watch = Watch(self.events)
+        self._link_trouble = LinkTrouble()
+        self.events.listen(self._hear_link)
         self._stalls = Stalls()
         self._sole = Sole()
         self._stopped = asyncio.Event()
@@ -391,11 +396,18 @@ class Director:
     # ---- Events ----
 
     def _on_result(self, what: Target, result: Result) -> None:
+        if what.address not in self._around.place.local:
+            link, now_s = self._following.state, time.monotonic()
+            result = self._link_trouble.judged(what, result, link, now_s=now_s)
         changed = self.watch.result(what, result)
         self._log.tick(self._clock())
         self._settling.note()
         if changed and self._published:
             self._pace.add(self.watch.services(what))
+
+    def _hear_link(self, happening: Happening) -> None:
+        if isinstance(happening.event, LinkEvent):
+            self._link_trouble.heard(happening.event, now_s=time.monotonic())
 
     def _on_neighbour(self, event: NeighbourEvent) -> None:
         self.events.emit(event)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .checks.model import Result, Target
-from .events import ChecksHindered, ChecksUnhindered
+from .events import ChecksHindered, ChecksUnhindered, LinkEvent, LinkStep
+from .link_state import LinkState
 
 
 @dataclass(slots=True)
@@ -53,3 +54,40 @@ class Hindrances:
         for cause in over:
             del self._carried_out[cause]
         return tuple(ChecksUnhindered(cause) for cause in over)
+
+
+@dataclass(slots=True)
+class LinkTrouble:
+    """Whether checks failed because the director's own interface was in trouble meanwhile.
+
+    While it is down or gone no failure is a server's. While the director only cannot work as the
+    network is (its address was taken away, say, and servers are asked by some other way), none is
+    as long as no check of the same IP version has passed since.
+    """
+
+    _until_s: float = float("-inf")
+    """When it was last down or gone."""
+    _told: str = ""
+    _answering: set[int] = field(default_factory=set)
+    """IP versions of servers that have answered although the director is hindered."""
+
+    def heard(self, event: LinkEvent, *, now_s: float) -> None:
+        """Takes an event; what comes back has been away until now."""
+        if event.step in (LinkStep.UP, LinkStep.FOUND):
+            self._until_s, self._told = now_s, f"interface {event.interface} was down"
+
+    def judged(self, what: Target, result: Result, link: LinkState, *, now_s: float) -> Result:
+        """The same result, or one that says nothing of the server."""
+        if link.state != "up":
+            self._until_s, self._told = now_s, f"interface {link.interface} is {link.state}"
+        if link.hindrance is None:
+            self._answering.clear()
+        elif result.passed:
+            self._answering.add(what.address.version)
+        if result.passed is not False:
+            return result
+        if now_s - result.duration_s <= self._until_s:
+            return replace(result, passed=None, reason=self._told)
+        if link.hindrance is not None and what.address.version not in self._answering:
+            return replace(result, passed=None, reason=link.hindrance)
+        return result

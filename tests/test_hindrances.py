@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import pytest
@@ -19,8 +19,17 @@ from dr_forwarder.checks import Result, Target, run, target
 from dr_forwarder.checks.model import LOCAL, CheckError, HindranceError, hindrance
 from dr_forwarder.config.directives import SERVICES
 from dr_forwarder.config.model import Check, CheckType, Config, Real, Virtual
-from dr_forwarder.events import Bus, ChecksHindered, ChecksUnhindered, HealthEvent
+from dr_forwarder.events import (
+    Bus,
+    ChecksHindered,
+    ChecksUnhindered,
+    HealthEvent,
+    LinkEvent,
+    LinkStep,
+)
 from dr_forwarder.health import Health
+from dr_forwarder.hindrances import LinkTrouble
+from dr_forwarder.link_state import LinkState
 from dr_forwarder.watch import Watch
 
 THE_SERVERS = (
@@ -286,3 +295,36 @@ def test_a_missing_capability_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
         None,
         "ping needs CAP_NET_RAW, or a group in net.ipv4.ping_group_range",
     )
+
+
+# ---- The director's own interface ----
+
+UP, DOWN, GONE = (LinkState("eth0", state) for state in ("up", "down", "gone"))
+HINDERED = LinkState("eth0", "up", hindrance="eth0 has no address")
+FAILED, PASSED = Result(False, "no answer within 5 s", 5.0), Result(True, "fine", 0.1)
+FOUR = target(CONFIG.virtuals[0], SERVERS[0])
+SIX = replace(FOUR, address=IPv6Address("2001:db8::1"))
+
+
+def test_nothing_fails_while_the_interface_is_away_nor_what_began_then() -> None:
+    trouble = LinkTrouble()
+    assert trouble.judged(FOUR, FAILED, UP, now_s=10) == FAILED
+    for link in (DOWN, GONE):
+        result = trouble.judged(FOUR, FAILED, link, now_s=20)
+        assert (result.passed, result.reason) == (None, f"interface eth0 is {link.state}")
+    trouble.heard(LinkEvent(LinkStep.UP, "eth0"), now_s=30)
+    result = trouble.judged(FOUR, FAILED, UP, now_s=34)
+    assert (result.passed, result.reason) == (None, "interface eth0 was down")
+    assert trouble.judged(FOUR, FAILED, UP, now_s=36) == FAILED
+    assert trouble.judged(FOUR, PASSED, DOWN, now_s=40) == PASSED
+
+
+def test_nothing_fails_while_the_director_cannot_work_unless_others_answer() -> None:
+    trouble = LinkTrouble()
+    result = trouble.judged(FOUR, FAILED, HINDERED, now_s=10)
+    assert (result.passed, result.reason) == (None, "eth0 has no address")
+    assert trouble.judged(FOUR, PASSED, HINDERED, now_s=11) == PASSED
+    assert trouble.judged(FOUR, FAILED, HINDERED, now_s=12) == FAILED
+    assert trouble.judged(SIX, FAILED, HINDERED, now_s=13).passed is None
+    assert trouble.judged(FOUR, PASSED, UP, now_s=14) == PASSED
+    assert trouble.judged(FOUR, FAILED, HINDERED, now_s=15).passed is None

@@ -93,7 +93,8 @@ LOCAL: Final = {
     errno.EAGAIN: "this host allows no more processes, threads or sockets: ulimit -u, TasksMax=",
     errno.EADDRNOTAVAIL: "this host has no address there, or no free port:"
     " sysctl net.ipv4.ip_local_port_range",
-    errno.ENETUNREACH: "this host has no route there: is the interface up, has it its address?",
+    errno.ENETUNREACH: "this host has no route there: is the interface up, has it its address? IPv6"
+    " ones go with the link: sysctl net.ipv6.conf.all.keep_addr_on_down=1",
     errno.ENETDOWN: "this host's interface is down",
     errno.ENODEV: "this host's interface is gone",
     errno.EPERM: "this host does not allow it: a firewall of its own, or a capability is missing",

@@ -102,10 +102,18 @@ def down_and_up_at_once(lab: Lab) -> None:
     set_up(lab)
 
 
-def carrier_lost_and_back(lab: Lab) -> None:
+def unplug(lab: Lab) -> None:
     _port(lab, state="down")
-    time.sleep(AWAY_S)
+
+
+def plug_in(lab: Lab) -> None:
     _port(lab, state="up")
+
+
+def carrier_lost_and_back(lab: Lab) -> None:
+    unplug(lab)
+    time.sleep(AWAY_S)
+    plug_in(lab)
 
 
 def made_anew(lab: Lab) -> None:
