@@ -8,15 +8,17 @@ from typing import Final
 from .config.model import CheckType, Config, Virtual
 from .errors import SetupError
 
+VISITORS: Final = 256
+"""Who talks at the control socket and at the TCP address, as many as their doors let in."""
 _OTHERS: Final = 256
-"""The rings, the state, the control socket and who talks there, libraries."""
+"""The rings, the state, the log, libraries, programs that are run beside."""
 _EXTERNAL: Final = 6
 """The pipes of a program, at both ends, and what watches it."""
 
 
 def needed(config: Config) -> int:
     """At the most, when every check has its connection."""
-    return _OTHERS + sum(len(each.real) * _of_check(each) for each in config.virtuals)
+    return VISITORS + _OTHERS + sum(len(each.real) * _of_check(each) for each in config.virtuals)
 
 
 def _of_check(virtual: Virtual) -> int:

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from dr_forwarder import open_files
+from dr_forwarder.api.door import LOOKING, USUAL
 from dr_forwarder.config.model import Check, CheckType, Config, Real, Virtual
 
 REAL = Real(IPv4Address("10.0.0.1"), 80)
@@ -27,6 +28,10 @@ COUNTS = [
 def test_so_many_are_needed(check: Check, more: int) -> None:
     whole = Config("x.cf", virtuals=(replace(WEB, check=check),))
     assert open_files.needed(whole) == open_files.needed(Config("x.cf")) + more
+
+
+def test_who_talks_to_the_director_takes_nothing_from_the_checks() -> None:
+    assert USUAL.clients + USUAL.kept + LOOKING.clients + LOOKING.kept <= open_files.VISITORS
 
 
 ASK = """
