@@ -58,6 +58,7 @@ fuzz:
 	tests/fuzz/run capture $(RUNS)
 	tests/fuzz/run frame $(RUNS)
 	tests/fuzz/run sequence $(RUNS)
+	tests/fuzz/run state $(RUNS)
 	tests/fuzz/run sync $(RUNS)
 
 # The director killed, reloaded, flooded and disturbed under 1,000 live connections, in each way it

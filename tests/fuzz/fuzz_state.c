@@ -2,8 +2,11 @@
  * are exchanged, is adopted. Then its tables agree, and go on agreeing under frames, changes and
  * time.
  *
- * The first byte says which clock it meets, and which scheduler comes later. Then each five bytes
- * are one injury: where (two, from the beginning), how, and with what (two). */
+ * The first byte says which clock it meets, which scheduler comes later, and whether the state is
+ * converted to another size first. Then each five bytes are one injury: where (two, from the
+ * beginning), how, and with what (two). */
+#include <stdlib.h>
+
 #include "changes.h"
 #include "expect.h"
 #include "foreign.h"
@@ -20,7 +23,7 @@ static const uint64_t day_ns = 86400 * (uint64_t)1000000000;
 
 static struct dr_service mark_service(void)
 {
-    struct dr_service service = service_on(PROTOCOL_ANY, 0, "lblcr");
+    struct dr_service service = service_on(PROTOCOL_ANY, 0, "sed");
 
     service.address[12] = service.address[13] = service.address[14] = 0;
     service.address[15] = 7;
@@ -170,6 +173,29 @@ static bool adopt(struct world *world, uint64_t now_ns)
     return true;
 }
 
+/* Into a region of another size, which then takes the place of the first. */
+static void convert(struct world *world, uint32_t room, uint64_t now_ns)
+{
+    struct dr_limits limits = world->limits;
+    struct dr_adoption adoption;
+
+    limits.connections = room;
+    limits.servers += 3;
+    size_t size = state_size(&limits);
+    void *region = calloc(1, size);
+    CHECK(region);
+    if (dr_state_convert(world->region, world->size, region, size, &limits, now_ns, &adoption) <
+        0) {
+        free(region);
+        return;
+    }
+    CHECK(adoption.connections <= room);
+    free(world->region);
+    world->region = region;
+    world->size = size;
+    world->limits = limits;
+}
+
 static void use(struct world *world, const char *scheduler, uint64_t now_ns)
 {
     static const uint64_t steps_ns[] = {0, 300 * (uint64_t)1000000, 70 * (uint64_t)1000000000,
@@ -199,6 +225,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         now_ns -= (data[0] >> 1) * (day_ns / 8);
     for (size_t at = 1; at + INJURY <= size && at < 64 * INJURY; at += INJURY)
         injure(&world, data + at);
+    if (size > 0 && data[0] % 4 == 0)
+        convert(&world, data[0] % 8 == 0 ? 9 : 60, now_ns);
     if (adopt(&world, now_ns))
         use(&world, size > 0 && data[0] >= 0xf0 ? "mh" : "sh", now_ns);
     world_free(&world);
