@@ -168,7 +168,8 @@ def _converted(path: Path, limits: Any, look: Any, now_ns: int) -> tuple[mmap.mm
     try:
         memory = region.allocated(new, size)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or size > len(old):
+        has_room = (region.free_bytes(path.parent) or 0) + path.stat().st_blocks * 512 >= size
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not has_room:
             raise
         path.unlink()
         memory = region.allocated(new, size)

@@ -103,6 +103,21 @@ def test_where_there_is_no_room_for_both_the_old_file_makes_place(
         assert director.engine.adoption.connections == COUNT + 2
 
 
+def test_where_the_new_file_does_not_even_fit_alone_the_old_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, size: int) -> object:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    fill(tmp_path / "state")
+    monkeypatch.setattr(region, "free_bytes", lambda _: 4096)
+    with monkeypatch.context() as patched:
+        patched.setattr(region, "allocated", full)
+        with pytest.raises(SetupError, match="make room there"):
+            Director(state_file=tmp_path / "state", connections=900_000)
+    assert adopted(tmp_path / "state").connections == COUNT + 2
+
+
 # ---- What cannot be taken over ----
 
 
