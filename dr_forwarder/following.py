@@ -112,13 +112,14 @@ class Following:
                         self._noted.set()  # whatever happened while nobody listened
                         while True:
                             async for message in netlink.get():
-                                self._hear(message)
+                                self.hear(message)
                 except OSError as error:
                     # A burst of changes overruns the socket, which is then deaf: open another.
                     _log.debug("link events: %s", error)
             await asyncio.sleep(_SETTLE_S)
 
-    def _hear(self, message: Any) -> None:
+    def hear(self, message: Any) -> None:
+        """One of netlink's, as pyroute2 has it: what concerns the interface is looked into soon."""
         if message["event"] not in ("RTM_NEWLINK", "RTM_DELLINK"):
             self._noted.set()  # an address
             return

@@ -6,11 +6,13 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterator
-from ipaddress import IPv6Address
+from dataclasses import replace
+from ipaddress import IPv6Address, ip_address
 
 import pytest
 from director import Director
 
+from dr_forwarder.interfaces import Interface
 from dr_forwarder.sync import Synchroniser
 from dr_forwarder.table import SyncDaemon
 
@@ -55,6 +57,40 @@ def test_a_daemons_socket_has_the_size_that_is_asked_for(role: str, option: int,
     found = asyncio.run(sizes())
     assert len(found) == 1
     assert (found[0] == 2 * SIZE) == (size == SIZE), "the kernel doubles it, for its own needs"
+
+
+@pytest.mark.parametrize("role", ["master", "backup"])
+def test_an_interface_that_is_another_one_gets_sockets_anew(role: str) -> None:
+    lo = Interface("lo", 1, bytes(6), 65536, up=True, addresses=(ip_address("127.0.0.1"),))
+    others = (replace(lo, index=9), replace(lo, addresses=()), replace(lo, index=9, up=False))
+
+    async def run() -> None:
+        with Director() as director:
+            sync = Synchroniser(director.engine, ports=lambda: 1, buffer_bytes=lambda: 0)
+            try:
+                assert sync.start(SyncDaemon(role, "lo", port=PORT)) == 0
+                sync.follow({"lo": lo})
+                (before,) = numbers()
+                sync.follow({"lo": lo})
+                sync.follow({})
+                sync.follow({"lo": others[2]})
+                assert numbers() == [before]
+                for other in others[:2]:
+                    sync.follow({"lo": other})
+                    (after,) = numbers()
+                    assert after != before
+                    before = after
+                assert sync.daemons()[0].role == role
+            finally:
+                sync.close()
+            assert numbers() == []
+
+    asyncio.run(run())
+
+
+def numbers() -> list[int]:
+    """Of the kernel's, for each socket on the daemons' port."""
+    return [os.fstat(found.fileno()).st_ino for found in sockets()]
 
 
 LENGTHS = [

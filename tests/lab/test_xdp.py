@@ -12,6 +12,7 @@ from contextlib import closing
 from ipaddress import IPv4Address
 from pathlib import Path
 
+import changing
 import pytest
 from pyroute2 import IPRoute
 from pyroute2.ethtool.ioctl import IoctlEthtool
@@ -29,6 +30,7 @@ from running import (
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Dot1Q, Ether
 from test_director import ALTERNATING, Held, ask
+from test_network_changes import serves
 
 from dr_forwarder import bpf
 from dr_forwarder.config.model import Address
@@ -195,6 +197,48 @@ def test_connections_live_on_from_packet_sockets_to_af_xdp_and_back(
             with running(own_lab, tmp_path, UNCHECKED, *options, servers=2) as director:
                 assert held.ask() == server
                 assert director.client.stats().created == 1
+
+
+def test_a_director_that_stands_by_leaves_the_vips_frames_to_others(
+    own_lab: Lab, tmp_path: Path
+) -> None:
+    with running(own_lab, tmp_path, UNCHECKED, *XDP, servers=2) as director:
+        assert ask(own_lab, 2)
+        with own_lab.tap("director") as tap:
+            director.client.stand_by(standby=True)
+            with own_lab.namespace("client").socket(kind=socket.SOCK_DGRAM) as client:
+                client.sendto(b"", (str(VIP4), 80))
+            tap.wait_for(lambda frame: is_for(frame, VIP4))
+        director.client.stand_by(standby=False)
+        with own_lab.tap("director") as tap:
+            assert sorted(ask(own_lab, 2)) == sorted(ALTERNATING)
+            assert not seen(tap)
+
+
+def test_a_second_one_on_the_interface_is_told_of_the_first(own_lab: Lab, tmp_path: Path) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    with running(own_lab, tmp_path, UNCHECKED, *XDP, servers=2):
+        told = refusal(own_lab, second, *XDP, "--standby")
+        assert "of another director with io = xdp, of which there can be one" in told
+        assert ask(own_lab, 2)
+
+
+def steered(lab: Lab) -> bool:
+    """Whether the VIP's frames are hidden from the host."""
+    with lab.tap("director") as tap:
+        return len(ask(lab, 2)) == 2 and not seen(tap)
+
+
+def test_af_xdp_goes_on_after_the_interface_was_made_anew(own_lab: Lab, tmp_path: Path) -> None:
+    with running(own_lab, tmp_path, UNCHECKED, *XDP, servers=2) as director:
+        for change in (changing.made_anew, changing.down_and_up):
+            change(own_lab)
+            # By the rings first, until the director has seen that the link is back.
+            wait_until(lambda: serves(own_lab), "it serves again")
+            wait_until(lambda: steered(own_lab), "AF_XDP has it again")
+        assert director.log.count(TAKES) == 2
+        assert balances(director)
 
 
 def refusal(lab: Lab, directory: Path, *options: str, prefix: tuple[str, ...] = ()) -> str:
