@@ -90,8 +90,9 @@ def _packet_sockets(count: int) -> list[socket.socket]:
             raise
         raise SetupError(
             "cannot open packet sockets: CAP_NET_RAW is missing; run as root, or give it: docker"
-            " run --cap-add NET_RAW, systemd AmbientCapabilities=CAP_NET_RAW, or setcap"
-            " cap_net_raw+ep on the Python interpreter"
+            " run --cap-add NET_RAW, systemd AmbientCapabilities=CAP_NET_RAW, or sudo setpriv"
+            " --reuid=$USER --init-groups --inh-caps=+net_raw --ambient-caps=+net_raw dr-forwarder"
+            " run ..."
         ) from error
     return made
 

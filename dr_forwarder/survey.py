@@ -147,6 +147,10 @@ def _expected(
         name = found.name
     if name not in present:
         raise NotYet(f"there is no interface {name!r}; there are: {', '.join(sorted(present))}")
+    if present[name].index == LOOPBACK:
+        raise SetupError(
+            f"interface {name} is the host's own loopback, where no client is: --interface NAME"
+        )
     if not present[name].up:
         raise NotYet(f"interface {name} is down; run: ip link set {name} up")
     return present[name]

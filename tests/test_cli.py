@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 import pytest
-from test_api import CONNECTIONS, SERVICES, STATS, while_serving
+from test_api import CONNECTIONS, SERVICES, STATS, FakeDirector, while_serving
 
 import dr_forwarder
 from dr_forwarder import early_signals, state_dir
@@ -202,6 +202,7 @@ MISUSED = [
     pytest.param(["check", "/"], "File '/' is a directory.", id="a directory"),
     pytest.param(["list", "x"], "unexpected extra argument", id="list takes no argument"),
     pytest.param(["list", "-c", "--timeout"], "choose one of", id="two things at once"),
+    pytest.param(["list", "--proc", "ip_vs", "--json"], "without the others", id="proc as JSON"),
     pytest.param(["lab", "up", "--servers", "0"], "0 is not in the range", id="no servers"),
     pytest.param(["lab", "break", "nosuch"], "'nosuch' is not one of", id="unknown mistake"),
 ]
@@ -371,15 +372,37 @@ def test_run_in_a_vlan_needs_the_interface(tmp_path: Path, written: Written) -> 
 
 def test_run_without_the_privilege_says_how_to_get_it(tmp_path: Path, written: Written) -> None:
     ended = process(
-        "run", written(NO_SERVERS), "-i", "lo", "--state-dir", tmp_path, before=without_net_raw()
+        *("run", written(NO_SERVERS), "-i", an_interface(), "--state-dir", tmp_path),
+        before=without_net_raw(),
     )
-    if "interface lo is down" in ended.err:
-        pytest.skip("the loopback interface is down")
     assert (ended.status, ended.out) == (1, "")
     line = only_line(ended.err)
     assert line.startswith("dr-forwarder: cannot open packet sockets: CAP_NET_RAW is missing; ")
-    for cure in ("run as root", "--cap-add NET_RAW", "AmbientCapabilities=", "setcap cap_net_raw"):
+    for cure in (
+        "run as root",
+        "--cap-add NET_RAW",
+        "AmbientCapabilities=",
+        "--ambient-caps=+net_raw",
+    ):
         assert cure in line
+
+
+def test_run_refuses_the_loopback_interface(tmp_path: Path, written: Written) -> None:
+    ended = process("run", written(NO_SERVERS), "-i", "lo", "--state-dir", tmp_path)
+    assert (ended.status, ended.out) == (1, "")
+    assert only_line(ended.err) == (
+        "dr-forwarder: interface lo is the host's own loopback, where no client is:"
+        " --interface NAME"
+    )
+
+
+def an_interface() -> str:
+    """One that is up and not the loopback."""
+    for name in sorted(os.listdir("/sys/class/net")):
+        flags = Path(f"/sys/class/net/{name}/flags")
+        if name != "lo" and flags.exists() and int(flags.read_text(), 16) & 1:
+            return name
+    pytest.skip("there is no interface but the loopback here")
 
 
 def without_net_raw() -> tuple[str, ...]:
@@ -468,7 +491,7 @@ def test_list(command: Command, tmp_path: Path, arguments: list[str], expected: 
 
 JSON = [
     pytest.param([], lambda answer: answer[0]["service"]["key"]["port"], 80, id="the table"),
-    pytest.param(["-c"], lambda answer: answer["state"], "ESTABLISHED", id="connections"),
+    pytest.param(["-c"], lambda answer: answer[0]["state"], "ESTABLISHED", id="connections"),
     pytest.param(["--timeout"], lambda answer: answer["tcp_fin_s"], 120, id="timeouts"),
     pytest.param(["--daemon"], lambda answer: answer[0]["role"], "master", id="daemons"),
     pytest.param(["--health"], lambda answer: answer[1]["reason"], "HTTP 200 OK", id="health"),
@@ -488,9 +511,20 @@ def test_list_as_json(
         tmp_path, lambda: command("list", "--json", "--state-dir", tmp_path, *arguments)
     )
     assert (ended.status, ended.err) == (0, "")
-    # Connections are one object a line.
-    whole = ended.out.splitlines()[0] if "-c" in arguments else ended.out
-    assert look(json.loads(whole)) == expected
+    assert look(json.loads(ended.out)) == expected
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_connections_as_json_are_one_list_with_one_a_line(
+    command: Command, tmp_path: Path, count: int
+) -> None:
+    director = FakeDirector()
+    director.each_connection = lambda: iter(CONNECTIONS[:count])  # type: ignore[method-assign]
+    asked = ("list", "-c", "--json", "--state-dir", tmp_path)
+    ended = while_serving(tmp_path, lambda: command(*asked), director)
+    assert (ended.status, ended.err) == (0, "")
+    assert len(json.loads(ended.out)) == count
+    assert len(ended.out.splitlines()) == (count + 2 if count else 1)
 
 
 def test_list_writes_the_names_it_can_find(

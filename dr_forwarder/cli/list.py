@@ -72,6 +72,8 @@ def command(
         stats=verdicts,
     )
     if proc_file is not None:
+        if as_json or what != "services":
+            raise click.UsageError("--proc is a text of the kernel's: without the others")
         print(proc.text(proc_file, Far(client)), end="")
         return
     if as_json:
@@ -106,12 +108,15 @@ def command(
 
 
 def _print_json(client: Client, what: str) -> None:
-    """Connections line by line, for there may be a million."""
+    """Connections each in a line of the list as they come, for there may be a million."""
     if what != "connections":
         print(json.dumps(client.get(what), indent=2))
         return
+    before = "[\n"
     for line in client.lines(what):
-        print(line.decode())
+        print(f"{before}{line.decode()}", end="")
+        before = ",\n"
+    print("\n]" if before == ",\n" else "[]")
 
 
 def _what(**asked: bool) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import click
@@ -33,8 +35,17 @@ def command(every_s: float, state_dir: Path | None) -> None:
     """
     source = Far(Client(state_dir or state_dirs.default()))
     source.look()  # without a director there is nothing to show
+    refuse_where_it_cannot_be_drawn()
     try:
         from ..top.screen import Top
     except ModuleNotFoundError as error:
         raise SetupError(f"top needs the library {error.name}: pip install '{LOOK}'") from error
     Top(source, every_s=every_s).run()
+
+
+def refuse_where_it_cannot_be_drawn() -> None:
+    """Raises SetupError where keys and colours go nowhere, as in a pipe or a cron job."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise SetupError("top needs a terminal; `dr-forwarder list` shows the table once")
+    if os.environ.get("TERM", "dumb") in ("", "dumb", "unknown"):
+        raise SetupError("top needs a terminal that can do more than TERM=dumb says")

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,17 +52,16 @@ def up(
 def execute(state_file: Path, host: str, argv: Sequence[str]) -> int:
     """Become the program `argv` on a host of the lab that is up.
 
-    Returns only when there is no such program to run, with a shell's status for that.
+    Returns only when there is no such program to run, with a shell's status for that, and says so.
     """
     state = states.load(state_file)
     join_user_namespace(state)
     become_host(state, host)
     try:
         os.execvp(argv[0], list(argv))
-    except FileNotFoundError:
-        return 127
-    except PermissionError:
-        return 126
+    except OSError as error:
+        print(f"dr-forwarder: {argv[0]}: {error.strerror}", file=sys.stderr)
+        return 127 if isinstance(error, FileNotFoundError) else 126
 
 
 def down(state_file: Path) -> None:

@@ -158,7 +158,10 @@ def test_a_lab_that_is_up_is_entered_and_ended(account: Account, state_file: Pat
     with lab_up(account, state_file) as process:
         status, said, _ = account.run(EXECUTE, state_file, "vm3", "cat", "/proc/net/fib_trie")
         assert (status, "10.10.10.63" in said) == (0, True)
-        assert account.run(EXECUTE, state_file, "client", "/nothing/there")[0] == 127
+        assert account.run(EXECUTE, state_file, "client", "/nothing/there") == (
+            *(127, ""),
+            "dr-forwarder: /nothing/there: No such file or directory\n",
+        )
         assert account.run(EXECUTE, state_file, "vm9", "true")[2].endswith(
             "the lab has no host 'vm9'; it has: client, director, vm2, vm3\n"
         )
