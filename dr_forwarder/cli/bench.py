@@ -79,7 +79,7 @@ def made(sections: Sequence[Section[Session]]) -> click.Group:
         if json_file:
             json_file.write_text(json.dumps(values(report), indent=2) + "\n")
         if plot:
-            plot.write_text(drawing(report.machine, report.sections))
+            plot.write_text(drawing(report.machine, report.sections), encoding="utf-8")
 
     command.add_command(_generate)
     return command

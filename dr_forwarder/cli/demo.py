@@ -60,7 +60,7 @@ def _terminable() -> Iterator[None]:
 
 def tutorial(topology: Topology) -> str:
     """The tutorial's file; with a line for each server where the lab has others."""
-    text = resources.files("dr_forwarder.lab").joinpath("tutorial.cf").read_text()
+    text = resources.files("dr_forwarder.lab").joinpath("tutorial.cf").read_text("utf-8")
     if len(topology.servers) == 2:
         return text
     reals = [f"        real={server.address}:80 gate\n" for server in topology.servers]
@@ -225,7 +225,7 @@ class _Demo:
         print(f"\n== {title}", flush=True)
 
     def _show_log(self) -> None:
-        text = self._log.read_text()
+        text = self._log.read_text("utf-8", errors="backslashreplace")
         for line in text[self._log_seen :].splitlines():
             print(f"    | {line}")
         self._log_seen = len(text)

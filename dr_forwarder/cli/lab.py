@@ -63,8 +63,8 @@ def up(
     def start_director(network: Lab) -> None:
         if no_director:
             return
-        text = config.read_text() if config else tutorial(network.topology)
-        (directory / "ldirectord.cf").write_text(text)
+        text = config.read_bytes() if config else tutorial(network.topology).encode()
+        (directory / "ldirectord.cf").write_bytes(text)
         network.popen(
             "director",
             [

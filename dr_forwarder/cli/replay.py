@@ -144,7 +144,7 @@ def _turns(events: Path | None, config: Config) -> tuple[Turn, ...]:
     if events is None:
         return ()
     with file_errors(events):
-        text = events.read_text(errors="backslashreplace")
+        text = events.read_text("utf-8", errors="backslashreplace")
     return parse_events(text, config, file=str(events))
 
 

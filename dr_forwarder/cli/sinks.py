@@ -114,7 +114,8 @@ class Page:
         """Writes the page."""
         from ..explanation.page import page
 
-        self._path.write_text(page(self._title, self._records, left_out=self._left_out))
+        text = page(self._title, self._records, left_out=self._left_out)
+        self._path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @dataclass(frozen=True, slots=True)

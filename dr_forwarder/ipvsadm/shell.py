@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
+from .. import standard_files
 from ..client import Client
 from ..errors import NotRunning, Refused
 from ..location import default_state_dir
@@ -60,12 +61,15 @@ class Far:
 
 def main() -> None:
     """The entry point. There is nothing to tidy up at the end, which would take a tenth longer."""
+    standard_files.settle()
     try:
         status = run(sys.argv[1:])
         sys.stdout.flush()
         sys.stderr.flush()
     except BrokenPipeError:
         status = _NOBODY_READS
+    except OSError as error:
+        status = _complain(f"ipvsadm: {error.strerror or error}")
     os._exit(status)
 
 

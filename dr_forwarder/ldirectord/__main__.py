@@ -50,7 +50,7 @@ def run(arguments: list[str]) -> int:
         version = importlib.metadata.version("dr-forwarder")
         print(f"dr-ldirectord {version}, in the place of ldirectord v1.186-ha")
         return _DONE
-    path = next((Path(name) for name in asked.candidates if Path(name).is_file()), None)
+    path = next((Path(name) for name in asked.candidates if _is_file(name)), None)
     pids = pid_file.of(asked.name)
     if path is None and not (asked.action is Action.STOP and pids.running):
         _say(f"ldirectord: no such configuration file: {', '.join(asked.candidates)}")
@@ -63,6 +63,14 @@ def run(arguments: list[str]) -> int:
     except TryAgain as error:
         _say(str(error))
         return _TEMPORARY
+
+
+def _is_file(name: str) -> bool:
+    """Also one in a folder that must not be looked into: reading it says so."""
+    try:
+        return Path(name).is_file()
+    except PermissionError:
+        return True
 
 
 def _do(asked: Invocation, path: Path, pids: PidFile) -> int:

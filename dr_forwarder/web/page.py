@@ -186,7 +186,7 @@ def _health(director: Director) -> tuple[Checked, ...]:
 
 
 def _file(name: str, kind: str) -> Handler:
-    text = importlib.resources.files(__package__).joinpath(name).read_text()
+    text = importlib.resources.files(__package__).joinpath(name).read_text("utf-8")
 
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(text=text, content_type=kind)
