@@ -32,7 +32,7 @@ LIMIT_S = 60
 MAIN = "dr_forwarder.cli"
 IPVSADM = "dr_forwarder.ipvsadm.shell"
 LDIRECTORD = "dr_forwarder.ldirectord.__main__"
-PROMISED = {MAIN: {0, 1, 2}, IPVSADM: {0, 1, 2, 255, 141}, LDIRECTORD: {0, 1, 2, 3, 255}}
+PROMISED = {MAIN: {0, 1, 2, 75}, IPVSADM: {0, 1, 2, 255, 141}, LDIRECTORD: {0, 1, 2, 3, 255}}
 """What each ends with, whatever happens."""
 
 
@@ -95,7 +95,7 @@ COMMANDS: dict[str, list[tuple[str, ...]]] = {
         ("--version",),
         ("--help",),
         ("run", "broken.cf"),
-        ("run", "empty", "-i", "nosuch0", "--state-dir", "state"),
+        ("run", "empty", "-i", "nosuch0", "--interface-wait", "0", "--state-dir", "state"),
         *PRINTING,
         ("check", "a.cf", "--json"),
         ("check", "empty"),
