@@ -138,6 +138,32 @@ def test_a_sighup_before_the_director_runs_is_answered_once_it_does(
     assert director.reloaded is again
 
 
+class Slow(Starting):
+    """Takes its time to end, and is told so twice."""
+
+    disposition: object = None
+
+    async def run(self, attending: Attending = nullcontext) -> Stats:
+        os.kill(os.getpid(), signal.SIGINT)
+        await self._stopped.wait()
+        self.disposition = signal.getsignal(signal.SIGINT)
+        return STATS
+
+
+def test_a_second_ctrl_c_ends_it_without_waiting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("dr_forwarder.runner.Director", Slow)
+    ran = Runner(Config("a.cf"), tmp_path, lambda: Config("a.cf"))
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        asyncio.run(asyncio.wait_for(ran.run(), LIMIT_S))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert isinstance(ran._director, Slow)
+    assert ran._director.disposition is signal.SIG_DFL
+
+
 # ---- Names ----
 
 
