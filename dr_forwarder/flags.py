@@ -46,6 +46,7 @@ def parse(text: str, *, scheduler: str) -> ServiceFlag:
 
 
 def shown(flags: ServiceFlag, *, scheduler: str) -> str:
-    """``sh-fallback,sh-port``; empty without any."""
-    pairs = zip(_BITS, names(scheduler), strict=True)
-    return ",".join(name for bit, name in pairs if flags & bit)
+    """``sh-fallback,sh-port``; empty without any. Of sh ipvsadm shows these two alone."""
+    pairs = list(zip(_BITS, names(scheduler), strict=True))
+    shown_pairs = pairs[:2] if scheduler == "sh" else pairs
+    return ",".join(name for bit, name in shown_pairs if flags & bit)

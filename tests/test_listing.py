@@ -246,6 +246,7 @@ MH = "TCP  10.0.0.100:80 mh"
         ({"flags": FALLBACK, "scheduler": "sh"}, "TCP  10.0.0.100:80 sh (sh-fallback)"),
         ({"flags": FALLBACK | PORT, "scheduler": "mh"}, f"{MH} (mh-fallback,mh-port)"),
         ({"flags": ALL, "scheduler": "mh"}, f"{MH} (mh-fallback,mh-port,flag-3) ops"),
+        ({"flags": ALL, "scheduler": "sh"}, "TCP  10.0.0.100:80 sh (sh-fallback,sh-port) ops"),
         ({"flags": FALLBACK | PORT}, "TCP  10.0.0.100:80 wlc (flag-1,flag-2)"),
         (
             {
