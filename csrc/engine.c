@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "changes.h"
 #include "engine.h"
@@ -13,6 +14,8 @@
 #include "state.h"
 #include "sync.h"
 #include "trace.h"
+
+enum { MOST_PAUSES = 1000 }; /* of a millisecond */
 
 /* ---- The gate ---- */
 
@@ -232,11 +235,34 @@ size_t dr_memory_pop(struct dr_engine *engine, uint32_t worker, uint8_t *bytes, 
 
 /* ---- Changes ---- */
 
+static bool is_sending(struct dr_engine *engine, const uint32_t batches[DR_WORKERS])
+{
+    bool found = false;
+
+    engine_enter(engine);
+    for (uint32_t i = 0; i < engine->worker_count; i++) {
+        const struct worker *worker = engine->workers[i];
+        found = found || (worker->is_sending && worker->batches == batches[i]);
+    }
+    engine_leave(engine);
+    return found;
+}
+
+/* When a director stands by, the batches that were decided before have left as well: none of their
+ * frames comes after another director's announcement. No end blocks; the limit is for a thread that
+ * the host does not let run. */
 void dr_set_identity(struct dr_engine *engine, const struct dr_identity *identity)
 {
+    const struct timespec pause = {.tv_nsec = 1000000};
+    uint32_t batches[DR_WORKERS];
+
     engine_enter(engine);
     engine->director.identity = *identity;
+    for (uint32_t i = 0; i < engine->worker_count; i++)
+        batches[i] = engine->workers[i]->batches;
     engine_leave(engine);
+    for (int i = 0; identity->standby && i < MOST_PAUSES && is_sending(engine, batches); i++)
+        nanosleep(&pause, NULL);
 }
 
 void dr_set_timeouts(struct dr_engine *engine, const struct dr_timeouts *timeouts)

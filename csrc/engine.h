@@ -17,6 +17,7 @@ struct worker {
     struct io *io; /* NULL: its interface is gone, or not there yet */
     int stop;      /* written by anybody, read by the loop */
     uint32_t batches;
+    bool is_sending; /* the batch is decided, and not all of it may have left; within the gate */
     struct dr_worker_stats stats; /* within the gate */
     bool has_slept;               /* since its last batch */
     bool is_behind;               /* with ending what has expired */

@@ -186,9 +186,11 @@ static int step(struct dr_engine *engine, struct worker *worker, uint64_t now_ns
     open_share(worker, director->stats);
     decide(director, worker, &batch);
     close_share(worker, director->stats);
+    worker->is_sending = true;
     engine_leave(engine);
     ops->flush(worker->io);
     engine_enter(engine);
+    worker->is_sending = false;
     open_share(worker, director->stats);
     settle(director, &batch);
     close_share(worker, director->stats);

@@ -93,7 +93,7 @@ C_LAYERS: dict[str, set[str]] = {
     "engine": PLAIN
     | MEMORY
     | {"changes.h", "director.h", "fragments.h", "io.h", "pthread.h", "state.h", "sync.h"}
-    | {"spin.h", "trace.h"},
+    | {"spin.h", "time.h", "trace.h"},
     "loop": PLAIN | {"engine.h", "errno.h", "forward.h", "sys/sysinfo.h", "time.h", "unistd.h"},
     "syncing": PLAIN | {"dr.h", "engine.h", "errno.h", "sync.h", "sync_backup.h"},
     "looks": {"dr.h", "engine.h", "listing.h", "schedulers/schedulers.h"},

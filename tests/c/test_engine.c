@@ -417,6 +417,76 @@ static void what_was_lost_until_an_end_is_closed_counts(void)
     stage_free(&stage);
 }
 
+/* An end that has one frame, and takes its time to send it. */
+struct slow {
+    struct io io;
+    struct made made;
+    int is_flushing;
+    int has_flushed;
+};
+
+static int slow_receive(struct io *io, struct dr_frame *frames, int room)
+{
+    struct slow *slow = (struct slow *)(void *)io;
+
+    (void)room;
+    frames[0] = (struct dr_frame){.data = slow->made.bytes,
+                                  .length = (uint32_t)slow->made.length,
+                                  .captured = (uint32_t)slow->made.length};
+    return 1;
+}
+
+static void slow_send(struct io *io, struct dr_frame *frame)
+{
+    (void)io, (void)frame;
+}
+
+static void slow_flush(struct io *io)
+{
+    const struct timespec while_ = {.tv_nsec = 50000000};
+    struct slow *slow = (struct slow *)(void *)io;
+
+    __atomic_store_n(&slow->is_flushing, 1, __ATOMIC_RELEASE);
+    CHECK(nanosleep(&while_, NULL) == 0);
+    __atomic_store_n(&slow->has_flushed, 1, __ATOMIC_RELEASE);
+}
+
+static uint64_t slow_dropped(struct io *io)
+{
+    (void)io;
+    return 0;
+}
+
+static void *one_step(void *argument)
+{
+    CHECK(dr_engine_step(argument, clock_ns()) == 1);
+    return NULL;
+}
+
+static void who_stands_by_has_nothing_left_to_send(void)
+{
+    static const struct io_ops ops = {.receive = slow_receive,
+                                      .send = slow_send,
+                                      .flush = slow_flush,
+                                      .release = leaky_nothing,
+                                      .dropped = slow_dropped,
+                                      .close = leaky_close};
+    struct stage stage = stage_new();
+    struct slow slow = {.io.ops = &ops, .made = tcp_frame(1000, 0x02)};
+    struct dr_identity identity = {.mtu = 1500, .standby = 1};
+    pthread_t stepping;
+
+    memcpy(identity.mac, director_mac, sizeof(identity.mac));
+    CHECK(dr_engine_open_end(stage.engine, &slow.io) == 0);
+    CHECK(pthread_create(&stepping, NULL, one_step, stage.engine) == 0);
+    while (!__atomic_load_n(&slow.is_flushing, __ATOMIC_ACQUIRE))
+        sched_yield();
+    dr_set_identity(stage.engine, &identity);
+    CHECK(__atomic_load_n(&slow.has_flushed, __ATOMIC_ACQUIRE));
+    CHECK(pthread_join(stepping, NULL) == 0);
+    stage_free(&stage);
+}
+
 static void limits_that_cannot_be_are_refused(void)
 {
     static const struct dr_limits wrong[] = {
@@ -446,5 +516,6 @@ int main(void)
     RUN(a_worker_keeps_its_counters_from_one_end_to_the_next);
     RUN(what_was_lost_until_an_end_is_closed_counts);
     RUN(an_engine_without_an_end_says_so);
+    RUN(who_stands_by_has_nothing_left_to_send);
     RUN(limits_that_cannot_be_are_refused);
 }

@@ -233,6 +233,17 @@ def test_a_real_server_that_answers_arp_for_the_vip_is_named(own_lab: Lab, tmp_p
         wait_until(lambda: expected in director.log, "the log names it")
 
 
+def test_a_real_server_that_begins_to_answer_arp_for_the_vip_is_named_soon(
+    own_lab: Lab, tmp_path: Path
+) -> None:
+    """It may be set up wrongly at any time; two seconds are what it takes on an idle machine."""
+    with running(own_lab, tmp_path, CONFIG) as director:
+        assert "is claimed" not in director.log
+        break_(own_lab, "arp")
+        expected = "real server 10.10.10.62 answers ARP for it; run there: sysctl -w"
+        wait_until(lambda: expected in director.log, "the log names it", limit_s=10)
+
+
 def test_books_balance_and_agree_with_the_interface(own_lab: Lab, tmp_path: Path) -> None:
     text = CONFIG.replace("        request=", "        checktype=on\n        request=")
     with running(own_lab, tmp_path, text) as director:
