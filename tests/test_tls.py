@@ -180,6 +180,16 @@ def test_a_handshake_that_fails_is_named(handler: Handler, reason: str) -> None:
     assert result.reason.startswith((reason, "no answer"))
 
 
+@pytest.mark.parametrize("service", ["imaps", "pops", "ldaps"])
+def test_no_reason_is_the_name_of_an_exception(service: str) -> None:
+    async def once() -> Result:
+        async with serving(resetting) as port:
+            return await run(http_target(port, service=service), limit_s=10)
+
+    result = asyncio.run(once())
+    assert (result.passed, "Error" in result.reason) == (False, False), result.reason
+
+
 def refused_by(context: ssl.SSLContext) -> Result:
     """By a server of a thread: that of asyncio does not send the alert that says why."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

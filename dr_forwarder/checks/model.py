@@ -139,6 +139,15 @@ def _arguments(virtual: Virtual, real: Real) -> tuple[str, str, str, str]:
     return vip, str(virtual.port), bracketed(real.address), str(real.port)
 
 
+_NUMBERS: Final[dict[type, int]] = {
+    ConnectionResetError: errno.ECONNRESET,
+    ConnectionRefusedError: errno.ECONNREFUSED,
+    ConnectionAbortedError: errno.ECONNABORTED,
+    BrokenPipeError: errno.EPIPE,
+}
+"""Of errors that asyncio makes itself, without one and without a word."""
+
+
 def os_reason(error: OSError) -> str:
     """``connection refused``: the system's words for it, without the number."""
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -147,7 +156,8 @@ def os_reason(error: OSError) -> str:
         return f"TLS: {error.reason or error}"
     if not error.errno and isinstance(error.__cause__, OSError):
         return os_reason(error.__cause__)
-    return os.strerror(error.errno).lower() if error.errno else str(error) or type(error).__name__
+    number = error.errno or (0 if str(error) else _NUMBERS.get(type(error), 0))
+    return os.strerror(number).lower() if number else str(error) or type(error).__name__
 
 
 def hindrance(error: BaseException) -> str | None:
