@@ -308,6 +308,19 @@ def test_nothing_of_a_program_is_left_when_the_director_ends(tmp_path: Path) -> 
     assert not is_running(int(numbers.read_text()))
 
 
+def test_a_program_is_found_from_where_the_director_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "check").write_text("exit 0\n")
+    (tmp_path / "check").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+
+    async def use(apart: Apart) -> None:
+        assert (await run(external("./check"), limit_s=AMPLE_S, apart=apart)).passed
+
+    with_apart(use)
+
+
 def test_programs_are_run_by_a_worker_with_all_that_the_director_may(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     target = http_target(

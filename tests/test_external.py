@@ -108,6 +108,20 @@ def test_a_script_without_a_shebang_is_found_along_the_path(
     assert result_of("own-check").passed
 
 
+@pytest.mark.parametrize("perl", [False, True])
+def test_a_relative_path_is_from_the_root_or_from_where_we_were_started(
+    perl: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if perl and shutil.which("perl") is None:
+        pytest.skip("needs perl")
+    program(tmp_path, "exit 0")
+    (tmp_path / "check").write_text("exit 0")
+    monkeypatch.chdir(tmp_path)
+    assert result_of("./check", perl=perl).passed
+    monkeypatch.chdir("/proc")
+    assert result_of(f".{tmp_path}/check", perl=perl).passed
+
+
 @pytest.mark.parametrize(
     ("command", "reason"),
     [

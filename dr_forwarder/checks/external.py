@@ -106,12 +106,23 @@ def _command(target: Target) -> list[str]:
     """ldirectord takes the whole text for a path; so do we if there is such a file."""
     text = target.check.command
     try:
-        words = [text] if Path(text).is_file() else shlex.split(text)
+        words = [text] if Path(_placed(text)).is_file() else shlex.split(text)
     except ValueError as error:
         raise CheckError(f"checkcommand: {error}") from error
     if not words:
         raise CheckError("checkcommand is empty")
+    words[0] = _placed(words[0])
     return ["perl", *words] if target.check.type is CheckType.EXTERNAL_PERL else words
+
+
+def _placed(program: str) -> str:
+    """A relative path as ldirectord takes it: from ``/`` as a daemon, in the foreground from where
+    it was started.
+    """
+    if "/" not in program or program.startswith("/"):
+        return program
+    from_root = os.path.normpath(f"/{program}")
+    return from_root if os.path.exists(from_root) else os.path.abspath(program)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

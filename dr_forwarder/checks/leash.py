@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import logging
+import os
 import pickle
 import signal
 import socket
@@ -176,10 +177,17 @@ class Leash:
             self._end()
 
 
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it is gone
+        return "/"
+
+
 def _start(kind: str, descriptor: int) -> subprocess.Popen[bytes]:
     """Of the director's descriptors it has this one alone, and no terminal's signals reach it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "dr_forwarder.checks.worker", kind, str(descriptor)],
+        [sys.executable, "-m", "dr_forwarder.checks.worker", kind, str(descriptor), _here()],
         cwd=_ROOT,
         pass_fds=[descriptor],
         stdin=subprocess.DEVNULL,

@@ -1,8 +1,9 @@
 """Worker: the program that carries out checks of one kind, and tells the director how they ended.
 
-``python -m dr_forwarder.checks.worker KIND DESCRIPTOR``: a kind is a service, or ``external``. Over
-the socket come pickled pairs of a number and a target, or None to call the check off; back go JSON
-arrays of the number, a word (``ready``, ``passed``, ``failed``, ``hindered``, ``said``) and a text.
+``python -m dr_forwarder.checks.worker KIND DESCRIPTOR DIRECTORY``: a kind is a service, or
+``external``; the directory is the director's. Over the socket come pickled pairs of a number and a
+target, or None to call the check off; back go JSON arrays of the number, a word (``ready``,
+``passed``, ``failed``, ``hindered``, ``said``) and a text.
 """
 
 from __future__ import annotations
@@ -136,8 +137,9 @@ async def _serve(sock: socket.socket, kind: str) -> None:
 
 def main() -> None:
     """Until the director closes its end."""
-    kind, descriptor = sys.argv[1], int(sys.argv[2])
-    sock = socket.socket(fileno=descriptor)
+    kind, descriptor, directory = sys.argv[1:]
+    os.chdir(directory)
+    sock = socket.socket(fileno=int(descriptor))
     sock.setblocking(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if kind == EXTERNAL:
