@@ -25,7 +25,7 @@ from running import (
     with_cap_net_raw_only,
 )
 
-from dr_forwarder.lab import Lab, LabError, links
+from dr_forwarder.lab import Lab, LabError
 from dr_forwarder.lab.topology import Address
 from dr_forwarder.table import Change, Key, Operation, Service
 
@@ -131,18 +131,6 @@ def test_servers_stay_up_while_the_host_has_no_network(own_lab: Lab, tmp_path: P
         serves_again(own_lab)
         assert len(director.weights()) == 2
         assert "Deleted real server" not in director.log
-
-
-def test_a_vip_that_comes_up_on_the_host_itself_is_told_with_the_cure(
-    own_lab: Lab, tmp_path: Path
-) -> None:
-    inside = own_lab.namespace("director")
-    with running(own_lab, tmp_path, CONFIG, servers=2) as director:
-        links.add_vip(inside, own_lab.topology.vip)
-        wait_until(lambda: "run: ip addr del 10.10.10.60 dev lo" in director.log, "it is told")
-        links.remove_vip(inside, own_lab.topology.vip)
-        wait_until(lambda: "Interface eth0 can be used again" in director.log, "that is over")
-        assert serves(own_lab)
 
 
 # ---- Longer frames ----
