@@ -82,7 +82,7 @@ def test_one_that_moves_leaves_its_old_place(loop: asyncio.Runner, who: Identity
 def test_a_process_that_was_killed_has_it_no_longer(loop: asyncio.Runner, who: Identity) -> None:
     code = (
         "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind('\\0' + sys.argv[1]);"
-        " s.listen(); print(); sys.stdin.read()"
+        " s.listen(); print(flush=True); sys.stdin.read()"
     )
 
     async def play(other: subprocess.Popen[bytes]) -> None:
