@@ -127,7 +127,7 @@ class Director:
         except _StoppedEarly:
             return Stats(0, 0, {}, 0, 0, 0, 0, 0, 0)
         if not self.config.settings.standby:
-            self._sole.take(place.interface, place.identity)
+            self._sole.take(place.interface, place.vips)
         with (
             contextlib.closing(self._sole),
             self._stalls.watching(),
@@ -196,7 +196,7 @@ class Director:
         """
         place = self._around.place
         if not standby:
-            self._sole.take(place.interface, place.identity)
+            self._sole.take(place.interface, place.vips)
         identify(self._core, place, self.config.settings, standby=standby)
         self._around.stand_by(standby=standby)
         if standby:
@@ -310,7 +310,7 @@ class Director:
 
     def _settle_at(self, place: Place, table: Needs) -> None:
         if not self._around.standby:
-            self._sole.take(place.interface, place.identity)
+            self._sole.take(place.interface, place.vips)
         identify(self._core, place, self.config.settings, standby=self._around.standby)
         self._around.take(place, self.config, table)
         self._reconciler.configure(self.config, self._around.place)
