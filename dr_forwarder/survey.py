@@ -54,7 +54,8 @@ async def survey(
     routes = look_up(config.servers)
     where = expected or _by_index(present, held)
     every_way = {
-        address: _way_to(address, route, where, config) for address, route in routes.items()
+        address: _way_to(address, route, where, present, config)
+        for address, route in routes.items()
     }
     here = frozenset(address for address, way in every_way.items() if way.local)
     ways = {address: way for address, way in every_way.items() if not way.local}
@@ -163,15 +164,26 @@ def _by_index(present: Mapping[str, Interface], held: Place | None) -> Interface
     return next((each for each in present.values() if each.index == held.interface.index), None)
 
 
-def _way_to(address: Address, route: Route, expected: Interface | None, config: Config) -> OnLink:
+def _way_to(
+    address: Address,
+    route: Route,
+    expected: Interface | None,
+    present: Mapping[str, Interface],
+    config: Config,
+) -> OnLink:
     try:
         return on_link(address, route)
     except SetupError as error:
         # The host's own address in a tagged VLAN is on another interface, which may be to come.
-        if expected is None or config.settings.vlan.identifiers:
+        if config.settings.vlan.identifiers:
             raise
-        if any(own.version == address.version for own in expected.addresses if _is_global(own)):
-            raise SetupError(str(error)) from error
+        others = (each for each in present.values() if each.index != LOOPBACK)
+        for each in others if expected is None else (expected,):
+            if any(own.version == address.version for own in each.addresses if _is_global(own)):
+                # It is there already, and in another network.
+                raise SetupError(str(error)) from error
+        if expected is None:
+            raise
         raise NotYet(f"{expected.name} has no IPv{address.version} address: {error}") from error
 
 
