@@ -331,6 +331,16 @@ def statements(keywords: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.lists(lines, max_size=5).map("".join)
 
 
+@pytest.mark.parametrize(
+    ("opening", "mask", "server"),
+    [("10.0.0.1 80", "1", "10.0.0.2"), ("fd00::1 80", "255.0.0.0", "fd00::2")],
+)
+def test_a_netmask_of_another_family_is_not_taken(opening: str, mask: str, server: str) -> None:
+    text = conf(f"persistence_granularity {mask}", opening=opening).replace("10.0.0.2", server)
+    assert "netmask" not in imported(text).toml
+    assert verdict(text, "persistence_granularity") is Verdict.DIFFERS
+
+
 @PATIENT
 @given(statements(SERVICE), statements(SERVER), KINDS, statements(CHECKER), st.booleans())
 def test_whatever_is_written_can_be_loaded(

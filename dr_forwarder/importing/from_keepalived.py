@@ -147,6 +147,12 @@ class _Reader:
     ) -> dict[str, Value]:
         """What is said of the service, as keepalived takes it for this target."""
         values, line = dict(settings.values), statement.line
+        if "netmask" in values and ("." in str(values["netmask"])) == _is_ipv6(table):
+            netmask = values.pop("netmask")
+            for each in statement.block:
+                if each.keyword == "persistence_granularity":
+                    how = f"not taken: {netmask!r} is no netmask of this family"
+                    self._report.differs(each.line, how)
         if "fwmark" in table.values:
             values.pop("protocol", None)  # keepalived takes no notice of it either
             if values.pop("ops", False):
