@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from test_config_ldirectord import DATA, V, one, parse, resolver, service_ports, strict
-from test_importing import imported
+from test_importing import AS_PROGRAM, imported
 
 from dr_forwarder.cli.check import command as check
 from dr_forwarder.config import CheckType, ConfigError, load, load_text, parse_text
@@ -58,7 +58,9 @@ def test_the_tutorial_with_typographic_quotes_says_what_was_meant() -> None:
 
 @pytest.mark.parametrize("path", [FLAT, TYPOGRAPHIC], ids=lambda path: path.stem)
 def test_what_ldirectord_refuses_strict_refuses(path: Path) -> None:
-    taken, refused = (CliRunner().invoke(check, [*more, str(path)]) for more in ([], ["--strict"]))
+    taken, refused = (
+        CliRunner().invoke(check, [*more, str(path)], **AS_PROGRAM) for more in ([], ["--strict"])
+    )
     assert (taken.exit_code, refused.exit_code) == (0, 2)
 
 
@@ -301,7 +303,7 @@ def test_a_file_that_is_something_else_does_not_fill_the_log() -> None:
 def test_a_file_without_a_service_is_not_fine(text: str, tmp_path: Path) -> None:
     path = tmp_path / "empty.cf"
     path.write_text(text)
-    said = CliRunner().invoke(check, [str(path)])
+    said = CliRunner().invoke(check, [str(path)], **AS_PROGRAM)
     assert (said.exit_code, "fine" in said.stdout) == (0, False)
     assert "warning: no virtual service: nothing is forwarded" in said.stderr
 

@@ -105,7 +105,7 @@ EVENTS = Example(
 )
 TIMEOUTS = Example({"tcp_s": 900, "tcp_fin_s": 120, "udp_s": 300})
 DAEMONS = Example([])
-LINK = Example({"interface": "eth0", "state": "up", "hindrance": None, "changes": 0}, more=True)
+LINK = Example({"interface": "eth0", "state": "up", "hindrance": None, "changes": 0})
 STANDBY = Example({"standby": False})
 
 CHANGES = Example(
