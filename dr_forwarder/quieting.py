@@ -1,6 +1,7 @@
 """Quieting: which of the things that happen the log is told of.
 
-However many servers there are and whatever they do, the lines about them are bounded.
+However many servers there are and whatever they do, the lines about them are bounded; so are those
+about an interface that goes up and down many times a second.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from typing import Final
 from .config.model import Address
 from .event_log import level, log
 from .events import (
+    ChecksHindered,
+    ChecksUnhindered,
     Event,
     FallbackEvent,
     Happening,
     HealthEvent,
+    LinkEvent,
     MacLearned,
     ServerEvent,
     ServerFlapping,
@@ -30,6 +34,7 @@ _log = logging.getLogger(__name__)
 _FALLBACK_S: Final = 60.0
 """So far apart are lines about the fallback of a service that has a server that flaps."""
 _OF_SERVERS: Final = (HealthEvent, MacLearned, ServerEvent, SoftFailure, SoftFailuresOver)
+_OF_NETWORK: Final = (LinkEvent, ChecksHindered, ChecksUnhindered)
 
 
 @dataclass(slots=True)
@@ -40,10 +45,15 @@ class EventLog:
 
     most: int = 200
     """Lines about servers of one urgency within `window_s`; the others are counted."""
+    most_of_network: int = 20
+    """Lines about the interface within `window_s`; how it is at the end is said in any case."""
     window_s: float = 10.0
     _began_s: float = float("-inf")
     _written: Counter[int] = field(default_factory=Counter)
     _left: Counter[tuple[int, str]] = field(default_factory=Counter)
+    _network_written: int = 0
+    _last_left: dict[bool, Happening] = field(default_factory=dict)
+    """What was left out last about the interface (True), and about the checks that need it."""
     _flapping: set[tuple[Key, Address]] = field(default_factory=set)
     _fell_back_s: dict[Key, float] = field(default_factory=dict)
     """When a line said so last, of services that have a server that flaps."""
@@ -60,6 +70,8 @@ class EventLog:
         self.tick(happening.at_s)
         if isinstance(event, _OF_SERVERS) and not self._has_room(level(event), happening.kind):
             return
+        if isinstance(event, _OF_NETWORK) and not self._network_has_room(happening):
+            return
         log(happening)
 
     def tick(self, now_s: float) -> None:
@@ -72,6 +84,10 @@ class EventLog:
         for urgency in sorted({each for each, _ in left}, reverse=True):
             counts = ", ".join(f"{n} {kind}" for (each, kind), n in left.items() if each == urgency)
             _log.log(urgency, "More lines like these were left out: %s", counts)
+        self._network_written = 0
+        last, self._last_left = self._last_left, {}
+        for happening in last.values():
+            log(happening)
 
     def _is_of_flapping(self, event: Event, now_s: float) -> bool:
         match event:
@@ -89,4 +105,14 @@ class EventLog:
         if self._written[urgency] <= self.most:
             return True
         self._left[urgency, kind] += 1
+        return False
+
+    def _network_has_room(self, happening: Happening) -> bool:
+        self._network_written += 1
+        if self._network_written <= self.most_of_network:
+            return True
+        self._left[level(happening.event), happening.kind] += 1
+        of_link = isinstance(happening.event, LinkEvent)
+        self._last_left.pop(of_link, None)  # the latest comes last
+        self._last_left[of_link] = happening
         return False

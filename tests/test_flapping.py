@@ -13,8 +13,12 @@ from dr_forwarder.checks import Result
 from dr_forwarder.config.model import Alert, Check, Config, Real, Virtual
 from dr_forwarder.events import (
     Bus,
+    ChecksHindered,
+    ChecksUnhindered,
     FallbackEvent,
     HealthEvent,
+    LinkEvent,
+    LinkStep,
     Phase,
     ServerEvent,
     ServerFlapping,
@@ -153,6 +157,33 @@ def test_what_is_down_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     assert urgent == [
         "Check of 10.0.0.1:80: down (pretended)",
         "No real server is up: 192.0.2.1:80",
+    ]
+
+
+def test_an_interface_that_flaps_leaves_few_lines_and_how_it_is_then(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    now_s, log = 0.0, EventLog()
+    bus = Bus(lambda: now_s)
+    bus.listen(log.heard)
+    for turn in range(600):
+        now_s = turn * 0.05
+        bus.emit(LinkEvent(LinkStep.DOWN, "eth0", "set down"))
+        bus.emit(ChecksHindered("network is unreachable"))
+        bus.emit(ChecksUnhindered("network is unreachable"))
+        bus.emit(LinkEvent(LinkStep.UP, "eth0"))
+    log.tick(now_s + log.window_s)
+    lines = [record.message for record in caplog.records]
+    assert len(lines) == 3 * (log.most_of_network + 4)
+    assert lines[0] == "Interface eth0 is down: set down"
+    assert sorted(lines[-4:-2]) == [
+        "More lines like these were left out: 195 checks_unhindered, 195 link_up",
+        "More lines like these were left out: 195 link_down, 195 checks_hindered",
+    ]
+    assert lines[-2:] == [
+        "Checks are carried out again: over is network is unreachable",
+        "Interface eth0 is up",
     ]
 
 
