@@ -149,7 +149,9 @@ class Following:
             try:
                 await self._look()
             except OSError as error:
-                _log.debug("interfaces: %s", error)
+                # As without a descriptor left: whatever has happened is seen once that is over.
+                self._hinder(f"its state cannot be read: {error.strerror}")
+                await asyncio.sleep(_RETRY_S)
                 self._noted.set()
 
     def _patience(self) -> float | None:

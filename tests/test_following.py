@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import pytest
 from pyroute2 import AsyncIPRoute
 
+from dr_forwarder import following
 from dr_forwarder.addresses import Identity
 from dr_forwarder.errors import SetupError, TryAgain
 from dr_forwarder.events import LinkEvent, LinkStep
 from dr_forwarder.following import Following
-from dr_forwarder.interfaces import interfaces
+from dr_forwarder.interfaces import Interface, interfaces
 from dr_forwarder.survey import Place
 
 LIMIT_S = 20.0
@@ -76,7 +79,7 @@ def follow(*messages: Message, refusal: Exception | None = None, until: Until) -
     async def run() -> Followed:
         followed = Followed()
         followed.refusal = refusal
-        following = Following(
+        it = Following(
             await followed.place(),
             survey=followed.place,
             take=followed.take,
@@ -86,9 +89,9 @@ def follow(*messages: Message, refusal: Exception | None = None, until: Until) -
             give_up=followed.give_up,
             patience_s=lambda: 0.0,
         )
-        running = asyncio.create_task(following.run())
+        running = asyncio.create_task(it.run())
         for message in messages:
-            following.hear(message)
+            it.hear(message)
         async with asyncio.timeout(LIMIT_S):
             while not until(followed):
                 followed.moved.clear()
@@ -135,3 +138,22 @@ def test_what_cannot_be_taken_is_told_once_tried_again_and_given_up() -> None:
     assert [event.step for event in followed.events] == [LinkStep.FOUND, LinkStep.HINDERED]
     assert len(followed.taken) >= 2
     assert "no such thing" in str(followed.given_up[0])
+
+
+def test_that_nothing_can_be_looked_at_is_told_once_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+
+    async def look(netlink: AsyncIPRoute) -> Mapping[str, Interface]:
+        nonlocal looks
+        looks += 1
+        if looks <= 2:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return await interfaces(netlink)
+
+    monkeypatch.setattr(following, "interfaces", look)
+    followed = follow(Message(says=FAILOVER), until=lambda it: it.noted)
+    steps = [event.step for event in followed.events]
+    assert steps == [LinkStep.HINDERED, LinkStep.MOVED, LinkStep.UNHINDERED]
+    assert followed.events[0].detail == "its state cannot be read: Too many open files"
