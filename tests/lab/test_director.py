@@ -14,7 +14,8 @@ from running import CONFIG, UNCHECKED, Running, running, wait_until, with_cap_ne
 
 from dr_forwarder.lab import Lab, break_
 
-TUTORIAL = (Path(__file__).parent.parent / "data" / "tutorial.cf").read_text()
+DATA = Path(__file__).parent.parent / "data"
+TUTORIAL = (DATA / "tutorial.cf").read_text()
 VIP = "10.10.10.60"
 ALTERNATING = ["This is VM3", "This is VM2"]
 QUIET = ("TcpOutRsts", "IpForwDatagrams", "IcmpOutMsgs", "IpInAddrErrors")
@@ -47,6 +48,18 @@ def test_the_tutorials_file_works_unchanged(own_lab: Lab, tmp_path: Path) -> Non
     with running(own_lab, tmp_path, text, servers=2) as director:
         assert ask(own_lab, 6) == ALTERNATING * 3
         assert director.stop() == 0
+
+
+@pytest.mark.parametrize("name", ["tutorial-without-indent.cf", "tutorial-typographic.cf"])
+def test_the_tutorials_text_works_as_its_page_prints_it(
+    lab: Lab, tmp_path: Path, name: str
+) -> None:
+    text = (DATA / name).read_text().replace("/var/log/", f"{tmp_path}/")
+    # The servers of the lab have the first file's page.
+    text = text.replace("index.html", "test.html").replace("hi”", "foo”")
+    with running(lab, tmp_path, text, servers=2):
+        answers = ask(lab, 6)
+    assert answers in (ALTERNATING * 3, ALTERNATING[::-1] * 3)
 
 
 def test_the_directors_kernel_keeps_quiet(own_lab: Lab, tmp_path: Path) -> None:
