@@ -106,6 +106,8 @@ CASES = [
     Case("+2", OK + b"Content-Length: +2\r\n\r\nok", check=FOUND),
     Case("empty", OK + b"Content-Length:\r\n\r\nok", check=FOUND),
     Case("-1", OK + b"Content-Length: -1\r\n\r\nok", check=FOUND),
+    Case("hexadecimal", OK + b"Content-Length: 0x2\r\n\r\nok", check=FOUND),
+    Case("as programmers write it", OK + b"Content-Length: 1_0\r\n\r\nok", check=FOUND),
     Case("a word", OK + b"Content-Length: two\r\n\r\nok", check=FOUND),
     Case("more digits than a number has", OK + b"Content-Length: %d\r\n\r\nok" % 10**40),
     Case("bytes behind the body", with_headers() + b"\r\n\r\nmore", check=FOUND),

@@ -34,7 +34,7 @@ _STATUS: Final = re.compile(
 )
 _BLANK_LINES: Final = 8
 """Before the answer."""
-_LENGTH: Final = re.compile(r"\s*\+?(\d{1,15})(?![\d.])")
+_LENGTH: Final = re.compile(r"\s*\+?([0-9]{1,15})(?![\w.])")
 _CHUNK_SIZE: Final = re.compile(rb"\s*([0-9A-Fa-f]{1,15})\s*(?:;.*)?", re.DOTALL)
 _CHARSET: Final = re.compile(r";\s*charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
 # Services that speak first: a page without a status line (HTTP/0.9) does not begin so.
