@@ -299,6 +299,36 @@ def test_of_an_unknown_interface_it_is_said_what_was_assumed() -> None:
     assert "-i eth5 is taken for the director's own interface" in notice.reason
 
 
+@pytest.mark.parametrize("name", ["lo", "!lo"])
+def test_no_director_has_the_loopback_interface(name: str) -> None:
+    option = "! -i lo" if name == "!lo" else "-i lo"
+    text = PREROUTING.format(f"-A PREROUTING {option} {VIP} -j MARK --set-mark 7")
+    assert of(text, interface=None) == (7 if name == "!lo" else 0)
+    assert not found(text, interface=None).notices
+
+
+def test_of_the_loopback_interface_in_nft_too() -> None:
+    hook = "type filter hook prerouting priority mangle;"
+    rule = "iif lo ip daddr 10.0.0.100 meta mark set 7"
+    text = f"table ip t {{\n chain pre {{\n {hook}\n {rule}\n }}\n}}\n"
+    assert of(text, interface=None) == 0
+    assert not found(text, interface=None).notices
+
+
+def test_interfaces_of_chains_that_arriving_packets_do_not_see_are_no_concern() -> None:
+    docker = "*filter\n:FORWARD DROP [0:0]\n-A FORWARD -i docker0 -j ACCEPT\nCOMMIT\n"
+    text = docker + PREROUTING.format(f"-A PREROUTING {VIP} -j MARK --set-mark 7")
+    assert of(text, interface=None) == 7
+    assert not found(text, interface=None).notices
+
+
+@pytest.mark.parametrize(
+    "program", ["iptables -w 5", "iptables -w", "sudo iptables", "\ufeffiptables"]
+)
+def test_commands_are_taken_as_scripts_have_them(program: str) -> None:
+    assert of(f"{program} -t mangle -A PREROUTING {VIP} -j MARK --set-mark 7\n") == 7
+
+
 CHAIN = (
     "table ip lvs {{\n\tchain pre {{\n\t\ttype filter hook {}; policy accept;\n\t\t{}\n\t}}\n}}\n"
 )

@@ -8,7 +8,7 @@ cannot be followed is named: refused if it could set a mark, else told of.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
@@ -42,11 +42,17 @@ def parse(text: str, *, file: str, interface: str | None = None) -> tuple[Mark, 
     return read(text, file=file, interface=interface).marks
 
 
+def _lines_apart(chains: Mapping[str, Chain], seen: Collection[str]) -> set[int]:
+    """Those of rules that packets which arrive do not meet."""
+    return {rule.line for name, chain in chains.items() if name not in seen for rule in chain.rules}
+
+
 def read(text: str, *, file: str, interface: str | None = None) -> Found:
     """Follow the rules for packets that arrive on the interface; None: on that of the rules.
 
     Raises ConfigError with all rules that could set a mark and cannot be followed, and their lines.
     """
+    text = text.removeprefix("\ufeff")
     form = rules_iptables if rules_iptables.SIGN.search(text) else rules_nft
     try:
         rules = form.read(text, interface=interface)
@@ -55,7 +61,11 @@ def read(text: str, *, file: str, interface: str | None = None) -> Found:
         raise ConfigError(reason, file=file, line=int(line)) from error
     seen = _reached(rules.chains)
     errors: list[ConfigError] = []
-    notices = [Notice(reason, line, file=file) for line, reason in dict.fromkeys(rules.notes)]
+    notices = [
+        Notice(reason, line, file=file)
+        for line, reason in dict.fromkeys(rules.notes)
+        if line not in _lines_apart(rules.chains, seen)
+    ]
     for name, chain in rules.chains.items():
         for rule in chain.rules:
             reason = _missing(rule, rules.chains) or rule.obstacle

@@ -21,7 +21,9 @@ from .mark_boxes import (
     Verdict,
 )
 
-SIGN = re.compile(r"^\s*(\*[a-z]+|:[\w-]+ |(\[\d+:\d+\] )?-[APNI] |\S*ip6?tables\s|COMMIT\b)", re.M)
+SIGN = re.compile(
+    r"^\s*(\*[a-z]+|:[\w-]+ |(\[\d+:\d+\] )?-[APNI] |(sudo )?\S*ip6?tables\s|COMMIT\b)", re.M
+)
 _COUNTERS = re.compile(r"\[\d+:\d+\]\s*")
 _PROGRAM = re.compile(r"(\S*/)?ip6?tables(-\w+)?$")
 _ALL = 0xFFFFFFFF
@@ -128,6 +130,8 @@ def _chain(rules: Rules, table: str, name: str) -> Chain:
 def _line(
     rules: Rules, table: str, number: int, line: str, words: list[str], interface: str | None
 ) -> None:
+    if words[:1] == ["sudo"]:
+        words = words[1:]
     if words and _PROGRAM.fullmatch(words[0]):
         words = words[1:]
         for option in ("-t", "--table"):
@@ -135,7 +139,7 @@ def _line(
                 at = words.index(option)
                 table = words[at + 1]
                 del words[at : at + 2]
-        words = [word for word in words if word not in ("-w", "--wait")]
+        words = _without_waiting(words)
     match words:
         case ("-A" | "--append", name, *rest):
             _chain(rules, table, name).rules.append(
@@ -154,6 +158,18 @@ def _line(
             pass  # of what was there before
         case _:
             raise ValueError("this is no rule of iptables-save")
+
+
+def _without_waiting(words: list[str]) -> list[str]:
+    """Without ``-w``, and the seconds that may stand behind it."""
+    rest = iter(words)
+    kept: list[str] = []
+    for word in rest:
+        if word not in ("-w", "--wait"):
+            kept.append(word)
+        elif not (following := next(rest, "0")).isdecimal():
+            kept.append(following)
+    return kept
 
 
 def _rule(
@@ -241,8 +257,11 @@ def _ports(text: str) -> tuple[int, int]:
 
 
 def _interface(found: _Words, name: str, *, negated: bool) -> None:
+    if name == "lo":  # no director's
+        found.applies = found.applies and negated
+        return
     if found.interface is None:
-        found.notes.append(f"-i {name} is taken for the director's own interface")
+        found.notes.append(f"{'! ' * negated}-i {name} is taken for the director's own interface")
         return
     same = found.interface.startswith(name[:-1]) if name.endswith("+") else found.interface == name
     found.applies = found.applies and same != negated

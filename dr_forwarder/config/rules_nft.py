@@ -430,13 +430,13 @@ class _Words:
         return _elements(inside)
 
     def _is_ours(self, names: list[str]) -> bool:
-        plain = [name.strip('"') for name in names]
-        if self._interface is None:
+        plain = [each for name in names if (each := name.strip('"')) != "lo"]  # no director's
+        if self._interface is None and plain:
             self.notes.append(f"{', '.join(plain)} is taken for the director's own interface")
             return True
+        ours = self._interface or ""
         return any(
-            self._interface.startswith(each[:-1]) if each.endswith("*") else self._interface == each
-            for each in plain
+            ours.startswith(each[:-1]) if each.endswith("*") else ours == each for each in plain
         )
 
     def _box(self, kinds: Sequence[str], element: Sequence[str]) -> Box | None:
