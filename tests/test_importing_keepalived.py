@@ -12,14 +12,14 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from test_config_ldirectord import resolver, service_ports
-from test_importing import loaded
+from test_importing import loaded, said
 from test_plan import PATIENT
 
 from dr_forwarder.cli.import_ import command
 from dr_forwarder.config import ConfigError, load_text
 from dr_forwarder.config.draft import Reading
 from dr_forwarder.config.model import Virtual
-from dr_forwarder.importing import Imported, Kind, Verdict, convert
+from dr_forwarder.importing import Imported, Kind, Verdict, convert, recognise
 from dr_forwarder.ipvsadm.names import SystemNames
 
 KEEPALIVED = shutil.which("keepalived", path="/usr/sbin:/sbin")
@@ -90,6 +90,36 @@ def test_a_program_has_the_interval_as_its_limit() -> None:
 def test_granularity_alone_makes_a_service_persistent() -> None:
     virtual = one("protocol TCP\npersistence_granularity 255.255.255.0")
     assert (virtual.persistent_s, virtual.netmask) == (360, "255.255.255.0")
+
+
+def test_a_service_that_is_there_already_is_left_out() -> None:
+    made = imported(conf("protocol TCP") + conf("protocol UDP") + conf("protocol TCP"))
+    assert [virtual.protocol for virtual in loaded(made).virtuals] == ["tcp", "udp"]
+    assert "10.0.0.1:80 is left out: another virtual_server has it" in said(made, 15)
+
+
+def test_a_sorry_server_of_the_other_family_is_left_out() -> None:
+    made = imported(conf("protocol TCP\nsorry_server 2001:db8::9 80"))
+    assert loaded(made).virtuals[0].fallback is None
+    assert said(made, 4) == "differs: left out: it is of another family"
+
+
+def test_an_sctp_service_is_left_out_and_no_tcp_service_made_of_it() -> None:
+    made = imported(conf("protocol SCTP", "TCP_CHECK {\n}") + conf("protocol TCP"))
+    assert [virtual.protocol for virtual in loaded(made).virtuals] == ["tcp"]
+    lines = [line for line in made.lines if line.number <= 5]
+    assert {line.verdict for line in lines} == {Verdict.DIFFERS}
+    assert said(made, 1).startswith("differs: not taken: a file has no SCTP services")
+
+
+def test_of_a_mark_the_protocol_sctp_says_nothing() -> None:
+    assert one("protocol SCTP", opening="fwmark 3").fwmark == 3
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_word() -> None:
+    text = "\ufeff" + conf("protocol TCP")
+    assert recognise(text) is Kind.KEEPALIVED
+    assert len(loaded(imported(text)).virtuals) == 1
 
 
 def test_every_port_is_persistent() -> None:

@@ -30,12 +30,15 @@ _SIGNS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
 )
 
 
+_MARK = "\ufeff"
+"""Of the byte order: editors of Windows put it before a text."""
 _BYTES = re.compile("[\udc80-\udcff]")
 _LATIN_1 = "its bytes are no UTF-8 and are taken for Latin-1: TOML is UTF-8"
 
 
 def recognise(text: str) -> Kind | None:
     """What kind of file it is, by what only that kind has; None: nothing of the three."""
+    text = text.removeprefix(_MARK)
     return next((kind for kind, sign in _SIGNS if sign.search(text)), None)
 
 
@@ -55,6 +58,8 @@ def convert(
     ``include`` reads the files that it includes.
     """
     host = reading.host_name.partition(".")[0] if config_id is None else config_id
+    if kind is not Kind.LDIRECTORD:  # whose reader tells of it
+        text = text.removeprefix(_MARK)
     odd, text = _as_latin_1(text)
     converters: dict[Kind, Callable[[], tuple[Document, tuple[Line, ...]]]] = {
         Kind.LDIRECTORD: lambda: from_ldirectord.convert(text, reading, marks),

@@ -44,6 +44,7 @@ _NOT_TAKEN = {
 }
 _MOST = 2**31 - 1
 _MOST_WEIGHT = 65535
+_SCTP = "a file has no SCTP services; `dr-ipvsadm -A --sctp-service` on the director takes them"
 _LONGEST_S = 2_678_400
 """IPVS's own limit on persistence: 31 days."""
 _FLAGS = ("flag-1", "flag-2", "flag-3", "sh-port", "sh-fallback", "mh-port", "mh-fallback")
@@ -67,6 +68,17 @@ def convert(
         place, line = report.place(error.line)
         raise ConfigError(error.reason, file=place or file, line=line) from error
     return reader.document, report.lines()
+
+
+def _is_sctp(statement: Statement) -> bool:
+    """Whether it is an SCTP service; of a mark keepalived ignores the protocol."""
+    said = statement.find("protocol")
+    return said is not None and said.value.lower() == "sctp" and statement.value != "fwmark"
+
+
+def _same_service(one: VirtualTable, other: VirtualTable) -> bool:
+    names = ("address", "protocol", "fwmark", "ipv6")
+    return all(one.values.get(name) == other.values.get(name) for name in names)
 
 
 @dataclass(slots=True)
@@ -109,6 +121,9 @@ class _Reader:
     # ---- Virtual servers ----
 
     def _virtual(self, statement: Statement) -> None:
+        if _is_sctp(statement):
+            self._all(statement, _SCTP)
+            return
         self._report.same(statement.line)
         settings = self._settings(statement)
         tables = [VirtualTable(each) for each in self._targets.of(statement)]
@@ -128,7 +143,16 @@ class _Reader:
             self._tell_of_check(statement, table, check)
         if not reals:
             self._report.differs(statement.line, "keepalived ignores it: it has no real server")
-        self.document.virtuals += tables
+        for table in tables:
+            self._add(table, statement)
+
+    def _add(self, table: VirtualTable, statement: Statement) -> None:
+        if any(_same_service(table, each) for each in self.document.virtuals):
+            name = table.values.get("address", f"fwmark {table.values.get('fwmark')}")
+            how = f"{name} is left out: another virtual_server has it; put its servers there"
+            self._report.differs(statement.line, how)
+            return
+        self.document.virtuals.append(table)
 
     def _tell_of_check(self, statement: Statement, table: VirtualTable, check: Checked) -> None:
         kind, line = check.values.get("checktype"), statement.line
@@ -272,8 +296,7 @@ class _Reader:
         if each.value.lower() in ("tcp", "udp"):
             values["protocol"] = each.value.lower()
         elif each.value.lower() == "sctp":
-            values["protocol"] = "tcp"
-            self._report.differs(each.line, f"{each.value} is not in a file's reach: tcp")
+            pass  # of a mark, whose protocol is nobody's concern; others are left out
         else:
             self._report.differs(
                 each.line, f"not taken, as by keepalived: there is no protocol {each.value!r}"
@@ -287,7 +310,9 @@ class _Reader:
             return
         where = self._server(spare)
         method = settings.spare_method or settings.method
-        if self._is_direct(spare, method, where, table):
+        if (":" in spare.value) != _is_ipv6(table):
+            self._report.differs(spare.line, "left out: it is of another family")
+        elif self._is_direct(spare, method, where, table):
             table.values["fallback"] = where
 
     def _server(self, statement: Statement) -> str:
