@@ -127,6 +127,8 @@ def _look(path: Path, limits: Any) -> Any:
 def _reason(path: Path, look: Any) -> str:
     of = f"{look.count} connections" if look.count else "its connections"
     match look.state:
+        case lib.DR_STATE_OTHER_CLOCK if not region.boot_id():
+            return f"without /proc nobody can tell whether {of} are of before a reboot"
         case lib.DR_STATE_OTHER_CLOCK:
             return f"the machine has started anew since; {of} of before ended with it"
         case lib.DR_STATE_OTHER_FORMAT:

@@ -181,6 +181,17 @@ def test_state_of_another_boot_goes_with_a_word(
     assert [path.name for path in tmp_path.iterdir()] == ["state"]
 
 
+def test_without_proc_nobody_says_that_the_machine_has_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "state")
+    monkeypatch.setattr(region, "boot_id", lambda: 0)
+    assert adopted(tmp_path / "state").told() == (
+        "State file made anew, connections are not taken over: without /proc nobody can tell"
+        f" whether {COUNT + 2} connections are of before a reboot"
+    )
+
+
 @pytest.mark.parametrize("contents", [b"", bytes(100_000)], ids=["nothing", "zeros"])
 def test_a_file_that_was_never_written_is_simply_filled(tmp_path: Path, contents: bytes) -> None:
     (tmp_path / "state").write_bytes(contents)
