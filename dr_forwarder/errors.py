@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from typing import Final
+
+_CURES: Final = {errno.ENOMEM: "; allow the director more (ulimit -v, MemoryMax=)"}
 
 
 class ForwarderError(Exception):
@@ -28,7 +32,8 @@ class DataplaneError(OSError):
 def check(result: int, what: str) -> None:
     """Raises DataplaneError for what the core answered: 0 or more is fine, else it is -errno."""
     if result < 0:
-        raise DataplaneError(-result, f"{what}: {os.strerror(-result)}")
+        text = f"{what}: {os.strerror(-result)}{_CURES.get(-result, '')}"
+        raise DataplaneError(-result, text)
 
 
 class NotRunning(ForwarderError):  # noqa: N818 - a state of the host, and read as one

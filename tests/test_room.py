@@ -11,8 +11,8 @@ from director import service
 from test_plan import config, real, virtual
 
 from dr_forwarder import room
-from dr_forwarder.dataplane import Engine, Limits
-from dr_forwarder.errors import SetupError
+from dr_forwarder.dataplane import DataplaneError, Engine, Limits
+from dr_forwarder.errors import SetupError, check
 from dr_forwarder.table import Change, Operation
 
 WEB = virtual(real(1), real(2), fallback=9)
@@ -57,3 +57,8 @@ def test_every_service_slot_can_be_used_and_used_again() -> None:
         only = engine.services({made[8].key})
         assert [row.service for row in only] == [made[8]]
         assert made[0].key.address == IPv4Address("10.9.0.100")
+
+
+def test_no_memory_for_the_core_is_told_with_the_cure() -> None:
+    with pytest.raises(DataplaneError, match=r"packet rings: .*ulimit -v, MemoryMax="):
+        check(-errno.ENOMEM, "packet rings")
