@@ -149,6 +149,17 @@ def test_what_ldirectord_takes_is_up(respond: Respond, check: dict[str, object])
     assert result.passed, result.reason
 
 
+def test_bytes_behind_the_answer_are_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = answer_to
+
+    def longer(data: bytes, respond: Respond, *, tcp: bool) -> bytes:
+        return exact(data, respond, tcp=tcp) + b"more"
+
+    monkeypatch.setitem(globals(), "answer_to", longer)
+    result = verdict(records("192.0.2.7"), receive="192.0.2.7")
+    assert result.passed, result.reason
+
+
 def test_a_server_that_refuses_is_down_with_its_word() -> None:
     result = verdict(refusing)
     assert (result.passed, "REFUSED" in result.reason) == (False, True), result.reason

@@ -87,7 +87,8 @@ async def _ask(target: Target, question: dns.message.Message) -> dns.message.Mes
 def _response(question: dns.message.Message, data: bytes) -> dns.message.Message | None:
     """What a message says; None for an answer to another question."""
     try:
-        response = dns.message.from_wire(data)
+        # ldirectord's library does not mind what stands behind a message either.
+        response = dns.message.from_wire(data, ignore_trailing=True)
     except Exception as error:
         # Nor for all that it cannot read.
         raise CheckError(f"no usable answer: {error or type(error).__name__}") from error
