@@ -92,6 +92,6 @@ def _lost(then: Interface, now: Interface) -> str:
     if not lost:
         return ""
     return (
-        f"; with it went {', '.join(sorted(map(str, lost)))}, which stays so next time after:"
+        f"; with it went {', '.join(sorted(map(str, lost)))}; to keep addresses the next time:"
         f" sysctl -w net.ipv6.conf.{now.name.replace('.', '/')}.keep_addr_on_down=1"
     )

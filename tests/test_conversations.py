@@ -254,6 +254,30 @@ def test_a_strict_sip_server_finds_the_way_back(address: str) -> None:
     assert (result.passed, result.reason) == (True, "SIP/2.0 200 OK")
 
 
+def test_what_keeps_a_way_open_is_no_answer_and_case_says_nothing() -> None:
+    class Sociable(asyncio.DatagramProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.transport: asyncio.DatagramTransport = transport  # type: ignore[assignment]
+
+        def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+            for said in (b"\r\n\r\n", b"sip/2.0 200 Fine\r\n\r\n"):
+                self.transport.sendto(said, address)
+
+    async def once() -> Result:
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            Sociable, ("127.0.0.1", 0)
+        )
+        try:
+            port = transport.get_extra_info("sockname")[1]
+            target = service_target("sip", port, protocol="udp", address="127.0.0.1")
+            return await run(target, limit_s=20)
+        finally:
+            transport.close()
+
+    result = asyncio.run(once())
+    assert (result.passed, result.reason) == (True, "sip/2.0 200 Fine")
+
+
 def test_sip_over_tcp_names_its_own_end_too() -> None:
     seen: list[tuple[bytes, bytes]] = []
 

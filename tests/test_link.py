@@ -53,6 +53,16 @@ def test_what_changed_is_told(change: dict[str, object], expected: list[LinkStep
     assert steps(changes("eth0", Link(ETH0), Link(after))) == expected
 
 
+def test_addresses_that_linux_takes_with_a_link_are_told_with_the_cure() -> None:
+    after = replace(ETH0, up=False, addresses=ETH0.addresses[:1])
+    (down,) = [
+        each for each in changes("eth0", Link(ETH0), Link(after)) if "set down" in each.detail
+    ]
+    assert down.step is LinkStep.DOWN
+    assert "with it went fd77::61;" in down.detail
+    assert down.detail.endswith("sysctl -w net.ipv6.conf.eth0.keep_addr_on_down=1")
+
+
 def test_an_interface_that_goes_is_told_once() -> None:
     assert steps(changes("eth0", Link(ETH0), None)) == [LinkStep.GONE]
     assert changes("eth0", None, None) == ()

@@ -30,9 +30,9 @@ async def _over_tcp(target: Target) -> str:
         while True:
             # Header lines of a provisional answer, and the blank line after them, say nothing.
             line = await server.hear()
-            if line.startswith("SIP/") and (seen := _judge(line.encode())):
+            if line.upper().startswith("SIP/") and (seen := _judge(line.encode())):
                 return seen
-            if not line.startswith("SIP/") and ":" not in line and line.strip():
+            if not line.upper().startswith("SIP/") and ":" not in line and line.strip():
                 raise CheckError(f"answered {line!r}")
 
 
@@ -60,10 +60,12 @@ def _options(target: Target, transport: str, own: str) -> bytes:
 
 
 def _judge(answer: bytes) -> str | None:
-    """What a message says; None for one that only says to wait."""
+    """What a message says; None for one that only says to wait, or only keeps a way open."""
+    if not answer.strip(b"\r\n\0"):
+        return None  # RFC 5626, section 3.5.1
     first = answer.split(b"\r\n", 1)[0].split(b"\n", 1)[0].decode("utf-8", "replace")
     version, _, status = first.partition(" ")
-    if version != "SIP/2.0":
+    if version.upper() != "SIP/2.0":  # read without regard to case, section 7.1
         raise CheckError(f"answered {first!r}")
     if status.startswith("1"):
         return None
