@@ -103,6 +103,10 @@ class Running:
     def log(self) -> str:
         return self._log_file.read_text()
 
+    def expect(self, text: str) -> None:
+        """Waits until it is in the log, which a thread of its own writes."""
+        wait_until(lambda: text in self.log, f"the log says {text!r}")
+
     @property
     def ended(self) -> bool:
         return self.process is not None and self.process.poll() is not None

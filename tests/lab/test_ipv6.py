@@ -161,8 +161,8 @@ def test_a_stopped_server_is_taken_out_and_comes_back(own_lab: Lab, tmp_path: Pa
         own_lab.stop_web("vm2")
         wait_until(lambda: len(director.servers()) == 1, "vm2 is out", limit_s=3)
         assert ask(own_lab, 4) == ["This is VM3"] * 4
-        assert "Check of [fd77::62]:80: down (connection refused)" in director.log
-        assert "Deleted real server: [fd77::62]:80 ([fd77::60]:80)" in director.log
+        director.expect("Check of [fd77::62]:80: down (connection refused)")
+        director.expect("Deleted real server: [fd77::62]:80 ([fd77::60]:80)")
         own_lab.start_web("vm2")
         wait_until(lambda: len(director.servers()) == 2, "vm2 is back", limit_s=3)
         assert sorted(ask(own_lab, 2)) == ["This is VM2", "This is VM3"]
@@ -271,7 +271,7 @@ def test_a_real_server_that_answers_for_the_vip_is_named(own_lab: Lab, tmp_path:
     own_lab.namespace("vm2").run(take_vip)
     with running(own_lab, tmp_path, CONFIG) as director:
         wait_until(lambda: "VIP fd77::60 is claimed by 02:00:0a:0a:0a:3e" in director.log, "told")
-        assert "real server fd77::62 answers" in director.log
+        director.expect("real server fd77::62 answers")
 
 
 def test_the_cure_for_it_is_that_of_ipv6(own_lab: Lab, tmp_path: Path) -> None:

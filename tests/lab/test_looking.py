@@ -82,7 +82,7 @@ def test_an_address_that_is_taken_is_told_with_the_cure(own_lab: Lab, tmp_path: 
         director.start(UNCHECKED)
         wait_until(lambda: director.ended, "the director has given up")
         assert director.stop() == 1
-        assert "listen 127.0.0.1:9700: address already in use; choose another" in director.log
+        director.expect("listen 127.0.0.1:9700: address already in use; choose another")
 
 
 # ---- The live screen ----

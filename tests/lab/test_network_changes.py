@@ -113,7 +113,7 @@ def test_it_says_what_it_sees(own_lab: Lab, tmp_path: Path) -> None:
         assert "interface" not in director.command("list", "--health")
         changing.set_down(own_lab)
         wait_until(lambda: director.client.link().state == "down", "it is seen to be down")
-        assert "WARNING Interface eth0 is down: set down" in director.log
+        director.expect("WARNING Interface eth0 is down: set down")
         assert "interface eth0 down" in director.command("list", "--health")
         changing.lose_interface(own_lab)
         wait_until(lambda: director.client.link().state == "gone", "it is seen to be gone")
@@ -211,7 +211,7 @@ def test_a_start_waits_for_the_interface(
     try:
         director.launch(CONFIG)
         wait_until(lambda: "Waiting, up to 60 s: " in director.log, "it waits")
-        assert told in director.log
+        director.expect(told)
         put(own_lab)
         wait_until(lambda: len(director.servers()) == 2, "both servers are up")
         serves_again(own_lab)

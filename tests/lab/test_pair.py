@@ -155,7 +155,7 @@ def test_a_second_active_director_on_one_interface_is_refused(own_lab: Lab, tmp_
         shutil.rmtree(first.state_dir)
         second.start(UNCHECKED)
         assert second.stop() == 1
-        assert f"another director (process {first.process.pid}) is active on eth0" in second.log
+        second.expect(f"another director (process {first.process.pid}) is active on eth0")
         assert len(own_lab.requests(2)) == 2
     finally:
         first.stop()

@@ -39,7 +39,7 @@ def test_requests_and_an_upload_in_a_vlan(own_lab: Lab, tmp_path: Path, vlan: st
         own_lab.upload(20_000_000)
         stats = director.client.stats()
         after = own_lab.counters("director")
-        assert f"in VLAN {vlan} with virtual MAC" in director.log
+        director.expect(f"in VLAN {vlan} with virtual MAC")
     assert stats.verdicts["answered"] > 0
     assert stats.verdicts["truncated"] == stats.verdicts["send_failed"] == 0
     assert stats.verdicts["wrong_vlan"] == 0

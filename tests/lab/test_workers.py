@@ -109,7 +109,7 @@ def test_the_scheduler_is_exact_over_workers(lab: Lab, tmp_path: Path) -> None:
         assert worked
         assert all(each.wakeups for each in worked)
         assert director.stop() == 0
-        assert f"by worker {WORKERS - 1}: " in director.log
+        director.expect(f"by worker {WORKERS - 1}: ")
 
 
 def test_an_upload_is_byte_exact_over_workers_with_offloads_on(lab: Lab, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_connections_live_on_when_other_workers_take_them_over(
         server = held.ask()
         assert director.stop() == 0
     with running(own_lab, tmp_path, CONFIG, "--workers", "3", servers=2) as director:
-        assert "Took over" in director.log
+        director.expect("Took over")
         assert held.ask() == server
         assert "Reloaded" in director.reload(CONFIG)
         assert held.ask() == server

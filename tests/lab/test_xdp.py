@@ -85,7 +85,7 @@ def test_the_vips_frames_come_by_af_xdp_alone_and_are_decided_alike(
     own_lab: Lab, tmp_path: Path
 ) -> None:
     with running(own_lab, tmp_path, CONFIG, *XDP, servers=2) as director:
-        assert TAKES in director.log
+        director.expect(TAKES)
         with own_lab.tap("director") as tap:
             assert sorted(ask(own_lab, 6)) == sorted(ALTERNATING * 3)
             assert not seen(tap)
@@ -286,7 +286,7 @@ def test_what_it_cannot_do_is_refused(own_lab: Lab, tmp_path: Path) -> None:
 def test_auto_takes_the_rings_where_frames_would_be_copied(own_lab: Lab, tmp_path: Path) -> None:
     options = ("--io", "auto", "--verbose")
     with running(own_lab, tmp_path, UNCHECKED, *options, servers=2) as director:
-        assert "eth0: the packet rings do it all: " in director.log
+        director.expect("eth0: the packet rings do it all: ")
         with own_lab.tap("director") as tap:
             assert ask(own_lab, 2)
             assert seen(tap)
