@@ -205,7 +205,7 @@ static inline uint32_t connections_hash(const struct connections *connections,
     uint64_t ports = (uint64_t)flow->client_port << 16 | flow->port;
     uint64_t rest = (uint64_t)flow->protocol << 32 | ports;
 
-    return (uint32_t)mix_pair(connections->seeds, flow->client, flow->address, rest);
+    return mix_pair(connections->seeds, flow->client, flow->address, rest);
 }
 
 static inline uint32_t *connections_bucket(const struct connections *connections, uint32_t hash)

@@ -97,7 +97,7 @@ static bool is_same(const struct key *a, const struct key *b)
 static struct known *places_of(const struct fragments *fragments, const struct key *key)
 {
     uint64_t rest = (uint64_t)key->id << 32 | key->protocol;
-    uint32_t hash = (uint32_t)mix_pair(fragments->seeds, key->client, key->address, rest);
+    uint32_t hash = mix_pair(fragments->seeds, key->client, key->address, rest);
 
     return &fragments->known[hash & (fragments->packets - 1) & ~(uint32_t)(WAYS - 1)];
 }

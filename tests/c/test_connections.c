@@ -474,6 +474,27 @@ static void whatever_addresses_strangers_choose_no_bucket_gets_long(void)
     }
 }
 
+/* A client, or a proxy for many, takes one port after the other. */
+static void whatever_the_secrets_ports_in_a_row_are_spread(void)
+{
+    enum { PORTS = 1000, BUCKETS = 1024 };
+    struct connections connections = {.seeds = {0xdfedb2a6a3d72eec, 0xd002f462c4d238e6}};
+
+    for (uint32_t turn = 0; turn < 5000; turn++) {
+        uint8_t lengths[BUCKETS] = {0};
+        uint8_t longest = 0;
+        for (uint16_t port = 1000; port < 1000 + PORTS; port++) {
+            struct flow flow = flow_from(port, 80);
+            uint8_t *length = &lengths[connections_hash(&connections, &flow) % BUCKETS];
+            longest = ++*length > longest ? *length : longest;
+        }
+        CHECK(longest <= 16);
+        for (int i = 0; i < 2; i++) /* as good as by chance */
+            connections.seeds[i] =
+                mix(0x9e3779b97f4a7c15 * (2 * turn + (uint32_t)i + 1), 0xbf58476d1ce4e5b9);
+    }
+}
+
 static void a_crowded_bucket_takes_no_more(void)
 {
     struct world world = world_new(100);
@@ -496,6 +517,7 @@ static void a_crowded_bucket_takes_no_more(void)
 int main(void)
 {
     RUN(whatever_addresses_strangers_choose_no_bucket_gets_long);
+    RUN(whatever_the_secrets_ports_in_a_row_are_spread);
     RUN(a_crowded_bucket_takes_no_more);
     RUN(what_was_added_is_found_until_it_ends);
     RUN(every_field_of_the_key_counts);
