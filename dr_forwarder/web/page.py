@@ -45,6 +45,8 @@ _DIGITS: Final = 19
 """Of a number of 64 bits."""
 _AT_ONCE: Final = 1024
 """So many connections are looked at before the checks have their turn."""
+_PAUSE_S: Final = 0.0005
+"""A pause of no length gives other threads no turn: the loop takes the interpreter's lock back."""
 
 
 class Page:
@@ -152,7 +154,7 @@ class Page:
         async with self._turn():
             for number, each in enumerate(self._director.each_connection()):
                 if number % _AT_ONCE == 0:
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(_PAUSE_S)
                 if wanted(each):
                     count += 1
                     if len(found) < most:
@@ -162,7 +164,7 @@ class Page:
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         if self._waiting > MOST_WAITING:
-            raise web.HTTPServiceUnavailable(text="Too many search at this time.\n")
+            raise web.HTTPServiceUnavailable(text="Too many searches wait already.\n")
         self._waiting += 1
         try:
             async with self._searching:
