@@ -311,12 +311,13 @@ def test_nothing_of_a_program_is_left_when_the_director_ends(tmp_path: Path) -> 
 def test_a_program_is_found_from_where_the_director_was_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "check").write_text("exit 0\n")
-    (tmp_path / "check").chmod(0o755)
+    path = tmp_path / f"check-{os.getpid()}"  # the root has none of this name
+    path.write_text("exit 0\n")
+    path.chmod(0o755)
     monkeypatch.chdir(tmp_path)
 
     async def use(apart: Apart) -> None:
-        assert (await run(external("./check"), limit_s=AMPLE_S, apart=apart)).passed
+        assert (await run(external(f"./{path.name}"), limit_s=AMPLE_S, apart=apart)).passed
 
     with_apart(use)
 
