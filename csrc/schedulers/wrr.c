@@ -45,7 +45,7 @@ static void attach(struct table *table, struct service *service)
     struct cursor *cursor = &service->cursor;
 
     measure(table, service);
-    if (cursor->current_weight < 0 || cursor->current_weight > cursor->max_weight)
+    if (cursor->current_weight <= 0 || cursor->current_weight > cursor->max_weight)
         cursor->current_weight = cursor->max_weight;
 }
 
@@ -62,8 +62,53 @@ static void changed(struct table *table, struct service *service, struct server 
         cursor->current_weight = cursor->current_weight / cursor->divisor * cursor->divisor + 1;
 }
 
-/* Goes on behind the cursor; at the end of the list lowers the weight asked for and starts at the
- * head. `stop` is set in the last useful round: coming back to it, every server is overloaded. */
+/* From `slot` on to the end of the list. */
+static struct server *first_of_weight(struct table *table, uint32_t slot, int64_t weight)
+{
+    for (; slot != NO_SLOT; slot = table->servers[slot].next) {
+        struct server *server = &table->servers[slot];
+        if (!server->overloaded && server->config.weight >= weight)
+            return server;
+    }
+    return NULL;
+}
+
+static int64_t heaviest(const struct table *table, const struct service *service)
+{
+    int64_t most = 0;
+
+    for (struct server *server = scheduler_first(table, service); server;
+         server = scheduler_next(table, server))
+        if (!server->overloaded && server->config.weight > most)
+            most = server->config.weight;
+    return most;
+}
+
+/* The weight asked for in the first round, from this one down, that finds somebody. */
+static int64_t lowered(int64_t weight, int64_t most, int64_t divisor)
+{
+    int64_t above = weight - most;
+
+    return above <= 0 ? weight : weight - (above + divisor - 1) / divisor * divisor;
+}
+
+/* No server is left that may be picked. The kernel goes through all rounds to find out, and ends
+ * at the head; from a cursor in the last round it goes through a whole cycle, back to it. */
+static void give_up(struct cursor *cursor)
+{
+    if (cursor->current_weight > cursor->divisor) {
+        cursor->current_weight = cursor->max_weight;
+        cursor->at = NO_SLOT;
+    } else if (cursor->at == NO_SLOT) {
+        cursor->current_weight = cursor->max_weight;
+    } else {
+        cursor->current_weight = (cursor->max_weight - 1) % cursor->divisor + 1;
+    }
+}
+
+/* Goes on behind the cursor, and then from the head with a weight a divisor lower, over and over.
+ * Rounds that find nobody are not walked but counted: between two weights there may be two
+ * billion. Every weight being a multiple of the divisor, the last round takes whoever can be. */
 static struct server *pick(struct table *table, struct service *service, const struct flow *flow,
                            uint32_t now_s)
 {
@@ -71,37 +116,24 @@ static struct server *pick(struct table *table, struct service *service, const s
     (void)now_s;
     struct cursor *cursor = &service->cursor;
     const uint32_t last = cursor->at;
-    uint32_t stop = NO_SLOT;
-    bool last_pass = false;
-    bool restarted = false;
 
     if (cursor->max_weight == 0)
         return NULL;
-
-    uint32_t slot = last == NO_SLOT ? service->head : table->servers[last].next;
-    for (;;) {
-        for (; slot != NO_SLOT; slot = table->servers[slot].next) {
-            struct server *server = &table->servers[slot];
-            bool fits = !server->overloaded && server->config.weight >= cursor->current_weight;
-            if (fits || slot == stop) {
-                cursor->at = slot;
-                return fits ? server : NULL;
-            }
+    uint32_t behind = last == NO_SLOT ? service->head : table->servers[last].next;
+    struct server *server = first_of_weight(table, behind, cursor->current_weight);
+    if (!server) {
+        int64_t most = heaviest(table, service);
+        if (most == 0) {
+            give_up(cursor);
+            return NULL;
         }
-        cursor->current_weight -= cursor->divisor;
-        if (cursor->current_weight <= 0) {
-            cursor->current_weight = cursor->max_weight;
-            if (last_pass || last == NO_SLOT) {
-                cursor->at = NO_SLOT;
-                return NULL;
-            }
-            restarted = true;
-        }
-        last_pass = cursor->current_weight <= cursor->divisor;
-        if (last_pass && restarted)
-            stop = last;
-        slot = service->head;
+        int64_t next = cursor->current_weight - cursor->divisor;
+        cursor->current_weight =
+            lowered(next > 0 ? next : cursor->max_weight, most, cursor->divisor);
+        server = first_of_weight(table, service->head, cursor->current_weight);
     }
+    cursor->at = (uint32_t)(server - table->servers);
+    return server;
 }
 
 const struct scheduler scheduler_wrr = {
