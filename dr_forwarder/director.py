@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -40,7 +41,7 @@ from .events import (
 from .following import Following
 from .health import Health
 from .hindrances import LinkTrouble
-from .interfaces import Interface
+from .interfaces import Interface, state_now
 from .kept_table import Keeper, Kept, Timeouts
 from .link import ANNOUNCED, CHECKED
 from .link_state import LinkState
@@ -398,6 +399,8 @@ class Director:
     def _on_result(self, what: Target, result: Result) -> None:
         if what.address not in self._around.place.local:
             link, now_s = self._following.state, time.monotonic()
+            if result.passed is False and link.state == "up":
+                link = _seen_now(link)
             result = self._link_trouble.judged(what, result, link, now_s=now_s)
         changed = self.watch.result(what, result)
         self._log.tick(self._clock())
@@ -507,6 +510,14 @@ class Director:
     def timeouts(self) -> tuple[int, int, int]:
         """Seconds: established TCP, TCP after a FIN, UDP."""
         return self._core.timeouts()
+
+
+def _seen_now(link: LinkState) -> LinkState:
+    """A check fails with the link at once, and what netlink tells of the link comes later."""
+    try:
+        return replace(link, state=state_now(link.interface))
+    except OSError:  # no descriptor is left
+        return link
 
 
 def _fixed(config: Config) -> tuple[object, ...]:

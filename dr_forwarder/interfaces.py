@@ -6,7 +6,10 @@ Asked by netlink: /sys/class/net shows the network namespace of whoever mounted 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import socket
+import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -19,7 +22,9 @@ from .config.model import Address
 
 LOOPBACK: Final = 1
 """The index of lo in every network namespace."""
-_UP = 0x1
+_UP, _RUNNING = 0x1, 0x40
+_SIOCGIFFLAGS = 0x8913
+_IFREQ = struct.Struct("16sH22x")
 _TENTATIVE, _DAD_FAILED = 0x40, 0x08
 _TRIES: Final = 10
 """A list that changes while it is read is read again."""
@@ -110,6 +115,22 @@ def _interface(
         flaps=link.get("carrier_changes") or 0,
         master=link.get("master") or 0,
     )
+
+
+def state_now(name: str) -> str:
+    """``up``, ``down`` or ``gone``, asked at once: what netlink says of it may still be on its way.
+
+    See netdevice(7). Raises OSError.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            answer = fcntl.ioctl(asking, _SIOCGIFFLAGS, _IFREQ.pack(name.encode(), 0))
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return "gone"
+            raise
+    _, flags = _IFREQ.unpack(answer)
+    return "up" if flags & _UP and flags & _RUNNING else "down"
 
 
 def is_forwarding(interface: str, *, version: int = 4, proc: Path = Path("/proc/sys/net")) -> bool:

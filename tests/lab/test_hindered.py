@@ -9,6 +9,7 @@ import changing
 import pytest
 from running import CONFIG, Running, running, wait_until
 
+from dr_forwarder.interfaces import state_now
 from dr_forwarder.lab import Lab
 
 Change = Callable[[Lab], None]
@@ -43,3 +44,16 @@ def test_servers_stay_as_they_are_while(
         assert "down (" not in director.log
         assert director.log.count("Checks cannot be carried out") >= 1
         director.expect("Checks are carried out again")
+
+
+@pytest.mark.parametrize(("lose", "find"), TROUBLES[1:])
+def test_a_link_is_asked_itself_when_a_check_fails(
+    lose: Change, find: Change, own_lab: Lab
+) -> None:
+    """What netlink says of it comes later than the failure."""
+    director = own_lab.namespace("director")
+    lose(own_lab)
+    wait_until(lambda: director.run(state_now, "eth0") == "down", "it is down")
+    find(own_lab)
+    wait_until(lambda: director.run(state_now, "eth0") == "up", "it is up")
+    assert director.run(state_now, "eth9") == "gone"
