@@ -123,6 +123,7 @@ def test_with_cleanstop_no_the_next_start_goes_on_with_the_table(
         assert own_lab.requests(2) == ["This is VM3\n"] * 2
         own_lab.start_web("vm2")
         wait_until(lambda: director.weights() == {".62": 1, ".63": 1}, "vm2 is back")
+        director.expect("Restored real server: 10.10.10.62:80")
         logged = director.log[before:]
     # Once, when its check passed; nothing was put in and taken out again.
     steps = [line for line in logged.splitlines() if "real server: 10.10.10.62:80" in line]
