@@ -19,6 +19,7 @@ from ..config import ConfigError
 from ..director import Director
 from ..errors import SetupError
 from ..messages import jsonable
+from .asking import json_of, send_away_without_request, server_log
 from .bodies import Error
 from .calls import Call, Reload, Served, StreamContext, without_file
 from .door import USUAL, Door, Limits
@@ -61,7 +62,7 @@ def _handler(call: Call, served: Served, door: Door) -> Handler:
         if call.parameters is not None:
             given.append(read_text({**request.query, **request.match_info}, call.parameters))
         if call.body is not None:
-            given.append(read(await _json(request, door.limits.body_s), call.body))
+            given.append(read(await json_of(request, door.limits.body_s), call.body))
         answer = call.do(served, *given)
         if isinstance(answer, AbstractAsyncContextManager):
             with door.following(request.transport) if call.endless else contextlib.nullcontext():
@@ -69,18 +70,6 @@ def _handler(call: Call, served: Served, door: Door) -> Handler:
         return web.json_response(jsonable(await answer))
 
     return handle
-
-
-async def _json(request: web.Request, limit_s: float) -> Any:
-    try:
-        async with asyncio.timeout(limit_s):
-            body = await request.read()
-    except TimeoutError as error:
-        raise Invalid("the body", f"did not come within {limit_s:g} s", status=408) from error
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Invalid("the body", f"is no JSON: {error}") from error
 
 
 async def _stream(request: web.Request, context: StreamContext) -> web.StreamResponse:
@@ -131,11 +120,13 @@ async def serving(
     runner = web.AppRunner(
         application(Served(director, reload), door),
         access_log=None,
+        logger=server_log(),
         keepalive_timeout=limits.idle_s,
         shutdown_timeout=_ENDING_S,
     )
     await runner.setup()
     assert runner.server is not None
+    send_away_without_request(runner.server)
     try:
         async with door.open(_listening(path, limits.clients), runner.server):
             try:

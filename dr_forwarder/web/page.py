@@ -14,8 +14,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from .. import event_log, flows
+from ..api.asking import json_of
 from ..api.door import LOOKING
 from ..api.ordering import server_health
+from ..api.reading import Invalid
 from ..checks.model import os_reason
 from ..cluster import Checked, Look, said
 from ..director import Director
@@ -101,12 +103,12 @@ class Page:
 
     async def _order(self, request: web.Request) -> web.Response:
         try:
-            async with asyncio.timeout(LOOKING.body_s):
-                said = await request.json()
+            said = await json_of(request, LOOKING.body_s)
             orders.obey(self._director.draining, orders.Asked.of(said))
-        except TimeoutError as error:
-            raise web.HTTPRequestTimeout(text="the order did not come in time") from error
-        except (ValueError, RecursionError) as error:
+        except Invalid as error:
+            refused = web.HTTPRequestTimeout if error.status == 408 else web.HTTPBadRequest
+            raise refused(text=str(error)) from error
+        except ValueError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         except OSError as error:
             reason = f"The order cannot be kept: {os_reason(error)}"

@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from .. import metrics
+from ..api.asking import send_away_without_request, server_log
 from ..api.door import LOOKING, Door, Limits
 from ..checks.model import os_reason
 from ..director import Director
@@ -101,12 +102,14 @@ async def site(
     runner = web.AppRunner(
         application(director, durations, door),
         access_log=None,
+        logger=server_log(),
         shutdown_timeout=_SHUTDOWN_S,
         keepalive_timeout=limits.idle_s,
         handler_cancellation=True,  # nobody is searched for who has left
     )
     await runner.setup()
     assert runner.server is not None
+    send_away_without_request(runner.server)
     try:
         async with door.open(_listening_at(listen, limits.clients), runner.server):
             _log.info("Page and metrics: http://%s/ and /metrics", listen)
