@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 _READ_BYTES = 1 << 18
 _MOST_HEADER_BYTES = 1 << 16
+_QUEUE_S = 10.0
+"""For which a place in the socket's queue is waited for, where nothing else is said."""
+_AGAIN_S = 0.01
 
 
 class BadAnswerError(OSError):
@@ -83,12 +87,24 @@ def _ask(
     version: str = "1.0",
 ) -> None:
     where.settimeout(limit_s)
-    where.connect(path)
+    _connect(where, path, _QUEUE_S if limit_s is None else limit_s)
     head = f"{method} {target} HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n"
     if body is not None:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     with contextlib.suppress(BrokenPipeError):  # who sends us away has said why
         where.sendall(f"{head}\r\n".encode() + (body or b""))
+
+
+def _connect(where: _socket.socket, path: str, limit_s: float) -> None:
+    """Waits while the socket's queue is full, of which the kernel says EAGAIN at once: unix(7)."""
+    until_s = time.monotonic() + limit_s
+    while True:
+        try:
+            return where.connect(path)
+        except BlockingIOError:
+            if time.monotonic() >= until_s:
+                raise
+            time.sleep(_AGAIN_S)
 
 
 @dataclass(frozen=True, slots=True)

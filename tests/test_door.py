@@ -22,6 +22,7 @@ from dr_forwarder.api import door, serving
 from dr_forwarder.api.door import Limits
 from dr_forwarder.client import Client
 from dr_forwarder.events import Bus
+from dr_forwarder.messages import jsonable
 from dr_forwarder.table import Connection
 
 LIMIT_S = 10.0
@@ -359,3 +360,37 @@ def test_a_stream_that_is_cut_off_is_no_whole_answer(tmp_path: Path) -> None:
         assert Client(tmp_path).stats() == STATS
 
     served(tmp_path, ask, director=Failing())
+
+
+# ---- From the client's side ----
+
+
+def test_a_client_waits_while_the_sockets_queue_is_full(tmp_path: Path) -> None:
+    """The kernel says so at once, and it is no sign of nobody there."""
+    body = json.dumps(jsonable(STATS)).encode()
+
+    def answer() -> None:
+        listening.accept()[0].close()
+        asking, _ = listening.accept()
+        with asking:
+            asking.recv(65536)
+            asking.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "control"))
+        listening.listen(0)
+        with connected(tmp_path):
+            answering = threading.Timer(0.2, answer)
+            answering.start()
+            assert Client(tmp_path).stats() == STATS
+            answering.join()
+
+
+def test_a_queue_that_stays_full_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening, contextlib.ExitStack() as others:
+        path = str(tmp_path / "control")
+        listening.bind(path)
+        listening.listen(0)
+        others.enter_context(connected(tmp_path))
+        with pytest.raises(OSError, match="temporarily unavailable"):
+            exchange.exchange(path, "GET", "/v1/stats", limit_s=0.05)
