@@ -23,6 +23,9 @@ struct worker {
     bool is_behind;               /* with ending what has expired */
     bool has_timers;              /* when it last looked */
     uint64_t frame_ns;            /* when its last frame came */
+    uint64_t window_ns;           /* since when it counts what it sleeps */
+    uint64_t slept_ns;            /* since then */
+    bool is_realtime;             /* by its priority, when it last looked */
     uint8_t answers[BATCH][ANSWER_ROOM];
 };
 

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #endif
 #include <errno.h>
+#include <sched.h>
 #include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +18,8 @@ enum {
     IDLE_MS = 250,       /* a wheel slot; without connections there is nothing to wake for */
     LOSSES_EVERY = 1024, /* batches between two looks at the kernel's drop counter */
     LAST_BATCHES = 256,  /* of an end that is closed; its rings hold no more */
+    WINDOW_NS = 50000000,
+    OTHERS_NS = 1000000, /* of each such time, at a real-time priority */
 };
 
 /* What a worker has at hand between two receives. */
@@ -218,8 +221,26 @@ int dr_engine_step(struct dr_engine *engine, uint64_t now_ns)
     return received;
 }
 
+/* A real-time priority keeps everybody else from this CPU, the kernel's own threads too: some of
+ * each window is theirs, whatever bound the host has set itself (sched_rt_runtime_us). What the
+ * thread slept anyway counts. */
+static void leave_to_others(struct worker *worker, uint64_t now_ns)
+{
+    const struct timespec nap = {.tv_nsec = OTHERS_NS};
+
+    if (now_ns - worker->window_ns < WINDOW_NS)
+        return;
+    uint64_t slept_ns = worker->slept_ns;
+    int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+    worker->window_ns = now_ns;
+    worker->slept_ns = 0;
+    worker->is_realtime = policy == SCHED_FIFO || policy == SCHED_RR;
+    if (worker->is_realtime && slept_ns < OTHERS_NS)
+        nanosleep(&nap, NULL);
+}
+
 /* Whoever asked for it stays awake for a while after a frame: waking is what a lone frame waits
- * for. */
+ * for. At a real-time priority nobody looks for frames in vain. */
 static bool may_sleep(const struct dr_engine *engine, struct worker *worker, int received,
                       uint64_t now_ns)
 {
@@ -227,7 +248,17 @@ static bool may_sleep(const struct dr_engine *engine, struct worker *worker, int
 
     if (received > 0)
         worker->frame_ns = now_ns;
+    if (worker->is_realtime)
+        awake_ns = 0;
     return received == 0 && !worker->is_behind && now_ns - worker->frame_ns >= awake_ns;
+}
+
+static void sleep_until_a_frame(struct worker *worker)
+{
+    uint64_t before_ns = clock_ns();
+
+    worker->io->ops->wait(worker->io, worker->has_timers ? IDLE_MS : -1);
+    worker->slept_ns += clock_ns() - before_ns;
 }
 
 int dr_engine_run(struct dr_engine *engine, uint32_t number)
@@ -242,7 +273,8 @@ int dr_engine_run(struct dr_engine *engine, uint32_t number)
         int received = step(engine, worker, now_ns);
         worker->has_slept = may_sleep(engine, worker, received, now_ns);
         if (worker->has_slept)
-            worker->io->ops->wait(worker->io, worker->has_timers ? IDLE_MS : -1);
+            sleep_until_a_frame(worker);
+        leave_to_others(worker, now_ns);
     }
     __atomic_store_n(&worker->stop, 0, __ATOMIC_RELEASE);
     return 0;

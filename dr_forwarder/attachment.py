@@ -12,6 +12,7 @@ from .addresses import NOTHING, Identity, frame_filter
 from .config.model import Address, Config, Settings
 from .dataplane import Engine
 from .errors import SetupError
+from .realtime import Preference
 from .sockets import (
     Groups,
     Sockets,
@@ -60,6 +61,7 @@ class Attachment:
         self._where: _Where | None = None
         self._groups: Groups | None = None
         self._steering: Steering | None = None
+        self._preference = Preference()
         self._cleanup = contextlib.ExitStack()
         self._take_interface(place)
 
@@ -116,7 +118,12 @@ class Attachment:
             loop.call_soon_threadsafe(on_end)
 
         engine.start(on_end=on_thread_end)
+        self.prefer(engine, is_wanted=config.settings.realtime)
         self._where = _Where.of(place)
+
+    def prefer(self, engine: Engine, *, is_wanted: bool) -> None:
+        """Whether the workers go before all other programs."""
+        self._preference.give(engine.thread_ids, is_wanted=is_wanted)
 
     def fits(self, place: Place) -> bool:
         """Whether the sockets do for the interface as it is there; no, after `move` has failed."""

@@ -356,6 +356,7 @@ class Director:
                 self._core.set_timeouts(tcp_s=tcp_s, tcp_fin_s=tcp_fin_s, udp_s=udp_s)
             self._timeouts = timeouts
         self._core.set_tuning(settings.tuning)
+        self._attachment.prefer(self._core, is_wanted=settings.realtime)
         self._core.set_marks(self.config.marks)
         targets = self.watch.follow(self.config)
         self._settle_at(place, table)

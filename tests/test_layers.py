@@ -94,7 +94,8 @@ C_LAYERS: dict[str, set[str]] = {
     | MEMORY
     | {"changes.h", "director.h", "fragments.h", "io.h", "pthread.h", "state.h", "sync.h"}
     | {"spin.h", "time.h", "trace.h"},
-    "loop": PLAIN | {"engine.h", "errno.h", "forward.h", "sys/sysinfo.h", "time.h", "unistd.h"},
+    "loop": PLAIN
+    | {"engine.h", "errno.h", "forward.h", "sched.h", "sys/sysinfo.h", "time.h", "unistd.h"},
     "syncing": PLAIN | {"dr.h", "engine.h", "errno.h", "sync.h", "sync_backup.h"},
     "looks": {"dr.h", "engine.h", "listing.h", "schedulers/schedulers.h"},
     "text": PLAIN | {"packet.h"},

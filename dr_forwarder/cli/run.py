@@ -76,6 +76,11 @@ def _listen(text: str | None) -> Listen | None:
     help="Forwarding threads; the clients are spread over them.",
 )
 @click.option(
+    "--realtime",
+    is_flag=True,
+    help="Forward before other programs and the kernel's packet threads.",
+)
+@click.option(
     "--state-dir", type=click.Path(file_okay=False, path_type=Path), help="For run-time files."
 )
 @click.option(
@@ -111,6 +116,7 @@ def command(
     vlan: Vlan | None,
     io: str | None,
     workers: int | None,
+    realtime: bool,
     state_dir: Path | None,
     marks: Path | None,
     listen: Listen | None,
@@ -147,6 +153,7 @@ def command(
             vlan=vlan or loaded.settings.vlan,
             io=IoMode(io) if io else loaded.settings.io,
             workers=workers or loaded.settings.workers,
+            realtime=realtime or loaded.settings.realtime,
             listen=listen or loaded.settings.listen,
             listen_writable=listen_writable or loaded.settings.listen_writable,
             standby=standby or loaded.settings.standby,

@@ -92,6 +92,7 @@ def _settings(director: Section) -> Settings:
         announce_interval_s=scope.count("announce_interval"),
         io=IoMode(scope.string("io")),
         workers=scope.count("workers"),
+        realtime=scope.flag("realtime"),
         state_dir=None if state_dir is None else Path(state_dir),
         flight_recorder_dir=None if recorder_dir is None else Path(recorder_dir),
         listen=listen.parse(address) if (address := scope.text("listen")) else None,

@@ -63,6 +63,13 @@ DIRECTOR: tuple[Directive, ...] = (
         choices=("auto", "packet", "xdp"),
     ),
     Directive("workers", _D, _NUMBER, "Forwarding threads.", 1, high=MOST_WORKERS),
+    Directive(
+        "realtime",
+        _D,
+        _FLAG,
+        "Forwarding goes before other programs and the kernel's packet threads, where it may.",
+        False,
+    ),
     Directive("state_dir", _D, _TEXT, "Directory of the control socket and the connections."),
     Directive(
         "flight_recorder_dir",

@@ -86,6 +86,8 @@ class Settings:
     announce_interval_s: int = 60
     io: IoMode = IoMode.PACKET
     workers: int = 1
+    realtime: bool = False
+    """Whether forwarding goes before all other programs, and the kernel's threads for packets."""
     state_dir: Path | None = None
     listen: Listen | None = None
     """Where metrics and the page are served; None: nowhere."""
