@@ -24,6 +24,7 @@ from .checks import Result, Target
 from .checks.apart import Apart
 from .checks.scheduler import Checker
 from .config.model import Address, Config, Real, Virtual
+from .config.table_keys import key_of
 from .dataplane import Engine, Limits
 from .draining import Draining
 from .errors import NotYet, SetupError, TryAgain
@@ -48,7 +49,6 @@ from .link_state import LinkState
 from .order_book import FILE_NAME, OrderBook
 from .orders import undrained
 from .pace import Pace
-from .plan import key_of
 from .prober import Event as NeighbourEvent
 from .prober import Prober
 from .quieting import EventLog

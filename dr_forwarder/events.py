@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .config.model import Address
+from .endpoints import Address
 from .table import Drain, Key, Server
 
 _log = logging.getLogger(__name__)

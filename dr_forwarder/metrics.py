@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from . import plan
+from .config import table_keys
 from .config.model import Config, Real, Virtual
 from .health import Health
 from .link_state import LinkState
@@ -93,9 +93,9 @@ def _health(director: Looks) -> Iterator[tuple[Labels, Health]]:
     """Of configured real servers, in the table or not; one that is written twice counts once."""
     seen: set[Labels] = set()
     for virtual in director.config.virtuals:
-        key = plan.service_of(virtual).key
+        key = table_keys.service_of(virtual).key
         for real in virtual.real:
-            labels = (*_service(key), plan.server_of(virtual, real, weight=0).name)
+            labels = (*_service(key), table_keys.server_of(virtual, real, weight=0).name)
             if labels not in seen:
                 seen.add(labels)
                 yield labels, director.health(virtual, real)

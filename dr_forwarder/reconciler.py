@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from . import plan, telling
+from .config import table_keys
 from .config.model import Address, Config
 from .dataplane import Engine
 from .events import Bus, ServerEvent, ServiceEvent, Step
@@ -126,7 +127,7 @@ class Reconciler:
         The table itself stays as it is, for the connections that the next start takes over.
         """
         virtuals = self._config.virtuals if self._config else ()
-        clean = {plan.key_of(virtual) for virtual in virtuals if virtual.clean_stop}
+        clean = {table_keys.key_of(virtual) for virtual in virtuals if virtual.clean_stop}
         for row in self._core.services():
             key = row.service.key
             if key not in clean:
@@ -173,7 +174,7 @@ class Reconciler:
 
     def others(self, config: Config) -> tuple[ServiceRow, ...]:
         """The services of the table that this configuration neither has nor takes away."""
-        files = {plan.service_of(virtual).key for virtual in config.virtuals}
+        files = {table_keys.service_of(virtual).key for virtual in config.virtuals}
         files |= self._of_file or frozenset()
         return tuple(row for row in self._core.services() if row.service.key not in files)
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .config.model import Address, Config
+from .config.table_keys import service_of
 from .events import ChangeRefused, Event, FallbackEvent, ServerEvent, ServiceEvent, Step
-from .plan import Wanted, service_of
+from .plan import Wanted
 from .table import Change, Drain, Key, Operation, ServiceRow
 
 

@@ -8,10 +8,10 @@ from types import MappingProxyType
 
 from .checks.model import Result, Target, target
 from .config.model import Address, Config, Real, Virtual
+from .config.table_keys import key_of
 from .events import Bus, HealthEvent, ServerFlapping, SoftFailure, SoftFailuresOver
 from .health import RESULTS, Flapping, Health
 from .hindrances import Hindrances
-from .plan import key_of
 from .table import Key
 
 Place = tuple[Key, Address, int]

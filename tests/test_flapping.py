@@ -11,6 +11,7 @@ import pytest
 from dr_forwarder.attendants.alerts import SETTLE_S, Alerts
 from dr_forwarder.checks import Result
 from dr_forwarder.config.model import Alert, Check, Config, Real, Virtual
+from dr_forwarder.config.table_keys import key_of, server_of
 from dr_forwarder.events import (
     Bus,
     ChecksHindered,
@@ -26,7 +27,6 @@ from dr_forwarder.events import (
     Step,
 )
 from dr_forwarder.health import Flapping
-from dr_forwarder.plan import key_of, server_of
 from dr_forwarder.quieting import EventLog
 from dr_forwarder.watch import Watch
 

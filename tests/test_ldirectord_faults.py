@@ -22,8 +22,8 @@ from dr_forwarder.checks import Result, Target, run
 from dr_forwarder.checks.model import target
 from dr_forwarder.config import Check, CheckType, ConfigError, load_text
 from dr_forwarder.config.servers import MOST_OF_A_RANGE
+from dr_forwarder.config.table_keys import key_of
 from dr_forwarder.events import Bus, Event, FallbackEvent, HealthEvent, SoftFailure
-from dr_forwarder.plan import key_of
 from dr_forwarder.table import Operation
 from dr_forwarder.telling import Cast, event
 from dr_forwarder.watch import Watch

@@ -11,6 +11,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from dr_forwarder import plan, telling
+from dr_forwarder.config import table_keys
 from dr_forwarder.config.model import Config, Fallback, Real, Virtual
 from dr_forwarder.health import Health
 from dr_forwarder.ldirectord.phrases import phrase
@@ -164,7 +165,7 @@ def weights(table: Table) -> dict[str, int]:
 
 def filled(*servers: tuple[int, int], of: Virtual) -> Table:
     """A table that has the service, with servers of these weights."""
-    table, service = Table(), plan.service_of(of)
+    table, service = Table(), table_keys.service_of(of)
     table.apply([Change(Operation.ADD_SERVICE, service)])
     for number, weight in servers:
         server = Server(address(number), service.key.port, weight)
@@ -300,13 +301,13 @@ def test_of_two_checks_of_one_server_one_that_passes_is_enough() -> None:
 
 def test_a_service_carries_what_the_file_says() -> None:
     service = virtual(persistent_s=600, netmask="255.255.255.0", scheduler="wlc", protocol="udp")
-    assert plan.service_of(service) == Service(
+    assert table_keys.service_of(service) == Service(
         Key("udp", VIP, 80), "wlc", 600, IPv4Address("255.255.255.0")
     )
 
 
 def test_a_service_without_a_netmask_keeps_whole_addresses() -> None:
-    assert plan.service_of(virtual()).mask == IPv4Address("255.255.255.255")
+    assert table_keys.service_of(virtual()).mask == IPv4Address("255.255.255.255")
 
 
 MASKS = [
@@ -322,13 +323,13 @@ MASKS = [
 def test_the_netmask_of_ipv6_is_a_prefix_length(netmask: str | None, mask: IPv6Address) -> None:
     vip = IPv6Address("2001:db8::1")
     service = virtual(address=vip, ipv6=True, persistent_s=300, netmask=netmask)
-    assert plan.service_of(service) == Service(Key("tcp", vip, 80), "wrr", 300, mask)
+    assert table_keys.service_of(service) == Service(Key("tcp", vip, 80), "wrr", 300, mask)
 
 
 def test_a_server_of_an_ipv6_service_has_its_port() -> None:
     spare = Real(IPv6Address("2001:db8::2"), 8080, 5)
     service = virtual(address=IPv6Address("2001:db8::1"), ipv6=True)
-    assert plan.server_of(service, spare, weight=5).name == "[2001:db8::2]:80"
+    assert table_keys.server_of(service, spare, weight=5).name == "[2001:db8::2]:80"
 
 
 MARKS = [
@@ -342,12 +343,12 @@ def test_a_firewall_mark_is_a_service_with_the_mark_for_its_address(
     ipv6: bool, number: IPv4Address | IPv6Address
 ) -> None:
     service = virtual(protocol="fwm", address=None, port=0, fwmark=7, ipv6=ipv6)
-    assert plan.service_of(service).key == Key("fwm", number, 0)
+    assert table_keys.service_of(service).key == Key("fwm", number, 0)
 
 
 def test_a_server_has_the_port_of_its_service_and_its_own_thresholds() -> None:
     checked_elsewhere = real(1, 5, port=8080, upper=100, lower=50)
-    server = plan.server_of(virtual(), checked_elsewhere, weight=2)
+    server = table_keys.server_of(virtual(), checked_elsewhere, weight=2)
     assert server == Server(address(1), 80, 2, upper=100, lower=50)
 
 
@@ -799,7 +800,7 @@ def test_whatever_happens_nobody_who_is_drained_gets_traffic(
     table = Table()
     steps(table, configured, before)
     out = {
-        (plan.key_of(service), address(number)): how
+        (table_keys.key_of(service), address(number)): how
         for service in configured.virtuals
         for number in numbers
     }

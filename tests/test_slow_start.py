@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dr_forwarder.config import load_text
-from dr_forwarder.plan import service_of
+from dr_forwarder.config.table_keys import service_of
 from dr_forwarder.table import Operation, Service
 
 WINDOW_S = 10

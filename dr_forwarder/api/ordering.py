@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from ..checks import target
+from ..config.table_keys import key_of
 from ..director import Director
 from ..errors import SetupError
 from ..health import Health
 from ..messages import jsonable
 from ..orders import OrderRow
-from ..plan import key_of
 from ..table import Drain
 from . import examples
 from .bodies import AskedOrder, ServerHealth, ServerOfService, StandingOrder

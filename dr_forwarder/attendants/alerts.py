@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ..config.model import Address, Alert, Config, Virtual
+from ..config.table_keys import key_of, server_of
 from ..events import (
     Happening,
     HealthEvent,
@@ -25,7 +26,6 @@ from ..events import (
     Stopped,
 )
 from ..ldirectord.phrases import phrase
-from ..plan import key_of, server_of
 from ..table import Key
 
 SETTLE_S = 2.0

@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Self
 
 from ..config.model import Config, Virtual
+from ..config.table_keys import key_of
 from ..director import Director
 from ..events import FallbackEvent, Happening, Reloaded, Started, Stopped
 from ..ldirectord.others import command_of, environment_of
-from ..plan import key_of
 from ..table import Key
 
 _log = logging.getLogger(__name__)

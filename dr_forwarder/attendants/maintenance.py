@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from ..config.model import Address, Config, Real, Virtual, endpoint
-from ..plan import key_of
+from ..config.table_keys import key_of
 from ..watch import Place
 
 HostOf = Callable[[Address], str | None]

@@ -20,10 +20,10 @@ from ..api.ordering import server_health
 from ..api.reading import Invalid
 from ..checks.model import os_reason
 from ..cluster import Checked, Look, said
+from ..config.table_keys import key_of
 from ..director import Director
 from ..flows import Client
 from ..messages import jsonable
-from ..plan import key_of
 from ..table import Connection
 from . import answers, orders
 from .search import Search
