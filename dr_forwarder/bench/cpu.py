@@ -8,9 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import BenchError
+from .errors import BenchError, Unavailable
 from .native import times_ns
 from .runs import Ticks, Usage
+
+_TURN = Path("/proc/sys/kernel/sched_rr_timeslice_ms")
+_TURN_MS = "3"
 
 
 def others_share(seconds: float = 0.3) -> float:
@@ -38,18 +41,23 @@ def before_others() -> Iterator[None]:
     """Real-time priority for this program, for what it starts, and for the kernel's own part.
 
     The kernel's threads for packets get it too (and lose it again), so that they stand to ours as
-    they always do. The kernel leaves a twentieth of each second to other programs. Needs root.
+    they always do, and all take turns as often as ordinary threads do. The kernel leaves a
+    twentieth of each second to other programs. Needs root.
     """
     threads = [thread for cpu in os.sched_getaffinity(0) if (thread := softirq_thread(cpu))]
     everybody = [0, *map(int, threads)]
+    turn_ms = _TURN.read_text()
     try:
         try:
+            _TURN.write_text(_TURN_MS)
             for task in everybody:
                 os.sched_setscheduler(task, os.SCHED_RR, os.sched_param(1))
         except PermissionError as error:
             raise BenchError("real-time priority is for root only") from error
         yield
     finally:
+        with suppress(OSError):
+            _TURN.write_text(turn_ms)
         for task in everybody:
             with suppress(PermissionError):
                 os.sched_setscheduler(task, os.SCHED_OTHER, os.sched_param(0))
@@ -57,9 +65,21 @@ def before_others() -> Iterator[None]:
 
 def softirq_thread(cpu: int) -> str | None:
     """The kernel's own thread that forwards and receives on a busy CPU; None when hidden."""
+    return _kernel_thread(f"ksoftirqd/{cpu}\n")
+
+
+def poll_thread(interface: str) -> int:
+    """The kernel's thread that receives on an interface, once it does so; raises Unavailable."""
+    found = _kernel_thread(f"napi/{interface}-")
+    if found is None:
+        raise Unavailable(f"no thread of the kernel receives on {interface}")
+    return int(found)
+
+
+def _kernel_thread(name: str) -> str | None:
     for path in Path("/proc").glob("[0-9]*/comm"):
         try:
-            if path.read_text() == f"ksoftirqd/{cpu}\n":
+            if path.read_text().startswith(name):
                 return path.parent.name
         except OSError:
             continue  # it has ended

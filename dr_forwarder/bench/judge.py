@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .runs import Run, Usage
+from .runs import Run, Sent, Usage
 
 LOSSLESS = 0.001
 """A forwarder that loses no more than this share of the frames is said to lose none."""
@@ -19,9 +19,14 @@ def contention(run: Run) -> str:
     seconds = run.sent.seconds
     if seconds <= 0:
         return "nothing was sent"
-    if run.sent.waited_s / seconds > _DISTURBED:
-        return f"others had the generator's CPU for {run.sent.waited_s / seconds:.0%} of the time"
-    return crowding(run.usage, seconds)
+    return contention_of_sender(run.sent) or crowding(run.usage, seconds)
+
+
+def contention_of_sender(sent: Sent) -> str:
+    """Empty, or who else used its CPU."""
+    if sent.waited_s > _DISTURBED * sent.seconds:
+        return f"others had the generator's CPU for {sent.waited_s / sent.seconds:.0%} of the time"
+    return ""
 
 
 def crowding(usage: Usage, seconds: float) -> str:

@@ -9,6 +9,7 @@ from .bulk import bulk
 from .costs import costs, tables, xdp
 from .latency import awake, loaded, lone
 from .model import Section
+from .overload import overload
 from .rates import new_connections, rates, sizes
 from .scaling import workers
 from .session import Session
@@ -20,6 +21,7 @@ SECTIONS: tuple[Section[Session], ...] = (
     Section("latency", "how long a frame takes that comes alone", lone),
     Section("awake", "the same when the director is told to stay awake", awake),
     Section("load", "how long frames take at a tenth, half and nine tenths of the rate", loaded),
+    Section("overload", "what is left of it when far more comes than it can take", overload),
     Section("new", "new connections", new_connections),
     Section("tables", "what more connections cost", tables),
     Section("workers", "what more forwarding threads bring, and what they cost", workers),

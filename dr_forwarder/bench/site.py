@@ -21,6 +21,8 @@ class Shape:
     """How long the director stays awake after a frame."""
     workers: int = 1
     """Threads of the director, or of bare rings."""
+    realtime: bool = False
+    """Whether the director goes before the kernel's packet threads."""
     cpus: int = 1
     """So many are the forwarder's; its workers share them."""
 

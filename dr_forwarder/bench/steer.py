@@ -1,11 +1,14 @@
-"""Steer: makes one CPU do the receiver's part of an interface's work, as a network card would.
+"""Steer: says who does the receiver's part of an interface's work.
 
-    python -m dr_forwarder.bench.steer INTERFACE MASK
+    python -m dr_forwarder.bench.steer INTERFACE rps MASK
+    python -m dr_forwarder.bench.steer INTERFACE threaded 0|1
 
 On a veth pair the sender's CPU does it otherwise, up to the receiver's socket, so that one CPU can
-never send as much as another can forward. It is receive packet steering (the kernel's
-Documentation/networking/scaling.rst), whose file is only in a sysfs that was mounted in the same
-network namespace: this program mounts one in a mount namespace of its own.
+never send as much as another can forward. `rps` has other CPUs do it in softirq, as a network card
+would (receive packet steering, the kernel's Documentation/networking/scaling.rst), `threaded` a
+thread of the kernel (threaded NAPI, Documentation/networking/napi.rst). Their files are only in a
+sysfs that was mounted in the same network namespace: this program mounts one in a mount namespace
+of its own.
 """
 
 from __future__ import annotations
@@ -29,14 +32,17 @@ def _mount(kind: bytes | None, where: bytes, flags: int) -> None:
         raise OSError(number, f"mount {where.decode()}: {os.strerror(number)}")
 
 
-def main(interface: str, mask: str) -> int:
+_FILES = {"rps": "queues/rx-*/rps_cpus", "threaded": "threaded"}
+
+
+def main(interface: str, what: str, value: str) -> int:
     """The program: 0 when it is done, 1 when the host does not let us."""
     try:
         unshare(_CLONE_NEWNS)
         _mount(None, b"/", _MS_REC | _MS_PRIVATE)
         _mount(b"sysfs", b"/sys", 0)
-        for queue in Path(f"/sys/class/net/{interface}/queues").glob("rx-*/rps_cpus"):
-            queue.write_text(mask)
+        for file in Path(f"/sys/class/net/{interface}").glob(_FILES[what]):
+            file.write_text(value)
     except PermissionError as error:
         print(f"steering it to another CPU needs root ({error})")
         return 1

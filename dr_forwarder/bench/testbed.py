@@ -10,16 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from types import TracebackType
 
 from pyroute2 import IPRoute
+from pyroute2.ethtool.ioctl import IoctlEthtool
 
 from ..lab.links import statistics
 from ..lab.namespace import Namespace
-from .cpu import Watch
+from .cpu import Watch, poll_thread
 from .errors import BenchError, Unavailable
+from .flood import flooding
 from .forwarders import FORWARDERS
 from .generator import Generator
 from .runs import Load, Run, Sent
@@ -30,6 +32,7 @@ _SENDER, _RECEIVER = "bench0", "bench1"
 _SETTLE_S, _SETTLE_LIMIT_S = 0.05, 1.0
 _SEND_S = 200.0
 """The longest load: a forwarder lives longer."""
+_SEGMENTS, _JOINS = "tcp-segmentation-offload", "generic-receive-offload"
 _CROWD = 2
 _SPIN = f"import time\nuntil = time.monotonic() + {LIMIT_S}\nwhile time.monotonic() < until: pass"
 
@@ -94,13 +97,48 @@ class Testbed:
 
     def steer(self, cpus: Sequence[int]) -> str:
         """Empty, or why that cannot be had here."""
-        mask = sum(1 << cpu for cpu in cpus)
-        argv = [sys.executable, "-m", "dr_forwarder.bench.steer", _RECEIVER, f"{mask:x}"]
+        return self._arrange("rps", f"{sum(1 << cpu for cpu in cpus):x}")
+
+    def _arrange(self, what: str, value: str) -> str:
+        argv = [sys.executable, "-m", "dr_forwarder.bench.steer", _RECEIVER, what, value]
         try:
             say(self._inside, *argv)
         except subprocess.CalledProcessError as error:
             return str(error.stdout).strip() or f"status {error.returncode}"
         return ""
+
+    @contextmanager
+    def received_by_thread(self, *, real_time: bool) -> Iterator[None]:
+        """Have a thread of the kernel receive on the forwarder's first CPU (threaded NAPI).
+
+        It is an ordinary one, or in ``real_time`` like the kernel's others. Raises Unavailable.
+        """
+        with self.steered(()), self._polled():
+            if refused := self._arrange("threaded", "1"):
+                raise Unavailable(refused)
+            thread = poll_thread(_RECEIVER)
+            os.sched_setaffinity(thread, self.forwarder_cpus[:1])
+            if real_time:
+                os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(1))
+            yield
+
+    @contextmanager
+    def _polled(self) -> Iterator[None]:
+        """A veth is polled as a card is, while it joins segments that the other end does not."""
+        both = ((self._outside, _SENDER, _SEGMENTS, 0), (self._inside, _RECEIVER, _JOINS, 1))
+        for where, interface, what, value in both:
+            where.run(_set_offload, interface, what, value)
+        try:
+            yield
+        finally:
+            for where, interface, what, value in both:
+                where.run(_set_offload, interface, what, 1 - value)
+
+    @contextmanager
+    def flooding(self) -> Iterator[Generator]:
+        """A generator that sends faster, by copies (see `flood`)."""
+        with flooding(self._outside, _SENDER, self.generator_cpu) as generator:
+            yield generator
 
     @contextmanager
     def crowd(self) -> Iterator[None]:
@@ -173,6 +211,11 @@ class Testbed:
             last, now = now, self.returned()
         return now
 
+    def offered(self) -> int:
+        """Frames that were to be sent so far, those included that the receiver had no room for."""
+        counters = statistics(self._outside, _SENDER)
+        return counters["tx_packets"] + counters["tx_dropped"]
+
     def returned(self) -> int:
         """Frames that came back to the generator so far."""
         return statistics(self._outside, _SENDER)["rx_packets"]
@@ -183,6 +226,11 @@ def _add_cable(other_end: int) -> None:
     with IPRoute() as netlink:
         netlink.link("add", ifname=_SENDER, kind="veth", peer=peer)
     _bring_up(_SENDER)
+
+
+def _set_offload(interface: str, what: str, value: int) -> None:
+    with closing(IoctlEthtool(interface)) as ethtool:
+        ethtool.set_offload_flag(what, value)
 
 
 def _bring_up(interface: str) -> None:

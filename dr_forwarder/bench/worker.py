@@ -25,6 +25,7 @@ from typing import Protocol
 from ..addresses import Identity, frame_filter
 from ..config.model import Tuning
 from ..dataplane import Engine, Limits
+from ..realtime import Preference
 from ..sockets import Sockets, attach_filter, open_sockets, share
 from ..steering import Steering, reason_of
 from ..table import Change, Key, Operation, Server, Service
@@ -181,6 +182,7 @@ def main(name: str, interface: str, cpus: str, seconds: str, shape_: str) -> Non
             print(json.dumps({"unavailable": reason_of(error)}), flush=True)
             return
         pin(forwarder.thread_ids, list(map(int, cpus.split(","))))
+        Preference().give(forwarder.thread_ids, is_wanted=shape.realtime)
         print(json.dumps({"threads": forwarder.thread_ids}), flush=True)
         signal.sigtimedwait({signal.SIGTERM}, float(seconds))
         print(json.dumps(forwarder.said()), flush=True)
