@@ -6,7 +6,7 @@ with a RST. The director answers ARP for it in user space instead.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -122,7 +122,8 @@ def why_local(vip: Address, where: Interface) -> str:
 Instruction = tuple[int, int, int, int]
 
 _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE, _LOAD_LENGTH = 0x20, 0x28, 0x30, 0x80
-_JUMP, _JUMP_EQUAL, _JUMP_GREATER, _RETURN, _AND = 0x05, 0x15, 0x25, 0x06, 0x54
+_JUMP, _JUMP_EQUAL, _JUMP_GREATER, _JUMP_AT_LEAST = 0x05, 0x15, 0x25, 0x35
+_RETURN, _AND = 0x06, 0x54
 _OUTER_TAG, _HAS_OUTER_TAG = 0xFFFFF000 + 44, 0xFFFFF000 + 48
 _IDENTIFIER = 0xFFF
 _ALL = 0x40000
@@ -138,6 +139,9 @@ _IN_ARP, _IN_ND = (28, 38), (34, 74)
 """Where sender and target are in a frame without tags: of IPv6 the last four bytes of each."""
 _NEAR = 128
 """A conditional jump reaches 255 instructions."""
+_FEW, _MANY = 64, 150
+"""What a look for addresses may take, in instructions: in ARP in a ring's filter, and in the filter
+for neighbours. Beyond, what lies between addresses that are near each other is let in too."""
 
 
 NOTHING: Final[tuple[Instruction, ...]] = ((_RETURN, 0, 0, 0),)
@@ -153,14 +157,15 @@ def frame_filter(
     whole_mac: bool = False,
     vlan: Vlan = UNTAGGED,
 ) -> tuple[Instruction, ...]:
-    """Lets in ARP, solicitations and the VIPs' frames, up to ``limit`` bytes or those ``longer``.
+    """Lets in ARP and solicitations about VIPs, and their frames, up to ``limit`` bytes or those
+    ``longer``.
 
     At a virtual MAC address everything is ours; at the interface's own only what is for a VIP, so
     that the host's other traffic is never copied, unless ``whole_mac`` says to. The kernel has
     taken the outer tag out; whether the tags are right, the core looks and counts.
     """
     tags = vlan.inline_bytes
-    body = [*_arp(tags), *_solicited_nodes(vips), *_at_mac(identity.mac)]
+    body = [*_arp(vips, tags), *_solicited_nodes(vips), *_at_mac(identity.mac)]
     if identity.is_virtual or whole_mac or len(vips) > _MOST_VIPS:
         body.append((_RETURN, 0, 0, _ALL))
     else:
@@ -169,24 +174,20 @@ def frame_filter(
     return ((_LOAD_LENGTH, 0, 0, 0), (_JUMP_GREATER, *wanted, limit), (_RETURN, 0, 0, 0), *body)
 
 
-def _arp(tags: int) -> tuple[Instruction, ...]:
-    return (
-        (_LOAD_HALF, 0, 0, 12 + tags),
-        (_JUMP_EQUAL, 0, 1, _ETHERTYPE_ARP),
-        (_RETURN, 0, 0, _ALL),
-    )
+def _arp(vips: Collection[Address], tags: int) -> tuple[Instruction, ...]:
+    """From or about a VIP; other ARP is dropped where it costs least."""
+    values = [int(vip) for vip in vips if isinstance(vip, IPv4Address)]
+    look = _either(_IN_ARP, values, tags, room=_FEW)
+    return _when((_LOAD_HALF, 12 + tags, _ETHERTYPE_ARP), look)
 
 
 def _solicited_nodes(vips: Collection[Address]) -> tuple[Instruction, ...]:
-    """Questions for a VIP go to a group; of too many VIPs, all groups of this kind are let in."""
+    """Questions for a VIP go to a group."""
     groups = {nd.group_mac(nd.solicited_node(v)) for v in vips if isinstance(v, IPv6Address)}
     if not groups:
         return ()
-    if len(groups) > _MOST_VIPS:
-        last = ((_LOAD_BYTE, 0, 0, 2), *_any_of([0xFF]))
-    else:
-        last = ((_LOAD_WORD, 0, 0, 2), *_any_of(int.from_bytes(mac[2:]) for mac in groups))
-    return _when((_LOAD_HALF, 0, 0x3333), last)
+    last = [int.from_bytes(mac[2:]) for mac in groups]
+    return _when((_LOAD_HALF, 0, 0x3333), ((_LOAD_WORD, 0, 0, 2), *_any_of(last, _MOST_VIPS)))
 
 
 def _at_mac(mac: bytes) -> tuple[Instruction, ...]:
@@ -210,13 +211,16 @@ def _with_vips(vips: Collection[Address], at: tuple[int, int], tags: int) -> Ite
     for vip in vips:
         if isinstance(vip, IPv6Address):
             six.setdefault(vip.packed[:12], []).append(int(vip) & 0xFFFFFFFF)
-    in_four = ((_LOAD_WORD, 0, 0, at[0] + tags), *_any_of(four), (_RETURN, 0, 0, 0))
+    in_four = ((_LOAD_WORD, 0, 0, at[0] + tags), *_any_of(four, _MOST_VIPS), (_RETURN, 0, 0, 0))
     yield from _when((_LOAD_HALF, 12 + tags, _ETHERTYPE_IPV4), in_four)
     yield (_JUMP_EQUAL, 1, 0, _ETHERTYPE_IPV6)
     yield (_RETURN, 0, 0, 0)
     for prefix in sorted(six):
         last = at[1] + 12 + tags
-        inner: tuple[Instruction, ...] = ((_LOAD_WORD, 0, 0, last), *_any_of(six[prefix]))
+        inner: tuple[Instruction, ...] = (
+            (_LOAD_WORD, 0, 0, last),
+            *_any_of(six[prefix], _MOST_VIPS),
+        )
         for part in (8, 4, 0):
             value = int.from_bytes(prefix[part : part + 4])
             inner = _when((_LOAD_WORD, at[1] + part + tags, value), inner)
@@ -224,15 +228,54 @@ def _with_vips(vips: Collection[Address], at: tuple[int, int], tags: int) -> Ite
     yield (_RETURN, 0, 0, 0)
 
 
-def _any_of(values: Iterable[int]) -> Iterator[Instruction]:
-    """Lets in when what was loaded is one of these, else goes on behind."""
-    left = sorted(set(values))
+def _any_of(values: Iterable[int], room: int) -> Iterator[Instruction]:
+    """Lets in when what was loaded is one of these, else goes on behind.
+
+    Of values for which ``room`` instructions do not suffice, those that lie closest together take
+    what is between them along.
+    """
+    left = _ranges(values)
+    if sum(map(_cost, left)) > room:
+        left = _joined(left, room // 2)
     while left:
-        some, left = left[:_NEAR], left[_NEAR:]
-        for i, value in enumerate(some):
-            yield (_JUMP_EQUAL, len(some) - i, 0, value)
+        some, left = left[: _NEAR // 2], left[_NEAR // 2 :]
+        to_end = sum(map(_cost, some))
+        for first, last in some:
+            to_end -= _cost((first, last))
+            if first == last:
+                yield (_JUMP_EQUAL, to_end + 1, 0, first)
+            else:
+                yield (_JUMP_AT_LEAST, 0, 1, first)
+                yield (_JUMP_GREATER, 0, to_end + 1, last)
         yield (_JUMP, 0, 0, 1)
         yield (_RETURN, 0, 0, _ALL)
+
+
+_Range = tuple[int, int]
+"""The first value and the last."""
+
+
+def _cost(range_: _Range) -> int:
+    return 1 if range_[0] == range_[1] else 2
+
+
+def _ranges(values: Iterable[int]) -> list[_Range]:
+    """Values that follow each other are one."""
+    found: list[_Range] = []
+    for value in sorted(set(values)):
+        if found and found[-1][1] == value - 1:
+            found[-1] = (found[-1][0], value)
+        else:
+            found.append((value, value))
+    return found
+
+
+def _joined(ranges: Sequence[_Range], most: int) -> list[_Range]:
+    """Not more than so many, with the widest gaps between them."""
+    gaps = sorted(range(1, len(ranges)), key=lambda i: ranges[i - 1][1] - ranges[i][0])
+    begins = [0, *sorted(gaps[: most - 1])]
+    ends = [*(begin - 1 for begin in begins[1:]), len(ranges) - 1]
+    return [(ranges[a][0], ranges[b][1]) for a, b in zip(begins, ends, strict=True)]
 
 
 def _when(field: tuple[int, int, int], body: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
@@ -277,10 +320,11 @@ def neighbour_filter(
     headers.
 
     With ``addresses``, only what is from or about one of these; of IPv6 addresses the last four
-    bytes count. Beyond what a filter has room for, all is let in.
+    bytes count. It is exact for 150 addresses, or 75 blocks of addresses that follow each other;
+    beyond, what lies in the narrowest gaps is let in too.
     """
     tags = vlan.inline_bytes
-    all_of_them = addresses is None or len(addresses) > _MOST_VIPS // 2
+    all_of_them = addresses is None
     four = [int(each) for each in addresses or () if isinstance(each, IPv4Address)]
     six = [int(each) & 0xFFFFFFFF for each in addresses or () if isinstance(each, IPv6Address)]
     return (
@@ -288,7 +332,7 @@ def neighbour_filter(
         (_LOAD_HALF, 0, 0, 12 + tags),
         *_when_loaded(
             _ETHERTYPE_ARP,
-            ((_RETURN, 0, 0, _ALL),) if all_of_them else _either(_IN_ARP, four, tags),
+            ((_RETURN, 0, 0, _ALL),) if all_of_them else _either(_IN_ARP, four, tags, room=_MANY),
         ),
         (_JUMP_EQUAL, 1, 0, _ETHERTYPE_IPV6),
         (_RETURN, 0, 0, 0),
@@ -299,13 +343,15 @@ def neighbour_filter(
         (_JUMP_EQUAL, 2, 0, _SOLICITATION),
         (_JUMP_EQUAL, 1, 0, _ADVERTISEMENT),
         (_RETURN, 0, 0, 0),
-        *(((_RETURN, 0, 0, _ALL),) if all_of_them else _either(_IN_ND, six, tags)),
+        *(((_RETURN, 0, 0, _ALL),) if all_of_them else _either(_IN_ND, six, tags, room=_MANY)),
     )
 
 
-def _either(at: tuple[int, int], values: Collection[int], tags: int) -> tuple[Instruction, ...]:
+def _either(
+    at: tuple[int, int], values: Collection[int], tags: int, *, room: int
+) -> tuple[Instruction, ...]:
     """Lets in what has one of these values at one of two places, and nothing else."""
-    looks = (((_LOAD_WORD, 0, 0, where + tags), *_any_of(values)) for where in at)
+    looks = (((_LOAD_WORD, 0, 0, where + tags), *_any_of(values, room)) for where in at)
     return (*(each for look in looks for each in look), (_RETURN, 0, 0, 0))
 
 

@@ -191,6 +191,7 @@ OPCODES = {
     0x80: "load length",
     0x15: "jump if equal",
     0x25: "jump if greater",
+    0x35: "jump if at least",
     0x05: "jump",
     0x06: "return",
     0x54: "and",
@@ -224,6 +225,8 @@ def run(program: Sequence[Instruction], frame: bytes, tag: int | None = None) ->
                 accumulator = len(frame)
             case "jump if equal":
                 at += if_true if accumulator == k else if_false
+            case "jump if at least":
+                at += if_true if accumulator >= k else if_false
             case "jump if greater":
                 at += if_true if accumulator > k else if_false
             case "jump":
@@ -269,6 +272,13 @@ def question(vip: IPv6Address, **more: bytes) -> bytes:
     return frame[:38] + vip.packed + message[:2] + checksum + message[4:]
 
 
+STRANGER = IPv4Address("10.9.0.99")
+
+
+def asked(to: bytes, target: IPv4Address = VIPS[0], sender: IPv4Address = STRANGER) -> bytes:
+    return arp.request(target, sender=sender, sender_mac=OTHER, to=to)
+
+
 def typed(to: bytes, kind: int, length: int = 60) -> bytes:
     """No IPv4, but with a VIP where IPv4 would have it."""
     return (to + OTHER + kind.to_bytes(2) + bytes(16) + VIPS[0].packed).ljust(length, b"\0")
@@ -283,10 +293,14 @@ NAMESAKE = IPv6Address("2001:db8:ffff::64")
 # A frame, and whether it is let in by the filter for ordinary (o) and for longer (l) frames;
 # first where the VIPs have a virtual MAC address, then where they have the interface's.
 FRAMES = [
-    pytest.param(typed(EVERYBODY, ARP), "o", "o", id="a question to everybody"),
-    pytest.param(typed(VIRTUAL, ARP), "o", "o", id="a question to the virtual MAC"),
-    pytest.param(typed(OTHER, ARP), "o", "o", id="ARP for others is heard too"),
-    pytest.param(typed(EVERYBODY, ARP, 42), "o", "o", id="ARP that is not padded"),
+    pytest.param(asked(EVERYBODY), "o", "o", id="a question to everybody"),
+    pytest.param(asked(VIRTUAL), "o", "o", id="a question to the virtual MAC"),
+    pytest.param(asked(EVERYBODY, VIPS[1]), "o", "o", id="a question for another VIP"),
+    pytest.param(asked(OTHER, NEIGHBOUR, VIPS[0]), "o", "o", id="another claims a VIP"),
+    pytest.param(asked(EVERYBODY, NEIGHBOUR), "", "", id="a question for somebody else"),
+    pytest.param(asked(VIRTUAL, NEIGHBOUR), "", "", id="the same to the virtual MAC"),
+    pytest.param(asked(EVERYBODY)[:42], "o", "o", id="ARP that is not padded"),
+    pytest.param(asked(EVERYBODY)[:41], "", "", id="ARP that is cut off"),
     pytest.param(ipv4(VIRTUAL, VIPS[0]), "o", "", id="a VIP at the virtual MAC"),
     pytest.param(ipv4(VIRTUAL, VIPS[1]), "o", "", id="another VIP at the virtual MAC"),
     pytest.param(ipv4(VIRTUAL, NEIGHBOUR), "o", "", id="what else comes to the virtual MAC"),
@@ -332,7 +346,7 @@ FRAMES = [
     pytest.param(ipv4(NIC, VIPS[0], LIMIT), "", "o", id="the longest, interface's MAC"),
     pytest.param(ipv4(NIC, VIPS[0], LIMIT + 1), "", "l", id="one byte too long, interface's MAC"),
     pytest.param(ipv4(NIC, VIPS[0], 65_226), "", "l", id="joined by offloads"),
-    pytest.param(typed(EVERYBODY, ARP, LIMIT + 1), "l", "l", id="ARP that is too long"),
+    pytest.param(asked(EVERYBODY).ljust(LIMIT + 1), "l", "l", id="ARP that is too long"),
     pytest.param(ipv4(NIC, VIPS[0])[:34], "", "o", id="nothing but headers"),
     pytest.param(ipv4(NIC, VIPS[0])[:33], "", "", id="a cut address"),
     pytest.param(ipv4(VIRTUAL, VIPS[0])[:14], "o", "", id="nothing but Ethernet"),
@@ -379,6 +393,13 @@ FRAME = st.one_of(
         LENGTHS,
     ),
     st.builds(
+        lambda to, target, sender, length: asked(to, target, sender).ljust(length, b"\0"),
+        MACS,
+        st.sampled_from([*VIPS, NEIGHBOUR]),
+        st.sampled_from([VIPS[1], NEIGHBOUR]),
+        LENGTHS,
+    ),
+    st.builds(
         lambda vip, to, length: question(vip, to=to).ljust(length, b"\0"),
         st.sampled_from([*VIPS6, NEIGHBOUR6, NAMESAKE]),
         st.none() | MACS,
@@ -388,7 +409,9 @@ FRAME = st.one_of(
 
 
 def is_ours(frame: bytes, mac: bytes) -> bool:
-    if frame[12:14] == b"\x08\x06" or frame[:6] in (GROUP, OTHER_GROUP):
+    if frame[12:14] == b"\x08\x06":
+        return any(vip.packed in (frame[28:32], frame[38:42]) for vip in VIPS)
+    if frame[:6] in (GROUP, OTHER_GROUP):
         return True
     if mac == VIRTUAL or frame[:6] != mac:
         return frame[:6] == mac
@@ -453,12 +476,12 @@ def test_a_question_for_any_of_many_vips_is_let_in(mac: bytes) -> None:
     assert [vip for vip in MANY6 if run(longer, question(vip)) > 0] == []
 
 
-def test_without_vips_nothing_but_arp_is_let_in_at_the_interfaces_mac() -> None:
+def test_without_vips_nothing_is_let_in_at_the_interfaces_mac() -> None:
     ordinary, _ = programs(NIC, ())
     assert run(ordinary, ipv4(NIC, NEIGHBOUR)) == 0
     assert run(ordinary, ipv6(NIC, NEIGHBOUR6)) == 0
     assert run(ordinary, question(VIPS6[0])) == 0
-    assert run(ordinary, typed(EVERYBODY, ARP)) > 0
+    assert run(ordinary, asked(EVERYBODY)) == 0
 
 
 @pytest.mark.parametrize(("vips", "others"), [(VIPS, VIPS6), (VIPS6, VIPS)], ids=["IPv4", "IPv6"])
@@ -614,7 +637,7 @@ def test_all_that_is_understood_is_heard(frame: bytes) -> None:
 
 
 KNOWN: tuple[Address, ...] = (*BOTH, IPv4Address("10.9.0.12"), IPv6Address("2001:db8::c"))
-STRANGER4, STRANGER6 = IPv4Address("10.9.0.99"), IPv6Address("2001:db8::ff99")
+STRANGER4, STRANGER6 = STRANGER, IPv6Address("2001:db8::ff99")
 
 
 def arp_of(sender: IPv4Address, target: IPv4Address) -> bytes:
@@ -648,21 +671,108 @@ def test_only_what_is_about_our_addresses_is_heard(
     assert (run(neighbour_filter(vlan, KNOWN), tagged, outer) > 0) is expected
     assert run(neighbour_filter(vlan), tagged, outer) > 0
     assert run(neighbour_filter(vlan, ()), tagged, outer) == 0
-    many = [STRANGER4 + 100 + number for number in range(1000)]
-    assert run(neighbour_filter(vlan, many), tagged, outer) > 0
     if vlan is UNTAGGED:
         heard = let_in_by_the_kernel(frame, [neighbour_filter(vlan, KNOWN)], "n")
         assert heard == ("n" if expected else "")
 
 
-@pytest.mark.parametrize("count", [1, 149, 150])
-def test_every_one_of_very_many_addresses_is_heard(count: int) -> None:
-    known = [IPv4Address("10.8.0.1") + number for number in range(count)]
+def scattered(count: int) -> list[IPv4Address]:
+    return [IPv4Address("10.8.0.1") + 3 * number for number in range(count)]
+
+
+def blocks(count: int) -> list[IPv4Address]:
+    """Of a hundred addresses each, that lie far from each other."""
+    return [IPv4Address("10.8.0.1") + n + (n // 100 << 12) for n in range(count)]
+
+
+def let_in_by_all(program: Sequence[Instruction], known: Collection[IPv4Address]) -> bool:
+    """Both ways, and both are one look."""
+    return all(
+        run(program, arp_of(each, STRANGER4)) and run(program, arp_of(STRANGER4, each))
+        for each in known
+    )
+
+
+def neighbours_of(known: Collection[IPv4Address]) -> set[IPv4Address]:
+    """Addresses next to these, which are none of them."""
+    return {each + step for each in known for step in (-1, 1)} - {*known}
+
+
+EXACT = [
+    *(pytest.param(scattered(count), id=f"{count} scattered") for count in (1, 64, 149, 150)),
+    *(pytest.param(blocks(count), id=f"{count} in blocks") for count in (600, 7_500)),
+]
+
+
+@pytest.mark.parametrize("known", EXACT)
+def test_many_addresses_are_heard_and_no_others(known: list[IPv4Address]) -> None:
     program = neighbour_filter(UNTAGGED, known)
-    for each in known:
-        assert run(program, arp_of(each, STRANGER4)) > 0
-        assert run(program, arp_of(STRANGER4, each)) > 0
-    assert run(program, arp_of(STRANGER4, STRANGER4)) == 0
+    assert let_in_by_all(program, known)
+    for each in neighbours_of(known):
+        assert run(program, arp_of(each, STRANGER4)) == 0
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        pytest.param(scattered(151), id="151 scattered"),
+        pytest.param(scattered(10_000), id="10,000 scattered"),
+        pytest.param(blocks(10_000), id="10,000 in a hundred blocks"),
+    ],
+)
+def test_of_more_addresses_only_what_is_between_them_is_heard_too(
+    known: list[IPv4Address],
+) -> None:
+    program = neighbour_filter(UNTAGGED, known)
+    assert len(program) < 400
+    assert let_in_by_all(program, known)
+    for each in (known[0] - 1, known[-1] + 1, STRANGER4):
+        assert run(program, arp_of(each, STRANGER4)) == 0
+
+
+def test_the_narrowest_gaps_are_let_in() -> None:
+    far, first = IPv4Address("10.20.0.1"), IPv4Address("10.8.0.1")
+    near = [first + 10 * number + second for number in range(100) for second in (0, 2)]
+    program = neighbour_filter(UNTAGGED, [*near, far])
+    assert run(program, arp_of(near[0] + 1, STRANGER4)) > 0
+    assert run(program, arp_of(far - 1, STRANGER4)) == 0
+    assert run(program, arp_of(near[-1] + 1, STRANGER4)) == 0
+
+
+@pytest.mark.parametrize("vips", [scattered(64), blocks(600), scattered(300), blocks(10_000)])
+def test_a_ring_hears_no_arp_of_strangers_however_many_vips_there_are(
+    vips: list[IPv4Address],
+) -> None:
+    for mac in (VIRTUAL, NIC):
+        ordinary, _ = programs(mac, vips)
+        assert len(ordinary) < 600
+        assert let_in_by_all(ordinary, vips)
+        assert run(ordinary, arp_of(STRANGER4, STRANGER4)) == 0
+    exact, _ = programs(VIRTUAL, scattered(64))
+    assert run(exact, arp_of(STRANGER4, scattered(64)[0] + 1)) == 0
+
+
+@PATIENT
+@given(st.sets(st.integers(0, 0xFFFFFFFF), max_size=400), st.integers(0, 0xFFFFFFFF))
+@example(set(), 0)
+@example({0}, 0)
+@example({0, 1, 0xFFFFFFFF}, 0xFFFFFFFE)
+def test_a_filter_lets_in_whatever_it_was_made_for(values: set[int], other: int) -> None:
+    program = neighbour_filter(UNTAGGED, [IPv4Address(each) for each in values])
+    for each in values:
+        assert run(program, arp_of(IPv4Address(each), IPv4Address(each))) > 0
+    if len(values) <= 150 and other not in values:
+        assert run(program, arp_of(IPv4Address(other), IPv4Address(other))) == 0
+
+
+@PATIENT
+@given(st.sets(st.integers(0, 600), min_size=1), st.integers(0, 600))
+def test_the_kernel_and_the_interpreter_agree_on_blocks(values: set[int], asked_: int) -> None:
+    base = IPv4Address("192.0.2.0")
+    program = neighbour_filter(UNTAGGED, [base + each for each in values])
+    frame = arp_of(base + asked_, STRANGER4)
+    heard = bool(run(program, frame))
+    assert let_in_by_the_kernel(frame, [program], "n") == ("n" if heard else "")
 
 
 # ---- Tags: the outer one is taken out by the kernel, an inner one is in the frame ----
