@@ -24,6 +24,7 @@ from .events import MacConflict, MacLearned, MacRefused, VipConflict
 from .interfaces import Interface
 from .neighbours import TICK_S, Ask, Neighbour
 from .sockets import attach_filter
+from .turns import Turns
 from .vlan import Vlan
 
 _log = logging.getLogger(__name__)
@@ -37,8 +38,6 @@ _LEAST_S = 0.00025
 """Between the turns of two servers: not more than 2,000 questions a second."""
 _AT_ONCE = 200
 """New servers that are asked for in one moment."""
-_FRAMES_AT_ONCE = 64
-"""Heard before others have their turn in the event loop."""
 _PROVED_S, _PROVED_EVERY_S, _PROVED_PER_SECOND = (0.5, 1.0), 2.0, 20
 """When a VIP is looked for at others: at first, from then on, and of all VIPs together."""
 _LEFT_S = (0.0, 0.1, 1.0)
@@ -152,14 +151,18 @@ class Prober:
 
     async def run(self) -> None:
         """Works until cancelled."""
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self._socket, self._receive)
+        hearing = Turns(
+            self._socket,
+            self._receive,
+            room=_FRAME_ROOM,
+            name=f"Neighbours on {self._interface.name}",
+        )
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._tick_for_ever())
                 tasks.create_task(self._follow_kernel())
         finally:
-            loop.remove_reader(self._socket)
+            hearing.close()
             self._stop_speaking()
 
     # ---- Asking ----
@@ -221,24 +224,15 @@ class Prober:
 
     # ---- Hearing ----
 
-    def _receive(self) -> None:
-        for _ in range(_FRAMES_AT_ONCE):
-            try:
-                frame = self._socket.recv(_FRAME_ROOM)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                # The link went down, which is told by who follows it; reading clears the error.
-                _log.debug("Neighbours on %s: %s", self._interface.name, error)
-                return
-            match resolution.heard(self._vlan.untag(frame)):
-                case resolution.Claim(address, mac) if address in self._servers:
-                    self._heard_server(address, mac)
-                case resolution.Claim(address, mac) if address in self._vips:
-                    self._defend(address, mac)
-                case resolution.Probe(address, mac) if mac != self._identity.mac:
-                    # Whoever asks may be the director that had it, or a host that wants it.
-                    self._answer(address)
+    def _receive(self, frame: bytes) -> None:
+        match resolution.heard(self._vlan.untag(frame)):
+            case resolution.Claim(address, mac) if address in self._servers:
+                self._heard_server(address, mac)
+            case resolution.Claim(address, mac) if address in self._vips:
+                self._defend(address, mac)
+            case resolution.Probe(address, mac) if mac != self._identity.mac:
+                # Whoever asks may be the director that had it, or a host that wants it.
+                self._answer(address)
 
     def _heard_server(self, address: Address, mac: bytes) -> None:
         before = self._servers[address]

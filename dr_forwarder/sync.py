@@ -25,6 +25,7 @@ from .endpoints import Address
 from .errors import SetupError
 from .interfaces import Interface
 from .table import SyncDaemon
+from .turns import Turns
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ _LONGEST: Final = 65535
 _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT = 10, 0
 _SIOCGIFMTU, _NAME_BYTES = 0x8921, 16
 _BURST: Final = 64
-"""Messages taken in one turn of the event loop."""
+"""Messages sent in one turn of the event loop."""
 
 
 @dataclass
@@ -189,19 +190,12 @@ class Synchroniser:
     # ---- The backup ----
 
     def _listen(self, stack: ExitStack, sockets: list[socket.socket]) -> None:
-        loop = asyncio.get_running_loop()
         for each in sockets:
-            loop.add_reader(each, self._hear, each)
-            stack.callback(loop.remove_reader, each)
+            stack.callback(Turns(each, self._hear, room=_LONGEST, name="Synchronisation").close)
 
-    def _hear(self, where: socket.socket) -> None:
-        for _ in range(_BURST):
-            try:
-                message = where.recv(_LONGEST)
-            except OSError:
-                return
-            if refused := self._core.receive_sync(message):
-                _log.debug("a synchronisation message was refused: %s", errno.errorcode[refused])
+    def _hear(self, message: bytes) -> None:
+        if refused := self._core.receive_sync(message):
+            _log.debug("a synchronisation message was refused: %s", errno.errorcode[refused])
 
 
 def _mtu(interface: str) -> int:

@@ -51,3 +51,5 @@ async def _answer(sock: socket.socket, judge: Callable[[bytes], Answer | None]) 
         answer = judge(await asyncio.get_running_loop().sock_recv(sock, _ROOM_BYTES))
         if answer is not None:
             return answer
+        # What is there already is handed out without a turn of the event loop.
+        await asyncio.sleep(0)

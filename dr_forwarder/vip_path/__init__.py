@@ -23,6 +23,7 @@ from ..config.model import Address
 from ..errors import SetupError
 from ..sockets import PACKET_IGNORE_OUTGOING, SOL_PACKET, attach_filter
 from ..survey import Place
+from ..turns import Turns
 from ..vlan import Vlan
 from .connection import Connection
 from .segments import Ends, Segment, frame, header_bytes, parse
@@ -32,8 +33,6 @@ _log = logging.getLogger(__name__)
 _ETH_P_ALL: Final = 0x0003
 _FRAME_BYTES: Final = 128 * 1024
 """Offloads join many segments to one."""
-_IN_A_TURN: Final = 64
-"""Frames that are taken before anybody else has a turn."""
 _REFUSE_ALL: Final = ((0x06, 0, 0, 0),)
 _IP_MINTTL, _IPV6_MINHOPCOUNT = 21, 73
 _HIGHEST_TTL: Final = 255
@@ -50,6 +49,7 @@ class VipPath:
         self._mac_of = mac_of
         self._place: Place | None = None
         self._socket: socket.socket | None = None
+        self._hearing: Turns | None = None
         self._learnt = asyncio.Event()
         self._connections: dict[Port, tuple[Ends, Connection]] = {}
 
@@ -63,14 +63,19 @@ class VipPath:
             self._socket = _open()
         attach_filter(self._socket, answers_filter(place.interface.mac, vips, self._vlan))
         self._socket.bind((place.interface.name, _ETH_P_ALL))
-        asyncio.get_running_loop().add_reader(self._socket, self._receive)
+        if self._hearing is None:
+            self._hearing = Turns(
+                self._socket, self._receive, room=_FRAME_BYTES, name="Checks through VIPs"
+            )
 
     def close(self) -> None:
         """Ends every connection."""
         for _, connection in tuple(self._connections.values()):
             connection.abort()
+        if self._hearing is not None:
+            self._hearing.close()
+            self._hearing = None
         if self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
             self._socket = None
 
@@ -135,21 +140,10 @@ class VipPath:
         with contextlib.suppress(OSError):
             self._socket.send(self._vlan.tag(frame(ends, segment)))
 
-    def _receive(self) -> None:
-        for _ in range(_IN_A_TURN):
-            if self._socket is None:
-                return
-            try:
-                data = self._socket.recv(_FRAME_BYTES)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                # The link went down, which is told by who follows it; reading clears the error.
-                _log.debug("Checks through VIPs: %s", error)
-                return
-            heard = parse(self._vlan.untag(data))
-            if heard is not None:
-                self._heard(*heard)
+    def _receive(self, data: bytes) -> None:
+        heard = parse(self._vlan.untag(data))
+        if heard is not None:
+            self._heard(*heard)
 
     def _heard(self, ends: Ends, segment: Segment) -> None:
         known = self._connections.get((ends.destination.version, ends.destination_port))
