@@ -23,27 +23,48 @@ def declarations(header: Path) -> str:
 WHOLE = f"@{CSRC}/whole.flags"
 
 
-def can_optimise_the_whole() -> bool:
-    """Whether compiler and linker can: some lack the plugin for it."""
+def takes(*arguments: str) -> bool:
+    """Whether compiler and linker take them without a word; some lack the plugin for WHOLE."""
     compiler = os.environ.get("CC", sysconfig.get_config_var("CC") or "cc").split()
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "program.c"
-        program.write_text("int main(void) { return 0; }\n")
-        command = [*compiler, WHOLE, "-Werror", str(program), "-o", f"{folder}/program"]
+        program.write_text("#include <string.h>\nint main(void) { return 0; }\n")
+        command = [*compiler, "-O2", *arguments, "-Werror", str(program), "-o", f"{folder}/program"]
         try:
             return subprocess.run(command, capture_output=True, check=False).returncode == 0
         except OSError:
             return False
 
 
-flags = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"]
-links = []
+# What makes a fault in the core harder to use, as far as the compiler here has it. Of the ways to
+# say one thing, the first that is taken; a distribution may have set its own level of FORTIFY.
+HARDENING = (
+    ("-fstack-protector-strong",),
+    ("-fstack-clash-protection",),
+    ("-fcf-protection=full", "-mbranch-protection=standard"),
+    ("-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3", "-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2"),
+)
+HARDENED_LINKS = ("-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack")
+
+
+def hardening() -> list[str]:
+    """The compiler's part."""
+    taken = (next((way for way in ways if takes(*way.split())), "") for ways in HARDENING)
+    return [word for way in taken for word in way.split()]
+
+
+flags = ["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-fvisibility=hidden"]
+# A compiler that is newer than this text may know new warnings: no reason not to be built.
+flags += ["-Werror"] if os.environ.get("DR_WERROR") else []
+links = [word for word in HARDENED_LINKS if takes(word)]
 if SANITIZE:
     flags += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-O1"]
     links += [f"-fsanitize={SANITIZE}"]
-elif can_optimise_the_whole():
-    flags.append(WHOLE)
-    links.append(WHOLE)
+else:
+    flags += hardening()
+    if takes(WHOLE):
+        flags.append(WHOLE)
+        links.append(WHOLE)
 
 DEPENDS = sorted(map(str, [*CSRC.rglob("*.h"), CSRC / "whole.flags"]))
 BENCH = CSRC / "bench"
