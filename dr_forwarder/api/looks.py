@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import replace
 from typing import TypeVar
 
 from ..border import VERDICTS
-from ..config import Config, Virtual
+from ..config import Config
+from ..config.secrecy import without_secrets
 from ..daemons import SyncDaemon
 from ..link_state import LinkState
 from ..records import Record, Traced
@@ -19,7 +19,6 @@ from .bodies import AskedTrace, Standby, Timeouts
 from .calls import Call, Served
 from .tracing import traced, watch
 
-_HIDDEN = "********"
 _SLICE = 256
 """Connections that are read and written at once, in a few milliseconds."""
 
@@ -84,15 +83,7 @@ async def link(served: Served) -> LinkState:
 
 async def config(served: Served) -> Config:
     """As it runs, without its secrets."""
-    config = served.director.config
-    return replace(config, virtuals=tuple(_without_secrets(each) for each in config.virtuals))
-
-
-def _without_secrets(virtual: Virtual) -> Virtual:
-    check = virtual.check
-    password = _HIDDEN if check.password else ""
-    secret = _HIDDEN if check.secret else ""
-    return replace(virtual, check=replace(check, password=password, secret=secret))
+    return without_secrets(served.director.config)
 
 
 LOOKS = (

@@ -24,6 +24,7 @@ from dr_forwarder.checks.model import (
 )
 from dr_forwarder.config import vip_checks
 from dr_forwarder.config.model import CheckType
+from dr_forwarder.config.secrecy import without_passwords
 
 if TYPE_CHECKING:
     from dr_forwarder.checks.apart import Apart
@@ -193,5 +194,5 @@ KINDS: Final[dict[CheckType, Family]] = {
 
 def _one_line(reason: str) -> str:
     """Servers write parts of a reason, so it is cut to a line that a log can hold."""
-    line = " ".join(reason.split())
+    line = without_passwords(" ".join(reason.split()))
     return "".join(c if c.isprintable() else "?" for c in line)[:_REASON_LENGTH]

@@ -12,6 +12,7 @@ import click
 
 from ..checks.model import target
 from ..config import CheckType, Config, Virtual, load
+from ..config.secrecy import without_secrets
 from ..config.support import nothing_served
 from ..ldirectord.terms import in_terms
 
@@ -24,8 +25,14 @@ from ..ldirectord.terms import in_terms
 )
 @click.option("--skip-unsupported", is_flag=True, help="Leave masq and ipip servers out.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, in ldirectord's own words.")
+@click.option("--show-secrets", is_flag=True, help="Passwords too, which are hidden otherwise.")
 def command(
-    config: Path, strict: bool, marks: Path | None, skip_unsupported: bool, as_json: bool
+    config: Path,
+    strict: bool,
+    marks: Path | None,
+    skip_unsupported: bool,
+    as_json: bool,
+    show_secrets: bool,
 ) -> None:
     """Parse CONFIG and explain it; nothing is started."""
     # A file may be in any encoding, and is to be explained all the same.
@@ -41,6 +48,8 @@ def command(
         print(f"{notice.at(loaded.path)}: {word}: {notice.reason}", file=sys.stderr)
     if refused:
         sys.exit(2)
+    if not show_secrets:
+        loaded = without_secrets(loaded)
     if as_json:
         print(json.dumps(in_terms(loaded), indent=2))
         return
