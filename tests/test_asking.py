@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import test_door
 import test_web_door
 from test_web_door import LIMIT_S, Watched, connected, said
 
-from dr_forwarder.api.asking import MOST, WINDOW_S, Unwritten
+from dr_forwarder.api.asking import MOST, WINDOW_S, Unwritten, json_of
 from dr_forwarder.api.door import Limits
 
 LIMITS = Limits(clients=8, kept=0, body_bytes=1000, idle_s=0.1, head_s=1.0)
@@ -114,6 +117,15 @@ def test_who_leaves_in_the_middle_of_a_body_is_no_news(
 
     with nothing_is_said(caplog):
         test_door.served(tmp_path, ask, limits=LIMITS)
+
+
+def test_a_body_of_somebody_who_has_left_is_no_fault_of_ours() -> None:
+    async def read() -> bytes:
+        raise RuntimeError("Connection closed.")
+
+    request: Any = SimpleNamespace(read=read, transport=None)
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(json_of(request, LIMIT_S))
 
 
 # ---- What is ours is told of, and not without end ----

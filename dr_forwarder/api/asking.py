@@ -81,7 +81,9 @@ def send_away_without_request(server: web.Server) -> None:
 
 
 async def json_of(request: web.Request, limit_s: float) -> Any:
-    """What the body says; raises Invalid when it is no JSON, or does not come in time."""
+    """What the body says; raises Invalid when it is no JSON, or does not come in time, and
+    ConnectionError when whoever sends it has left.
+    """
     try:
         async with asyncio.timeout(limit_s):
             body = await request.read()
@@ -89,6 +91,10 @@ async def json_of(request: web.Request, limit_s: float) -> Any:
         raise Invalid("the body", f"did not come within {limit_s:g} s", status=408) from error
     except (HttpProcessingError, web.RequestPayloadError) as error:
         raise Invalid("the body", "is not encoded as its head says") from error
+    except RuntimeError as error:  # so aiohttp says that there is nobody any more
+        if request.transport is None or request.transport.is_closing():
+            raise ConnectionResetError(str(error)) from error
+        raise
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
