@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from . import exchange, messages
 from .endpoints import Address
-from .errors import NotRunning, Refused
+from .errors import STARTING, NotRunning, Refused
 from .link_state import LinkState
 from .table import (
     Applied,
@@ -240,10 +240,10 @@ def _with_query(what: str, said: Mapping[str, str]) -> str:
 
 
 def _refused(answer: exchange.Answer, what: str) -> NotRunning | Refused:
-    if answer.status == 503 and not answer.body.startswith(b"{"):
-        return NotRunning("the director is starting")
     try:
         said = json.loads(answer.body)
+        if said["error"] == STARTING:
+            return NotRunning(STARTING)
         return Refused(said["error"], status=answer.status, field=said.get("field"))
     except (ValueError, KeyError, TypeError):
         text = f"the director answers {answer.status} {answer.reason} to {what}"

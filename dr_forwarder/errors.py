@@ -9,6 +9,10 @@ from typing import Final
 _CURES: Final = {errno.ENOMEM: "; allow the director more (ulimit -v, MemoryMax=)"}
 
 
+STARTING: Final = "the director is starting"
+"""The whole of what is answered until it has started."""
+
+
 class ForwarderError(Exception):
     """Something to tell the user in one line; a command then ends with status 1."""
 

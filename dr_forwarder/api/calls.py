@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import Config
@@ -66,4 +66,6 @@ class Call:
     """A stream: each object is a line of JSON, written as it comes."""
     endless: bool = False
     """A stream that goes on until the client or the director ends it."""
+    refusals: Mapping[int, str] = field(default_factory=dict)
+    """Statuses beside those of every call, and when they are answered."""
     details: str = ""

@@ -111,6 +111,7 @@ CHANGING = (
         examples.RELOAD,
         details="If it cannot be used the answer is 422, with the file, the line and the reason,"
         " and nothing has changed; 409 if the host cannot run it.",
+        refusals={409: "The host cannot run it.", 422: "The file cannot be used."},
     ),
 )
 """In the order of the documentation."""

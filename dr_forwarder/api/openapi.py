@@ -20,9 +20,13 @@ _ABOUT = (
     " and root. Numbers named `..._s` are seconds; a `result` is 0, or an errno of kernel IPVS's."
 )
 _ERRORS = {
-    "400": "The request is wrong; `field` says where.",
-    "403": "Neither the director's user nor root.",
-    "503": "The director is still starting, or has too many clients.",
+    400: "The request is wrong; `field` says where.",
+    403: "Neither the director's user nor root.",
+    503: "The director is still starting, or has too many clients.",
+}
+_OF_BODIES = {
+    408: "The body did not come in time.",
+    413: "The body is too long.",
 }
 
 
@@ -30,11 +34,13 @@ def document(calls: Sequence[Call], *, program: str) -> dict[str, Any]:
     """The whole document; ``program`` is the version of what answers."""
     components: dict[str, Schema] = {}
     error = _content("application/json", schema.of(Error, components))
-    errors = {status: {"description": text, **error} for status, text in _ERRORS.items()}
     paths: dict[str, dict[str, Any]] = {}
     for call in calls:
         operation = _operation(call, components)
-        operation["responses"] |= errors
+        refusals = {**_ERRORS, **(_OF_BODIES if call.body else {}), **call.refusals}
+        operation["responses"] |= {
+            str(status): {"description": text, **error} for status, text in sorted(refusals.items())
+        }
         paths.setdefault(f"{PREFIX}{call.path}", {})[call.method.lower()] = operation
     return {
         "openapi": "3.1.0",

@@ -92,6 +92,7 @@ ORDERING = (
         body=AskedOrder,
         details="It holds until `enable`, whatever checks, files and restarts say. 404 if no"
         " service has the server, 409 if the order cannot be written down.",
+        refusals={404: "No service has the server.", 409: "The order cannot be written down."},
     ),
     Call(
         "GET",

@@ -18,7 +18,7 @@ from .reading import is_address, optional
 
 Schema = dict[str, Any]
 
-_ADDRESS: Schema = {"type": "string", "description": "An IPv4 or IPv6 address."}
+_ADDRESS: Schema = {"type": "string", "format": "ip", "description": "An IPv4 or IPv6 address."}
 _BYTES: Schema = {"type": "string", "pattern": "^([0-9a-f]{2}(:[0-9a-f]{2})*)?$"}
 _PLAIN: Mapping[Any, Schema] = {
     bool: {"type": "boolean"},

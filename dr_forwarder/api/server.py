@@ -12,12 +12,12 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from ..config import ConfigError
 from ..director import Director
-from ..errors import SetupError
+from ..errors import STARTING, SetupError
 from ..messages import jsonable
 from .asking import json_of, send_away_without_request, server_log
 from .bodies import Error
@@ -43,7 +43,7 @@ def application(served: Served, door: Door) -> web.Application:
     @web.middleware
     async def once_ready(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not served.director.ready:
-            raise web.HTTPServiceUnavailable(text="the director is starting")
+            raise web.HTTPServiceUnavailable(text=STARTING)
         return await handler(request)
 
     app = web.Application(
@@ -99,6 +99,17 @@ async def _errors_are_answers(request: web.Request, handler: Handler) -> web.Str
         return _error(422, Error(str(error)))
     except SetupError as error:
         return _error(409, Error(str(error)))
+    except web.HTTPException as error:
+        answer = _error(error.status, Error(_reason(error, request)))
+        if isinstance(error, web.HTTPMethodNotAllowed):
+            answer.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
+        return answer
+
+
+def _reason(error: web.HTTPException, request: web.Request) -> str:
+    if isinstance(error, web.HTTPNotFound | web.HTTPMethodNotAllowed):
+        return f"there is no call {request.method} {request.path}"
+    return error.text or error.reason
 
 
 def _error(status: int, error: Error) -> web.Response:
