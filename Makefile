@@ -6,7 +6,7 @@ INSTALL := $(BIN)/pip -q --disable-pip-version-check install
 C_FILES = $(shell find csrc tests -name '*.[ch]' ! -path 'csrc/_*')
 
 .PHONY: demo test test-fresh test-packages lint format bench bench-save bench-compare asan fuzz docs
-.PHONY: dev core torture clean
+.PHONY: dev core torture hour clean
 
 demo: core
 	@$(BIN)/dr-forwarder lab demo
@@ -66,6 +66,12 @@ fuzz:
 torture: core $(VENV)/test
 	$(BIN)/pytest -q tests/torture/kills.py tests/torture/storms.py tests/torture/floods.py \
 	    tests/torture/network.py tests/torture/soak.py
+
+# Floods, hostile servers and clients, changes, kills and a network that comes and goes, all at once
+# beside connections that must live on. A table at the end says what held, the status whether all.
+MINUTES ?= 60
+hour: core $(VENV)/test
+	$(BIN)/python tests/torture/hour.py --minutes $(MINUTES)
 
 docs: dev
 	$(BIN)/python docs/make_reference.py > docs/reference.md

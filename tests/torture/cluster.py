@@ -76,12 +76,12 @@ VARIANTS = (
 class Held:
     """The connections of the lab's client (held.py)."""
 
-    def __init__(self, lab: Lab, variant: Variant, count: int) -> None:
+    def __init__(self, lab: Lab, vip: str, count: int, period_s: float = PERIOD_S) -> None:
         self.count = count
-        argv = [sys.executable, "-I", str(_HELD), "hold", variant.vip, str(PORT)]
+        argv = [sys.executable, "-I", str(_HELD), "hold", vip, str(PORT)]
         self._process = lab.popen(
             "client",
-            [*argv, str(count), str(PERIOD_S)],
+            [*argv, str(count), str(period_s)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -127,7 +127,7 @@ class Cluster:
 
     def hold(self, count: int = CONNECTIONS) -> Held:
         """Opens connections that ask for ever."""
-        return Held(self.lab, self.variant, count)
+        return Held(self.lab, self.variant.vip, count)
 
     def assert_balanced(self) -> None:
         """Each frame has ended in one verdict."""
@@ -138,7 +138,7 @@ class Cluster:
         """None of the connections is broken or was moved, and all are answered again."""
         held.wait_for_a_round()
         report = held.report()
-        assert (report["broken"], report["moved"]) == (0, 0), report
+        assert (report["broken"], report["moved"], report["wrong"]) == (0, 0, 0), report
         assert report["alive"] == held.count
         self.assert_balanced()
         self.figures["connections alive"] = f"{report['alive']:,} of {held.count:,}"
@@ -168,12 +168,13 @@ def cluster(variant: Variant, directory: Path) -> Iterator[Cluster]:
         if variant.vlan:
             _move(lab)
         for server in lab.topology.servers:
-            _serve(lab, server.name)
+            serve(lab, server.name)
         with running(lab, directory, CONFIG, *variant.options, servers=4) as director:
             yield Cluster(lab, variant, director)
 
 
-def _serve(lab: Lab, name: str) -> None:
+def serve(lab: Lab, name: str) -> None:
+    """Has a host answer the connections that are held; ready on return."""
     argv = [sys.executable, "-I", str(_HELD), "serve", name, str(PORT)]
     server = lab.popen(name, argv, stdout=subprocess.PIPE)
     assert server.stdout is not None

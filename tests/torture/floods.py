@@ -8,22 +8,24 @@ from pathlib import Path
 
 from cluster import PORT, Cluster
 
+from dr_forwarder.lab import Lab
+
 RATE = 20_000
 SECONDS = 8
 NEWCOMERS = 50
 _FLOODING = Path(__file__).with_name("flooding.py")
 
 
-def mac_of_the_vip(cluster: Cluster) -> str:
+def mac_of(lab: Lab, vip: str) -> str:
     """As the client knows it."""
-    words = [*("ip", "neighbour", "show"), cluster.variant.vip]
-    told = cluster.lab.popen("client", words, stdout=subprocess.PIPE).communicate(timeout=10)[0]
+    words = [*("ip", "neighbour", "show"), vip]
+    told = lab.popen("client", words, stdout=subprocess.PIPE).communicate(timeout=10)[0]
     return told.split(" lladdr ")[1].split()[0]
 
 
 def test_a_flood_of_syns(tortured: Cluster) -> None:
     held = tortured.hold()
-    to = mac_of_the_vip(tortured)
+    to = mac_of(tortured.lab, tortured.variant.vip)
     before = tortured.resident_kb()
     argv = [sys.executable, "-I", str(_FLOODING), tortured.variant.interface, to]
     argv += [tortured.variant.vip, str(PORT), str(RATE), str(SECONDS)]

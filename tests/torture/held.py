@@ -1,6 +1,6 @@
 """Many connections that stay open, at both ends; a program that needs nothing but Python.
 
-    python held.py serve NAME PORT                   answers each line with its name
+    python held.py serve NAME PORT                   says each line back, behind its name
     python held.py hold ADDRESS PORT COUNT PERIOD_S  asks by each connection once a period
 
 The holding end opens its connections, prints ``held``, and then answers each line on its standard
@@ -24,12 +24,11 @@ _CONNECT_S = 20.0
 
 async def serve(name: str, port: int) -> None:
     """Answers for ever."""
-    answer = f"{name}\n".encode()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while await reader.readline():
-                writer.write(answer)
+            while line := await reader.readline():
+                writer.write(name.encode() + b" " + line)
         except OSError:
             pass
         writer.close()
@@ -47,6 +46,8 @@ class Report:
     broken: int = 0
     moved: int = 0
     """Answered by another server than before."""
+    wrong: int = 0
+    """Answers with a byte that is not what was asked."""
     answered: int = 0
     """Questions, of all connections."""
     silent_s: float = 0.0
@@ -93,9 +94,9 @@ class Holding:
         server = b""
         try:
             while True:
-                answer = await self._ask(number, reader, writer)
-                self._report.moved += bool(server) and answer != server
-                server = answer
+                now_by = await self._ask(number, reader, writer)
+                self._report.moved += bool(server) and now_by != server
+                server = now_by
                 await asyncio.sleep(self._period_s)
         except (OSError, EOFError) as error:
             self._report.alive -= 1
@@ -106,8 +107,10 @@ class Holding:
     async def _ask(
         self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bytes:
+        """The server's name."""
         began_s = time.monotonic()
-        writer.write(b"?\n")
+        question = b"%d of connection %d\n" % (self._report.answered, number)
+        writer.write(question)
         async with asyncio.timeout(SILENT_S):
             answer = await reader.readline()
         if not answer:
@@ -115,7 +118,9 @@ class Holding:
         self._answered_s[number] = now_s = time.monotonic()
         self._report.answered += 1
         self._report.slowest_s = max(self._report.slowest_s, now_s - began_s)
-        return answer
+        name, _, rest = answer.partition(b" ")
+        self._report.wrong += rest != question
+        return name
 
     def _now(self) -> Report:
         now_s = time.monotonic()

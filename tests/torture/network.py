@@ -14,6 +14,8 @@ import changing
 from cluster import PORT, Cluster, Variant
 from running import wait_until
 
+from dr_forwarder.lab import Lab
+
 CONNECTIONS = 200
 ROUNDS = {"IPv4": 3}
 """Of the others one: a round takes half a minute."""
@@ -40,11 +42,10 @@ def changes_for(variant: Variant) -> list[str]:
     return [name for name in changing.CHANGES if name not in without]
 
 
-def is_served(cluster: Cluster) -> bool:
+def is_served(lab: Lab, vip: str) -> bool:
     """Whether a new connection is answered; what is lost is not waited for long."""
-    vip = cluster.variant.vip
     family = socket.AF_INET if ip_address(vip).version == 4 else socket.AF_INET6
-    with cluster.lab.namespace("client").socket(family) as asking:
+    with lab.namespace("client").socket(family) as asking:
         asking.settimeout(0.2)
         try:
             asking.connect((vip, PORT))
@@ -87,7 +88,9 @@ def test_changes_of_the_network(tortured: Cluster) -> None:
         for name in changes_for(tortured.variant):
             changing.CHANGES[name](tortured.lab)
             took_s = wait_until(
-                partial(is_served, tortured), f"served again after {name}", limit_s=_LIMIT_S
+                partial(is_served, tortured.lab, tortured.variant.vip),
+                f"served again after {name}",
+                limit_s=_LIMIT_S,
             )
             print(f"{name}: {took_s:.2f} s", file=sys.stderr)
             slowest = max(slowest, (took_s, name))
