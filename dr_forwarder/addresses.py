@@ -6,6 +6,7 @@ with a RST. The director answers ARP for it in user space instead.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -137,6 +138,7 @@ _TO, _FROM = (30, 38), (26, 22)
 """Where a frame without tags has its addresses, of IPv4 and of IPv6."""
 _IN_ARP, _IN_ND = (28, 38), (34, 74)
 """Where sender and target are in a frame without tags: of IPv6 the last four bytes of each."""
+_RTM_NEWNEIGH, _NUD_REACHABLE, _NDA_DST, _AF_INET = 28, 2, 1, 2
 _NEAR = 128
 """A conditional jump reaches 255 instructions."""
 _FEW, _MANY = 64, 150
@@ -353,6 +355,39 @@ def _either(
     """Lets in what has one of these values at one of two places, and nothing else."""
     looks = (((_LOAD_WORD, 0, 0, where + tags), *_any_of(values, room)) for where in at)
     return (*(each for look in looks for each in look), (_RETURN, 0, 0, 0))
+
+
+def neighbour_events_filter(
+    kernel_index: int, addresses: Collection[Address]
+) -> tuple[Instruction, ...]:
+    """For a netlink socket: lets in that the kernel has reached one of these by this interface.
+
+    A header (netlink(7)), a ``struct ndmsg`` (rtnetlink(7)), both in the host's byte order, and the
+    address as the first attribute. Whoever asks for this host's MAC address is a neighbour too, so
+    that strangers could make any number of other events.
+    """
+    four = [int(each) for each in addresses if isinstance(each, IPv4Address)]
+    six = [int(each) & 0xFFFFFFFF for each in addresses if isinstance(each, IPv6Address)]
+    wanted = (
+        (_LOAD_HALF, 4, _of_host(_RTM_NEWNEIGH, 2)),
+        (_LOAD_WORD, 20, _of_host(kernel_index, 4)),
+        (_LOAD_HALF, 24, _of_host(_NUD_REACHABLE, 2)),
+        (_LOAD_HALF, 30, _of_host(_NDA_DST, 2)),
+    )
+    looks = tuple(
+        each
+        for load, where, value in wanted
+        for each in ((load, 0, 0, where), (_JUMP_EQUAL, 1, 0, value), (_RETURN, 0, 0, 0))
+    )
+    refused = ((_RETURN, 0, 0, 0),)
+    in_four = ((_LOAD_WORD, 0, 0, 32), *_any_of(four, 2 * _MANY), *refused)
+    in_six = ((_LOAD_WORD, 0, 0, 44), *_any_of(six, 2 * _MANY), *refused)
+    return (*looks, *_when((_LOAD_BYTE, 16, _AF_INET), in_four), *in_six)
+
+
+def _of_host(value: int, length: int) -> int:
+    """A filter loads in the network's byte order."""
+    return int.from_bytes(value.to_bytes(length, sys.byteorder))
 
 
 def answers_filter(

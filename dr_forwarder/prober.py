@@ -16,7 +16,7 @@ from math import inf
 from pyroute2 import AsyncIPRoute
 
 from . import resolution
-from .addresses import Identity, neighbour_filter
+from .addresses import Identity, neighbour_events_filter, neighbour_filter
 from .announcements import Announcements
 from .config.model import Address
 from .conflicts import Culprits, whose
@@ -86,6 +86,8 @@ class Prober:
             _PROVED_EVERY_S, repeats_s=_PROVED_S, per_second=_PROVED_PER_SECOND
         )
         self._leavings = Announcements(None, repeats_s=_LEFT_S)
+        self._events: socket.socket | None = None
+        """By which the kernel tells of its neighbours."""
         self._speak_timer: asyncio.TimerHandle | None = None
         self._emit = emit
         self._servers: dict[Address, Neighbour] = {}
@@ -135,6 +137,7 @@ class Prober:
         self._proofs.keep(vips)
         self._leavings.drop(vips)
         attach_filter(self._socket, neighbour_filter(self._vlan, [*self._servers, *self._vips]))
+        self._narrow()
 
     def announce_again(self) -> None:
         """Says all VIPs again, several times: the network has changed, or may have missed it."""
@@ -148,6 +151,7 @@ class Prober:
         self._interface = interface
         self._kernel_index = kernel_index
         self._identity = identity
+        self._narrow()
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -275,13 +279,31 @@ class Prober:
                     for family in (socket.AF_INET, socket.AF_INET6):
                         async for message in await netlink.get_neighbours(family=family):
                             self._heard_kernel(message)
-                    while True:
-                        async for message in netlink.get():
-                            self._heard_kernel(message)
+                    await self._hear_kernel(netlink)
             except OSError as error:
                 # A burst of changes overruns the socket, which is then deaf: open another.
                 _log.debug("neighbour events: %s", error)
                 await asyncio.sleep(TICK_S)
+
+    async def _hear_kernel(self, netlink: AsyncIPRoute) -> None:
+        self._events = netlink.socket
+        self._narrow()
+        try:
+            while True:
+                async for message in netlink.get():
+                    self._heard_kernel(message)
+        finally:
+            self._events = None
+
+    def _narrow(self) -> None:
+        """Events of others than servers are not even read."""
+        if self._events is None:
+            return
+        program = neighbour_events_filter(self._kernel_index, [*self._servers])
+        try:
+            attach_filter(self._events, program)
+        except OSError as error:
+            _log.debug("all neighbour events are read: %s", error)
 
     def _heard_kernel(self, message: object) -> None:
         get = getattr(message, "get")  # noqa: B009 - pyroute2's messages have no types

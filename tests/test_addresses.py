@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pyroute2 import IPRoute
 
 from dr_forwarder import arp, nd, resolution
 from dr_forwarder.addresses import (
@@ -20,6 +22,7 @@ from dr_forwarder.addresses import (
     frame_filter,
     identity,
     local_vips,
+    neighbour_events_filter,
     neighbour_filter,
     refuse_local,
 )
@@ -27,6 +30,8 @@ from dr_forwarder.checksum import internet_checksum
 from dr_forwarder.config.model import Address, MacMode
 from dr_forwarder.errors import SetupError
 from dr_forwarder.interfaces import Interface
+from dr_forwarder.lab.errors import LabUnavailable
+from dr_forwarder.lab.namespace import Namespace
 from dr_forwarder.sockets import attach_filter
 from dr_forwarder.vlan import UNTAGGED, Vlan
 
@@ -773,6 +778,87 @@ def test_the_kernel_and_the_interpreter_agree_on_blocks(values: set[int], asked_
     frame = arp_of(base + asked_, STRANGER4)
     heard = bool(run(program, frame))
     assert let_in_by_the_kernel(frame, [program], "n") == ("n" if heard else "")
+
+
+# ---- The kernel's own neighbours ----
+
+
+def event(
+    address: Address, *, index: int = 7, state: int = 2, kind: int = 28, attribute: int = 1
+) -> bytes:
+    """What netlink tells of a neighbour: linux/neighbour.h, struct ndmsg."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    about = struct.pack("=BxxxiHBB", family, index, state, 0, 1)
+    about += struct.pack("=HH", 4 + len(address.packed), attribute) + address.packed
+    about += struct.pack("=HH6sxx", 10, 2, OTHER)
+    return struct.pack("=IHHII", 16 + len(about), kind, 0, 0, 0) + about
+
+
+EVENTS = [
+    pytest.param(event(IPv4Address("10.9.0.12")), True, id="a server is reached"),
+    pytest.param(event(IPv6Address("2001:db8::c")), True, id="a server is reached, IPv6"),
+    pytest.param(event(STRANGER4), False, id="a stranger"),
+    pytest.param(event(STRANGER6), False, id="a stranger, IPv6"),
+    pytest.param(event(IPv4Address("10.9.0.12"), index=8), False, id="another interface"),
+    pytest.param(event(IPv4Address("10.9.0.12"), state=4), False, id="it is stale"),
+    pytest.param(event(IPv4Address("10.9.0.12"), kind=29), False, id="it is gone"),
+    pytest.param(event(IPv4Address("10.9.0.12"), attribute=2), False, id="something else"),
+    pytest.param(event(IPv4Address("10.9.0.12"))[:30], False, id="cut off"),
+]
+
+
+@pytest.mark.parametrize(("message", "expected"), EVENTS)
+def test_of_the_kernels_neighbours_only_servers_that_are_reached_are_heard_of(
+    message: bytes, expected: bool
+) -> None:
+    program = neighbour_events_filter(7, KNOWN)
+    assert (run(program, message) > 0) is expected
+    assert let_in_by_the_kernel(message, [program], "n") == ("n" if expected else "")
+
+
+def test_of_ten_thousand_servers_each_is_heard_of() -> None:
+    servers = blocks(10_000)
+    program = neighbour_events_filter(7, servers)
+    assert len(program) < 400
+    assert all(run(program, event(each)) for each in servers)
+    assert run(program, event(STRANGER4)) == 0
+
+
+def test_the_kernels_own_messages_are_as_the_filter_expects_them() -> None:
+    """Its messages come by a netlink socket, and so do the answers to its own questions."""
+    try:
+        inside = Namespace("neighbours")
+    except LabUnavailable as error:
+        pytest.skip(str(error))
+    server, server6 = IPv4Address("10.9.0.12"), IPv6Address("2001:db8::c")
+    with inside:
+        assert inside.run(heard_of, (STRANGER4, server, STRANGER6, server6), (server, server6)) == [
+            server,
+            server6,
+        ]
+
+
+def heard_of(neighbours: Sequence[Address], servers: Sequence[Address]) -> list[Address]:
+    """Of these neighbours, made reachable one after the other, those that come through."""
+    with IPRoute() as netlink:
+        netlink.link("add", ifname="here0", kind="veth", peer={"ifname": "there0"})
+        index = netlink.link_lookup(ifname="here0")[0]
+        netlink.link("set", index=index, state="up")
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as events:
+            events.setblocking(False)
+            events.bind((0, 0x4))
+            attach_filter(events, neighbour_events_filter(index, servers))
+            for each in neighbours:
+                netlink.neigh(
+                    "add", dst=str(each), lladdr=OTHER.hex(":"), ifindex=index, state="reachable"
+                )
+            found = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    message = events.recv(4096)
+                    length = 4 if message[16] == socket.AF_INET else 16
+                    found.append(ip_address(message[32 : 32 + length]))
+            return found
 
 
 # ---- Tags: the outer one is taken out by the kernel, an inner one is in the frame ----
