@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import errno
 import mmap
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import region
+from . import own_files, region
 from ._dataplane import ffi, lib
 from .errors import SetupError, check
 
@@ -86,16 +88,16 @@ def _opened(path: Path, limits: Any, now_ns: int) -> tuple[mmap.mmap, Adoption]:
             limits.servers = max(limits.servers, look.servers)
             return _converted(path, limits, look, now_ns)
         case None | lib.DR_STATE_NONE:
-            path.unlink(missing_ok=True)
+            own_files.removed(path)
             return _fresh(path, limits), Adoption()
     reason = _reason(path, look)
     aside = None
     if look.state != lib.DR_STATE_OTHER_CLOCK:
         aside = _put_aside(path)
     else:
-        path.unlink()
+        own_files.removed(path)
     memory = _fresh(path, limits)
-    kept = aside if aside is not None and aside.exists() else None
+    kept = aside if aside is not None and own_files.status(aside) else None
     return memory, Adoption(refused=reason, aside=kept)
 
 
@@ -107,10 +109,8 @@ def _look(path: Path, limits: Any) -> Any:
     """A ``struct dr_state_look``; None where there is no file."""
     look = ffi.new("struct dr_state_look *")
     look.state = lib.DR_STATE_DAMAGED
-    if path.exists() and not path.is_file():
-        return look
     try:
-        with path.open("rb") as file:
+        with open(own_files.opened(path, os.O_RDONLY), "rb") as file:
             size = file.seek(0, 2)
             if size == 0:
                 return None
@@ -121,6 +121,8 @@ def _look(path: Path, limits: Any) -> Any:
                 lib.dr_state_look(raw, size, limits, look)
     except FileNotFoundError:
         return None
+    except (own_files.NotOursError, IsADirectoryError):
+        return look
     return look
 
 
@@ -145,18 +147,23 @@ def _fresh(path: Path, limits: Any) -> mmap.mmap:
         return region.allocated(path, _size(limits))
     except OSError as error:
         aside = path.with_name(path.name + ASIDE)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not aside.is_file():
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not _is_file(aside):
             raise
-        aside.unlink()
+        own_files.removed(aside)
         return region.allocated(path, _size(limits))
+
+
+def _is_file(path: Path) -> bool:
+    found = own_files.status(path)
+    return found is not None and stat.S_ISREG(found.st_mode)
 
 
 def _put_aside(path: Path) -> Path | None:
     aside = path.with_name(path.name + ASIDE)
     try:
-        path.rename(aside)
+        own_files.renamed(path, aside)
     except OSError:
-        path.unlink()
+        own_files.removed(path)
         return None
     return aside
 
@@ -164,7 +171,7 @@ def _put_aside(path: Path) -> Path | None:
 def _converted(path: Path, limits: Any, look: Any, now_ns: int) -> tuple[mmap.mmap, Adoption]:
     """The old file stays until the new one has everything, unless there is no room for both."""
     new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
+    own_files.removed(new)
     old = region.copied(path)
     size = _size(limits)
     try:
@@ -173,7 +180,7 @@ def _converted(path: Path, limits: Any, look: Any, now_ns: int) -> tuple[mmap.mm
         has_room = (region.free_bytes(path.parent) or 0) + path.stat().st_blocks * 512 >= size
         if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not has_room:
             raise
-        path.unlink()
+        own_files.removed(path)
         memory = region.allocated(new, size)
     out = ffi.new("struct dr_adoption *")
     with (
@@ -183,7 +190,7 @@ def _converted(path: Path, limits: Any, look: Any, now_ns: int) -> tuple[mmap.mm
         result = lib.dr_state_convert(source, len(old), to, size, limits, now_ns, out)
     old.close()
     check(result, f"state file {path}: cannot be converted")
-    new.rename(path)
+    own_files.renamed(new, path)
     before = look.connections if look.connections > limits.connections else None
     return memory, Adoption(True, out.connections, out.lost, out.put_right, before)
 

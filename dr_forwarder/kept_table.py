@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import atomic_file
+from . import atomic_file, own_files
 from .errors import SetupError
 from .plan import Wanted
 from .table import Change, Key, Operation, Server, Service, ServiceRow
@@ -107,7 +108,8 @@ def _take(kept: Kept, line: str) -> str:
 def read(path: Path) -> Kept:
     """Reads a kept table, an empty one where there is no file; raises SetupError."""
     try:
-        return parse(path.read_bytes().decode(errors="replace"), file=str(path))
+        with open(own_files.opened(path, os.O_RDONLY), "rb") as file:
+            return parse(file.read().decode(errors="replace"), file=str(path))
     except FileNotFoundError:
         return Kept()
     except OSError as error:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from . import atomic_file, messages, orders
+from . import atomic_file, messages, orders, own_files
 from .orders import Drains, Member, Order
 
 _log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class OrderBook:
         assert self._path is not None
         aside = self._path.with_name(f"{self._path.name}.bad")
         try:
-            self._path.rename(aside)
+            own_files.renamed(self._path, aside)
         except OSError as error:
             return f"it cannot be put aside: {error.strerror}"
         return f"it is {aside} now"
@@ -119,7 +120,7 @@ def _said(error: Exception) -> str:
 
 
 def _contents(path: Path) -> str:
-    with path.open("rb") as file:
+    with open(own_files.opened(path, os.O_RDONLY), "rb") as file:
         raw = file.read(_MOST_BYTES + 1)
     if len(raw) > _MOST_BYTES:
         raise ValueError(f"more than {_MOST_BYTES >> 20} MiB")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import room
+from . import own_files, room
 from .errors import SetupError
 
 _PIECE_BYTES = 1 << 20
@@ -69,14 +69,14 @@ def allocated(path: Path, size: int) -> mmap.mmap:
     end the process by SIGBUS. Raises OSError, and leaves no file that it made; SetupError for want
     of memory.
     """
-    is_new = not path.exists()
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    is_new = own_files.status(path) is None
+    descriptor = own_files.opened(path, os.O_RDWR | os.O_CREAT)
     try:
         _reserve(descriptor, size)
         return _mapped(descriptor, size)
     except BaseException:
         if is_new:
-            path.unlink(missing_ok=True)
+            own_files.removed(path)
         raise
     finally:
         os.close(descriptor)
@@ -96,7 +96,7 @@ def _reserve(descriptor: int, size: int) -> None:
 
 def copied(path: Path) -> mmap.mmap:
     """A file's contents in memory; raises OSError, SetupError."""
-    with path.open("rb") as file:
+    with open(own_files.opened(path, os.O_RDONLY), "rb") as file:
         memory = plain(os.fstat(file.fileno()).st_size)
         at = 0
         while count := file.readinto(memoryview(memory)[at : at + _PIECE_BYTES]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -15,6 +16,7 @@ from typing import Any
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from .. import own_files
 from ..config import ConfigError
 from ..director import Director
 from ..errors import STARTING, SetupError
@@ -126,7 +128,7 @@ async def serving(
 ) -> AsyncIterator[None]:
     """Answers on the socket as long as the context lasts; raises SetupError."""
     path = state_dir / SOCKET_NAME
-    path.unlink(missing_ok=True)
+    own_files.removed(path)
     door = Door(limits)
     runner = web.AppRunner(
         application(Served(director, reload), door),
@@ -143,7 +145,7 @@ async def serving(
             try:
                 yield
             finally:
-                path.unlink(missing_ok=True)
+                own_files.removed(path)
     finally:
         await runner.cleanup()
 
@@ -153,6 +155,8 @@ def _listening(path: Path, backlog: int) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         listening.bind(str(path))
+        if own_files.is_swapped(path):
+            raise OSError(errno.ESTALE, "another directory has come to its place meanwhile")
         listening.listen(backlog)
     except OSError as error:
         listening.close()

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import own_files
 from ..errors import SetupError
 
 DIRECTORY_VARIABLE = "DR_LDIRECTORD_PID_DIR"
 _DIRECTORY = "/var/run"
 _LOOK_S = 0.05
+_FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,10 @@ class PidFile:
     def held(self) -> Iterator[None]:
         """Holds this process's number as long as the context lasts; raises SetupError."""
         try:
-            self.path.write_text(f"{os.getpid()}\n")
+            own_files.removed(self.path)  # whatever it was, it is not written to
+            descriptor = own_files.opened(self.path, _FRESH, 0o644)
+            with open(descriptor, "w", encoding="ascii") as file:
+                file.write(f"{os.getpid()}\n")
         except OSError as error:
             raise SetupError(f"pid file {self.path}: {error.strerror}") from error
         try:
