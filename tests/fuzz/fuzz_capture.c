@@ -9,18 +9,19 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { ROOM = CAPTURE_LONGEST + 256 };
+enum { AROUND = 256 }; /* what a capture file needs beside a frame */
 
 static void write_and_read(const struct capture_frame *frame)
 {
     static struct capture again;
-    uint8_t *out = malloc(ROOM);
+    const size_t room = frame->captured + AROUND;
+    uint8_t *out = malloc(room);
     struct capture_frame read = {0};
 
     memset(&again, 0, sizeof(again));
     CHECK(out);
-    size_t head = pcapng_begin(out, ROOM);
-    size_t length = pcapng_frame(out + head, ROOM - head, frame->data, frame->captured,
+    size_t head = pcapng_begin(out, room);
+    size_t length = pcapng_frame(out + head, room - head, frame->data, frame->captured,
                                  frame->length, frame->time_ns, "why", 3);
     CHECK(head > 0 && length > 0);
     size_t used = 0;
