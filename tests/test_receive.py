@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -84,3 +85,43 @@ def test_bytes_are_compared_and_then_text(receive: str, answer: str | bytes, hit
 def test_a_broken_expression_is_named() -> None:
     with pytest.raises(CheckError, match="receive is not a regular expression: "):
         asyncio.run(found("(", "text"))
+
+
+CATASTROPHES = [
+    pytest.param("(a+)+b", b"a" * 1_000_000, id="nested repeats"),
+    pytest.param("(a|aa)+$x", b"a" * 1_000_000, id="ambiguous choice"),
+    pytest.param("(?i)(x+x+)+y", b"x" * 1_000_000, id="two repeats"),
+    pytest.param("(\u00fc+)+b", "\u00fc".encode() * 500_000, id="beyond ASCII"),
+    pytest.param("(?:a(?R)?a)b", b"a" * 1_000_000, id="recursion"),
+]
+
+
+@pytest.mark.parametrize(("receive", "body"), CATASTROPHES)
+def test_many_servers_with_large_bodies_leave_the_loop_to_others(receive: str, body: bytes) -> None:
+    """The loop's thread computes next to nothing meanwhile, whatever else the host is busy with."""
+
+    async def many() -> tuple[list[object], float, int]:
+        turns, busy_s = 0, 0.0
+        looks = [asyncio.create_task(found(receive, body)) for _ in range(3)]
+        while not all(look.done() for look in looks):
+            before_s = time.thread_time()
+            await asyncio.sleep(0)
+            busy_s = max(busy_s, time.thread_time() - before_s)
+            await asyncio.sleep(0.001)
+            turns += 1
+        outcomes = await asyncio.gather(*looks, return_exceptions=True)
+        return list(outcomes), busy_s, turns
+
+    outcomes, busy_s, turns = asyncio.run(many())
+    assert all(isinstance(each, CheckError) for each in outcomes), outcomes
+    assert turns > 100
+    assert busy_s < 0.02
+
+
+def test_a_process_that_was_lost_over_an_expression_is_replaced() -> None:
+    async def looks() -> bool:
+        with pytest.raises(CheckError, match="backtracks"):
+            await found("(a+)+b", b"a" * 1_000_000)
+        return await found("a+b", b"a" * 10_000 + b"b")
+
+    assert asyncio.run(looks())

@@ -6,20 +6,23 @@ looked at too, for which `.` is any letter and not one byte of it.
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dr_forwarder.checks import looker
 from dr_forwarder.checks.model import CheckError, Target
 from dr_forwarder.config.patterns import compiled, compiled_bytes
 
-# A pattern that backtracks for ever must hold up no other check: the event loop waits this long
-# for it, then a thread looks again, without the interpreter's lock and within its own limit.
+# A pattern that backtracks must hold up no other check, and neither its library's time limit nor a
+# thread makes sure of that. So the event loop itself looks only for plain words, and for others
+# in short texts and for so long; all else is looked for in a process.
 _AT_ONCE_S: Final = 0.005
+_AT_ONCE_LENGTH: Final = 4096
 _AT_MOST_S: Final = 1.0
+_SPECIAL: Final = frozenset("\\^$.|?*+()[]{}")
 
 
 @dataclass(slots=True)
@@ -105,23 +108,26 @@ def _decoded(answer: bytes, charset: str | None) -> str:
 
 
 async def _search(receive: str, pattern: Any, text: bytes | str, patience: Patience) -> bool:
+    if _SPECIAL.isdisjoint(receive):
+        return pattern.search(text) is not None
     began_s = patience.clock()
     try:
-        if patience.at_once_s > 0:
+        if patience.at_once_s > 0 and len(text) <= _AT_ONCE_LENGTH:
             return pattern.search(text, timeout=patience.at_once_s) is not None
     except TimeoutError:
         pass
     finally:
         patience.at_once_s -= patience.clock() - began_s
+    asked = receive if isinstance(text, bytes) else _as_text(receive)
     try:
-        hit = await asyncio.to_thread(
-            pattern.search, text, timeout=max(patience.left_s, 0.001), concurrent=True
-        )
+        if patience.left_s <= 0:
+            raise TimeoutError
+        hit, spent_s = await looker.ours().search(asked, text, patience.left_s)
     except TimeoutError as error:
+        patience.left_s = 0
         raise CheckError(
             f"{shown(receive)} backtracks for over {_AT_MOST_S:g} s: simplify it"
         ) from error
-    finally:
-        patience.left_s -= patience.clock() - began_s
-        patience.at_once_s = _AT_ONCE_S  # others have had their turn
-    return hit is not None
+    patience.left_s -= spent_s
+    patience.at_once_s = _AT_ONCE_S  # others have had their turn
+    return hit
