@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import _socket
 import contextlib
+import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +21,13 @@ _MOST_HEADER_BYTES = 1 << 16
 _QUEUE_S = 10.0
 """For which a place in the socket's queue is waited for, where nothing else is said."""
 _AGAIN_S = 0.01
+_ROOT = 0
+_CREDENTIALS_BYTES = 12
+"""Process, user, group, an int each: unix(7), SO_PEERCRED."""
+
+
+class StrangerError(OSError):
+    """Neither root nor this user listens at the socket."""
 
 
 class BadAnswerError(OSError):
@@ -88,11 +97,26 @@ def _ask(
 ) -> None:
     where.settimeout(limit_s)
     _connect(where, path, _QUEUE_S if limit_s is None else limit_s)
+    _require_trusted(where)
     head = f"{method} {target} HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n"
     if body is not None:
         head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     with contextlib.suppress(BrokenPipeError):  # who sends us away has said why
         where.sendall(f"{head}\r\n".encode() + (body or b""))
+
+
+def _require_trusted(where: _socket.socket) -> None:
+    """Root may ask any user's director, as it may do anything; others only root's and their own.
+
+    A user that is not mapped into this namespace reads as the overflow user, and is a stranger.
+    """
+    user = int.from_bytes(_credentials(where)[4:8], sys.byteorder)
+    if os.geteuid() not in (_ROOT, user) and user != _ROOT:
+        raise StrangerError(f"user {user} listens at its socket, neither root nor you")
+
+
+def _credentials(where: _socket.socket) -> bytes:
+    return where.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS_BYTES)
 
 
 def _connect(where: _socket.socket, path: str, limit_s: float) -> None:

@@ -203,7 +203,7 @@ PURE = (
     *("endpoints.py", "daemons.py", "flags.py", "listen.py", "messages.py", "api/reading.py"),
     *("importing/*.py", "ldirectord/terms.py", "room.py", "errors.py"),
     *("checksum.py", "vip_path/conversation.py", "vip_path/segments.py"),
-    *("btf.py", "ebpf.py"),
+    *("btf.py", "ebpf.py", "printable.py"),
     *("link.py", "link_state.py"),
     *("orders.py", "records.py", "record_text.py", "explanation/ladder.py"),
 )

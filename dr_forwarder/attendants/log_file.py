@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from ..config.model import Config, ConfigError
+from ..printable import printable
 from .log_queue import QueuedHandler, Write
 
 SYSLOG = "/dev/log"
@@ -85,4 +86,4 @@ def _text(record: logging.LogRecord) -> str:
     text = record.getMessage()
     if record.exc_info:
         text += " " + logging.Formatter().formatException(record.exc_info)
-    return " | ".join(text.splitlines()) or "-"
+    return printable(" | ".join(text.splitlines())) or "-"

@@ -15,6 +15,7 @@ from ..config import CheckType, Config, Virtual, load
 from ..config.secrecy import without_secrets
 from ..config.support import nothing_served
 from ..ldirectord.terms import in_terms
+from ..printable import printable
 
 
 @click.command("check")
@@ -45,7 +46,7 @@ def command(
         is_error = strict and notice.strict
         refused = refused or is_error
         word = "error" if is_error else "warning"
-        print(f"{notice.at(loaded.path)}: {word}: {notice.reason}", file=sys.stderr)
+        print(printable(f"{notice.at(loaded.path)}: {word}: {notice.reason}"), file=sys.stderr)
     if refused:
         sys.exit(2)
     if not show_secrets:
@@ -54,7 +55,7 @@ def command(
         print(json.dumps(in_terms(loaded), indent=2))
         return
     for line in _explanation(loaded):
-        print(line)
+        print(printable(line))
 
 
 def _explanation(config: Config) -> Iterator[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from ..config.model import ConfigError
 from ..errors import DataplaneError, ForwarderError, TryAgain
+from ..printable import printable
 from ..standard_files import drop_what_nobody_reads
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,6 @@ def _of(error: OSError) -> str:
 def _end(text: str | None, status: int) -> None:
     if text is not None:
         with contextlib.suppress(OSError):
-            print(text, file=sys.stderr, flush=True)
+            print(printable(text), file=sys.stderr, flush=True)
     drop_what_nobody_reads()
     sys.exit(status)

@@ -16,6 +16,7 @@ from ..config import ConfigError, ldirectord_lines, marks, names
 from ..config.draft import Reading
 from ..importing import Imported, Kind, Line, Verdict, convert, recognise
 from ..ipvsadm.names import SystemNames
+from ..printable import printable
 
 
 @click.command("import")
@@ -60,7 +61,7 @@ def command(
     reading = Reading(str(file), names.resolve, names.service_port, names.host_name())
     known = marks.Found() if rules is None else marks.read(_read(rules), file=str(rules))
     for notice in known.notices:
-        print(f"{notice.at(str(rules))}: warning: {notice.reason}", file=sys.stderr)
+        print(printable(f"{notice.at(str(rules))}: warning: {notice.reason}"), file=sys.stderr)
     made = convert(
         text,
         chosen,
@@ -114,7 +115,7 @@ def _in_json(made: Imported) -> dict[str, object]:
 
 def _tell(file: Path, made: Imported) -> None:
     for line in made.lines:
-        print(f"{line.file or file}:{line.number}: {_said(line)}", file=sys.stderr)
+        print(printable(f"{line.file or file}:{line.number}: {_said(line)}"), file=sys.stderr)
     counts = Counter(line.verdict for line in made.lines)
     parts = ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict)
     print(f"{file}: {made.kind.value}, {len(made.lines)} lines: {parts}", file=sys.stderr)

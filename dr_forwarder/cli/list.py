@@ -16,6 +16,7 @@ from ..ipvsadm import connections, listing, proc
 from ..ipvsadm.listing import View
 from ..ipvsadm.names import SystemNames
 from ..ipvsadm.shell import Far
+from ..printable import printable
 from . import options
 from .workers import by_worker
 
@@ -104,7 +105,7 @@ def command(
                 name_of=name_of,
                 in_order=not nosort,
             )
-    print(text, end="")
+    print(printable(text), end="")
 
 
 def _print_json(client: Client, what: str) -> None:

@@ -20,6 +20,7 @@ from ..config.native import MOST_WORKERS
 from ..config.needs import HERE, metrics_missing
 from ..listen import Listen
 from ..patience import Names, at_start
+from ..printable import printable
 from ..runner import Runner
 from ..table import Stats
 from ..vlan import Vlan, parse
@@ -185,9 +186,14 @@ def command(
         _log.info("%s", line)
 
 
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 def _log_to_stderr(*, verbose: bool) -> None:
     to = QueuedHandler(to_descriptor(2), "standard error")
-    to.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    to.setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     logging.basicConfig(handlers=[to], level=logging.DEBUG if verbose else logging.INFO)
     for talkative in ("asyncio", "pyroute2"):
         logging.getLogger(talkative).setLevel(logging.WARNING)

@@ -17,6 +17,7 @@ import click
 from .. import record_file, record_text
 from ..errors import ForwarderError
 from ..messages import jsonable
+from ..printable import printable
 from ..records import Record
 from .options import FILE, together
 
@@ -42,7 +43,7 @@ class Lines:
 
     def show(self, record: Record) -> None:
         """Prints it."""
-        print(record_text.line(record, self._when(record)), flush=True)
+        print(printable(record_text.line(record, self._when(record))), flush=True)
 
     def close(self) -> None:
         """Nothing is left to do."""

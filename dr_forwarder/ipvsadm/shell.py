@@ -12,6 +12,7 @@ from .. import standard_files
 from ..client import Client
 from ..errors import NotRunning, Refused
 from ..location import default_state_dir
+from ..printable import printable
 from . import command
 from .names import SystemNames
 
@@ -90,10 +91,10 @@ def run(words: Sequence[str]) -> int:
     except Refused as error:
         return _complain(f"{_REFUSED}\n{error}" if error.status == _FORBIDDEN else str(error))
     sys.stdout.flush()
-    sys.stderr.write(outcome.error)
+    sys.stderr.write(printable(outcome.error))
     return outcome.status
 
 
 def _complain(text: str) -> int:
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
     return _CANNOT_START

@@ -17,6 +17,7 @@ from pathlib import Path
 from .. import standard_files
 from ..config import Config, ConfigError
 from ..errors import TryAgain
+from ..printable import printable
 from . import pid_file
 from .command_line import HELP, USAGE, Action, Invocation, UsageError, parse
 from .others import command_of, environment_of, is_asked
@@ -161,7 +162,7 @@ def _execute_status(config: Config) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
 
 
 if __name__ == "__main__":

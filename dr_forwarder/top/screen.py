@@ -15,6 +15,7 @@ from textual.widgets import DataTable, Footer, Static
 
 from ..cluster import Line, Look, State, lines
 from ..errors import ForwarderError
+from ..printable import printable
 from .model import Order, books, headline, ordered, verdicts, workers
 
 EVERY_S: Final = 1.0
@@ -203,7 +204,7 @@ class Top(App[None]):
         line = self._chosen()
         said = "" if line is None else f"{line.server} {line.state.value}"
         reason = f"{said}: {line.reason}" if line and line.reason else said
-        _write(self._detail, reason)
+        _write(self._detail, printable(reason))
 
     # ---- Keys ----
 
@@ -278,7 +279,7 @@ def _cells(line: Line, *, wide: bool) -> tuple[Text | str, ...]:
     if not wide:
         return (*few, new, packets)
     inactive, size = _right(f"{line.inactive:,}"), _right(f"{rates.bytes:,}")
-    return (*few, inactive, new, packets, size, Text(line.reason))
+    return (*few, inactive, new, packets, size, Text(printable(line.reason)))
 
 
 def _right(text: str) -> Text:
