@@ -150,3 +150,14 @@ def test_our_own_faults_are_told_of_so_often_and_then_counted() -> None:
 
 def test_nobody_elses_faults_are_told_of() -> None:
     assert not Unwritten().filter(record(ConnectionResetError()))
+
+
+@pytest.mark.parametrize("begun", [b"GET /", b"GET / HTTP/1.1\r\nX: "])
+def test_a_head_without_end_costs_no_more_than_its_beginning(begun: bytes, tmp_path: Path) -> None:
+    """The fault tells all that had come, and so does the answer."""
+
+    def ask() -> int:
+        with test_door.connected(tmp_path) as client:
+            return len(answer_to(client, begun + b"\xff" * 1_000_000))
+
+    assert test_door.served(tmp_path, ask, limits=LIMITS) < 100_000

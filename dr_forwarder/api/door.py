@@ -21,6 +21,9 @@ _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 _LOOKS = 3
 """At each client, in the shorter of the times that it may keep others waiting."""
 _ROOT = 0
+_READ_BYTES = 1 << 14
+"""At a time. Asyncio reads 256 KiB, and of a head that is too long aiohttp's fault and the answer
+tell all of it, several times over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,7 @@ class Door:
             if len(self._visits) >= most:
                 _send_away(transport, "503 Service Unavailable", "there are too many clients")
                 return
+        transport.max_size = _READ_BYTES  # type: ignore[attr-defined] # of selectors' transports
         self._visits[transport] = _Visit(asyncio.get_running_loop().time(), uid)
         self._look_again()
         protocol = server()
