@@ -49,10 +49,18 @@ class Disturbed:
         return file_of(self.shape, self.directory)
 
     def reshape(self, shape: Shape) -> None:
-        """By a reload whose end is waited for."""
+        """By a reload whose end is waited for; one before it may be told of meanwhile."""
         self.shape = shape
-        said = self.director.reload(self.text())
-        assert "Not reloaded" not in said, said
+        self.write()
+        before = len(self.director.log)
+        self.director.send(signal.SIGHUP)
+        wait_until(lambda: "Reloaded" in self.director.log[before:], "it is reloaded")
+
+    def write(self) -> None:
+        """The file as it is to be, in one piece: whoever reads it meanwhile has it whole."""
+        new = self.directory / "new.toml"
+        new.write_text(self.text())
+        new.replace(self.director.config)
 
     def is_served(self) -> bool:
         return all(is_served(self.lab, vip) for vip in self.vips)
@@ -141,7 +149,7 @@ def list_everything(subject: Disturbed, chance: random.Random) -> None:
 def sighup_storm(subject: Disturbed, chance: random.Random) -> None:
     for _ in range(_STORM):
         subject.shape = by_chance(chance)
-        subject.director.config.write_text(subject.text())
+        subject.write()
         subject.director.send(signal.SIGHUP)
         time.sleep(0.05)
     subject.reshape(subject.shape)
