@@ -160,8 +160,10 @@ static struct connection *add(struct connections *connections, struct table *tab
                               const struct flow *flow, struct server *server, uint32_t timeout_s,
                               uint32_t tick)
 {
-    struct connection *connection = is_crowded(connections, flow) ? NULL : take_entry(connections);
-
+    if (is_crowded(connections, flow))
+        return NULL;
+    displace(connections, table, tick);
+    struct connection *connection = take_entry(connections);
     if (!connection)
         return NULL;
     timeout_s = bounded_s(timeout_s);
@@ -172,27 +174,33 @@ static struct connection *add(struct connections *connections, struct table *tab
         .server = (uint16_t)(server - table->servers),
         .flags = CONNECTION_INACTIVE,
         .timeout_s = timeout_s,
+        .is_unproved = true,
         .expires = tick + ticks_of_seconds(timeout_s),
     };
     memcpy(connection->client, flow->client, ADDRESS);
     memcpy(connection->address, flow->address, ADDRESS);
     connections_link(connections, connection);
+    connections->book->unproved++;
+    queue_link(connections, connection);
     return connection;
 }
 
+/* Its template is held before anything is displaced for it: that one must stay. */
 struct connection *connections_add(struct connections *connections, struct table *table,
                                    const struct flow *flow, struct server *server, uint32_t control,
                                    uint32_t tick)
 {
+    if (control != NO_CONNECTION)
+        hold_template(connections, control);
     struct connection *connection =
         add(connections, table, flow, server, STATE_NEW_TIMEOUT_S, tick);
-
-    if (!connection)
+    if (!connection) {
+        if (control != NO_CONNECTION)
+            release_template(connections, control);
         return NULL;
+    }
     server_taken(server, false);
     connection->control = control;
-    if (control != NO_CONNECTION)
-        connections->entries[control].control++;
     return connection;
 }
 
@@ -218,8 +226,9 @@ void connections_end(struct connections *connections, struct table *table,
         return;
     hash_unlink(connections, connection);
     wheel_unlink(connections, connection);
+    connections_spare(connections, connection);
     if (!is_template && connection->control != NO_CONNECTION)
-        connections->entries[connection->control].control--;
+        release_template(connections, connection->control);
     leave_server(table, connection, tick);
 
     memset(connection, 0, sizeof(*connection));

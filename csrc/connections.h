@@ -5,7 +5,7 @@
  * memory is the caller's region.
  *
  * Of each entry there are two parts: 64 bytes that every packet needs, and a few beside them that
- * synchronisation needs, and a connection of 1,024 packets and more. Until then their memory is not
+ * synchronisation needs, and a connection of 512 packets and more. Until then their memory is not
  * touched, so where nobody is told of connections the system need not give it. */
 #ifndef CONNECTIONS_H
 #define CONNECTIONS_H
@@ -21,9 +21,10 @@ enum {
     NO_CONNECTION = 0, /* entry 0 is never used */
     WHEEL_TICKS = 16,  /* a wheel slot: 0.27 s */
     WHEEL_SLOTS = 4096,
-    PACKET_BITS = 10,
-    TIMEOUT_BITS = 32 - PACKET_BITS,
-    CROWD = 64, /* entries that a bucket takes; by chance it has 10 at most */
+    PACKET_BITS = 9,
+    TIMEOUT_BITS = 22,
+    CROWD = 64,            /* entries that a bucket takes; by chance it has 10 at most */
+    UNPROVED_PERCENT = 50, /* of the table, if nothing else is said */
     LONGEST_TIMEOUT_S = (1 << TIMEOUT_BITS) - 1, /* 48 days; ipvsadm takes at most 31 */
 };
 
@@ -53,6 +54,7 @@ struct connection {
     union {
         struct {
             uint32_t timeout_s : TIMEOUT_BITS; /* of the present state, or of a persistence */
+            uint32_t is_unproved : 1;          /* its client has not gone on yet (unproved.c) */
             uint32_t packets : PACKET_BITS;    /* the lowest bits of how many there were */
         };
         uint32_t timeout_and_packets;
@@ -68,6 +70,13 @@ struct connection_rest {
     uint32_t announced_state : 4;
 };
 
+/* Beside each entry too: its neighbours among those that may be displaced, by age. Written only
+ * while it is one of them. */
+struct connection_queue {
+    uint32_t older;
+    uint32_t newer;
+};
+
 /* What the table remembers of itself; lives in the region. */
 struct connections_book {
     uint64_t created;
@@ -79,6 +88,10 @@ struct connections_book {
     uint32_t sweep_tick; /* when it was asked for */
     uint32_t wheel_tick; /* when the wheel slot to be looked at next begins */
     struct dr_timeouts timeouts;
+    uint64_t displaced; /* unproved entries that were ended to make room */
+    uint32_t unproved;  /* how many there are now */
+    uint32_t oldest;    /* of those that may be displaced */
+    uint32_t newest;
 };
 
 /* Hears of a template that lives on because connections depend on it. */
@@ -91,12 +104,14 @@ struct connections {
     struct connections_book *book;
     struct connection *entries;
     struct connection_rest *rest;
+    struct connection_queue *queue;
     struct connections_listener listener;
     uint64_t seeds[2]; /* of the hash; each process has its own, and so hashes anew */
     uint32_t *buckets;
     uint32_t *wheel;
     uint32_t room; /* entries, with the unused one */
     uint32_t bucket_mask;
+    uint32_t unproved_share; /* unproved entries that may be there; 0: nothing is displaced */
 };
 
 uint32_t connections_buckets(uint32_t room);
@@ -118,6 +133,16 @@ struct connection *connections_add(struct connections *connections, struct table
 struct connection *connections_add_template(struct connections *connections, struct table *table,
                                             const struct flow *key, struct server *server,
                                             uint32_t timeout_s, uint32_t tick);
+
+/* How much of the table those may take that have not proved themselves; 0: they have no share of
+ * their own, and nothing is displaced, as in kernel IPVS. */
+void connections_set_share(struct connections *connections, uint32_t percent);
+
+/* From now on it is not displaced, and neither is its template. */
+void connections_prove(struct connections *connections, struct connection *connection);
+
+/* It alone: for who holds it while others begin. */
+void connections_spare(struct connections *connections, struct connection *connection);
 
 /* Moves a connection on by a packet of its client, and restarts its timer. */
 void connections_packet(struct connections *connections, struct table *table,
@@ -186,7 +211,7 @@ struct connection_rest *connections_rest(struct connections *connections,
 static inline void connections_count(struct connections *connections, struct connection *connection,
                                      uint32_t tick)
 {
-    if (__builtin_add_overflow(connection->timeout_and_packets, 1u << TIMEOUT_BITS,
+    if (__builtin_add_overflow(connection->timeout_and_packets, 1u << (32 - PACKET_BITS),
                                &connection->timeout_and_packets))
         connections_rest(connections, connection, tick)->packets++;
 }

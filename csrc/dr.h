@@ -177,6 +177,7 @@ struct dr_tuning {
     uint32_t amemthresh;          /* 1024 pages by default: with less free memory is short */
     uint32_t lblc_expiration;     /* s, a day by default: how long a destination is remembered */
     uint32_t lblcr_expiration;    /* s, a day by default */
+    uint8_t unproved_share;       /* percent of the table, 50 by default; ours, not the kernel's */
     uint32_t busy_poll;           /* us after a frame in which the loop looks for more, awake */
 };
 
@@ -314,10 +315,12 @@ struct dr_stats {
     uint64_t verdicts[DR_VERDICTS];
     uint64_t created; /* connections, and templates */
     uint64_t expired;
+    uint64_t displaced;    /* of those: unproved, and ended to make room */
     uint64_t ring_dropped; /* by the kernel, before we saw them: not among frames */
     struct dr_counters in; /* of all services together, since DR_ZERO_ALL */
     struct dr_counters rates;
     uint32_t connections; /* now in the table, templates included */
+    uint32_t unproved;    /* of those: the client has not gone on yet */
     uint32_t services;
     uint32_t servers;
 };

@@ -117,6 +117,7 @@ int dr_engine_new(struct dr_engine **out, void *state, size_t size, const struct
                                                  .sync_qlen_max = 4096,
                                                  .am_droprate = 10,
                                                  .amemthresh = 1024,
+                                                 .unproved_share = UNPROVED_PERCENT,
                                                  .lblc_expiration = 86400,
                                                  .lblcr_expiration = 86400};
     *out = engine;
@@ -289,6 +290,7 @@ void dr_set_tuning(struct dr_engine *engine, const struct dr_tuning *tuning)
     __atomic_store_n(&engine->busy_poll_ns, awake_ns, __ATOMIC_RELAXED);
     director->table.lblc_expiration_s = tuning->lblc_expiration;
     director->table.lblcr_expiration_s = tuning->lblcr_expiration;
+    connections_set_share(&director->connections, tuning->unproved_share);
     defense_adjust(&director->defense, tuning, &director->connections);
     engine_leave(engine);
 }

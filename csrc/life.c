@@ -33,6 +33,18 @@ __attribute__((noinline)) static void change_state(struct connections *connectio
         connections->entries[connection->control].state = TEMPLATE_ASSURED;
 }
 
+/* Not by its first packet, which in mid-stream may be anything; by a second datagram. */
+__attribute__((noinline, cold)) static void look_for_proof(struct connections *connections,
+                                                           struct connection *connection,
+                                                           const struct packet *packet)
+{
+    bool is_first = connection->packets == 0 && !(connection->flags & CONNECTION_HAS_REST);
+
+    if (!is_first && !packet->is_cut_short && !packet->is_later_fragment &&
+        state_is_proof(connection->protocol, connection->state))
+        connections_prove(connections, connection);
+}
+
 void connections_packet(struct connections *connections, struct table *table,
                         struct connection *connection, const struct packet *packet, bool secure,
                         uint32_t tick)
@@ -41,6 +53,8 @@ void connections_packet(struct connections *connections, struct table *table,
 
     if (state != connection->state)
         change_state(connections, table, connection, state);
+    if (connection->is_unproved)
+        look_for_proof(connections, connection, packet);
     connections_set_timeout(
         connections, connection,
         state_timeout_s(connection->protocol, state, &connections->book->timeouts), tick);

@@ -12,6 +12,8 @@ void listing_stats(const struct director *director, struct dr_stats *out)
     *out = *director->stats;
     out->created = book->created;
     out->expired = book->expired;
+    out->displaced = book->displaced;
+    out->unproved = book->unproved;
     out->connections = book->count;
     out->services = table_count_services(&director->table);
     out->servers = table_count_servers(&director->table);

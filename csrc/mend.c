@@ -80,6 +80,8 @@ static void mend_book(struct connections *connections, uint32_t tick)
     book->wheel_tick = (tick / WHEEL_TICKS - 1) * WHEEL_TICKS; /* what is over ends at once */
     book->free = NO_CONNECTION;
     book->count = 0;
+    book->unproved = 0;
+    book->oldest = book->newest = NO_CONNECTION;
 }
 
 static void forget_links(struct connections *connections, struct table *table)
@@ -148,6 +150,30 @@ static void count(struct connections *connections, struct table *table,
         connection->control = NO_CONNECTION;
 }
 
+/* A template that a proved connection depends on is one too. */
+static void prove_controls(struct connections *connections)
+{
+    for (uint32_t index = NO_CONNECTION + 1; index < connections->book->fresh; index++) {
+        const struct connection *connection = &connections->entries[index];
+        if (connection->server != NO_SLOT && !is_template(connection) && !connection->is_unproved &&
+            connection->control != NO_CONNECTION)
+            connections->entries[connection->control].is_unproved = false;
+    }
+}
+
+/* Of their ages nothing is known but the order in which they lie. */
+static void queue_all(struct connections *connections)
+{
+    for (uint32_t index = NO_CONNECTION + 1; index < connections->book->fresh; index++) {
+        const struct connection *connection = &connections->entries[index];
+        if (connection->server == NO_SLOT || !connection->is_unproved)
+            continue;
+        connections->book->unproved++;
+        if (!is_template(connection) || connection->control == 0)
+            queue_link(connections, connection);
+    }
+}
+
 /* One that is no longer full by any measure must not stay closed: nothing would open it. */
 static void mend_overload(struct server *server)
 {
@@ -169,12 +195,16 @@ uint32_t mend_connections(struct connections *connections, struct table *table, 
     for (uint32_t index = NO_CONNECTION + 1; index < book->fresh; index++)
         if (connections->entries[index].server != NO_SLOT)
             count(connections, table, &connections->entries[index]);
+    prove_controls(connections);
+    queue_all(connections);
     for (uint32_t slot = 0; slot < table->server_room; slot++)
         if (table->servers[slot].use != SLOT_FREE)
             mend_overload(&table->servers[slot]);
     if (book->created < book->count || book->created >> MOST_BITS)
         book->created = book->count;
     book->expired = book->created - book->count;
+    if (book->displaced > book->expired)
+        book->displaced = book->expired;
     return book->count;
 }
 

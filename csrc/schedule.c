@@ -137,7 +137,8 @@ static enum dr_verdict schedule(struct director *director, struct service *servi
             connections_add(connections, &director->table, flow, way->server, control, tick);
         if (!way->connection)
             return DR_TABLE_FULL;
-    }
+    } else if (template && template->packets > 0)
+        connections_prove(connections, template);
     if (template)
         connections_restart(connections, template, tick);
     way->template = template;
@@ -263,6 +264,7 @@ enum dr_verdict schedule_way(struct director *director, const struct packet *pac
     if (!old)
         return begin_with(director, packet, tick, way);
     if (is_reused(director, old, packet)) {
+        connections_spare(connections, old);
         enum dr_verdict verdict = begin_with(director, packet, tick, way);
         /* Only now: while the server was picked, the old connection still counted on its own. */
         connections_end(connections, &director->table, old, tick);

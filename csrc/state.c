@@ -9,7 +9,7 @@
 
 enum {
     MAGIC = 0x44724664, /* "DrFd" */
-    FORMAT = 11,        /* of everything below; raised with any change of layout or meaning */
+    FORMAT = 12,        /* of everything below; raised with any change of layout or meaning */
     COUNT_SINCE = 11,   /* the format from which on the count of connections is where it is now */
     ALIGNMENT = 64,
     MOST_CONNECTIONS = 0x7ffffffe,
@@ -38,6 +38,7 @@ struct layout {
     size_t servers;
     size_t entries;
     size_t rest;
+    size_t queue;
     size_t buckets;
     size_t wheel;
     size_t end;
@@ -61,6 +62,7 @@ static struct layout layout_of(const struct dr_limits *limits)
     layout.servers = place(&layout.end, limits->servers * sizeof(struct server));
     layout.entries = place(&layout.end, entries * sizeof(struct connection));
     layout.rest = place(&layout.end, entries * sizeof(struct connection_rest));
+    layout.queue = place(&layout.end, entries * sizeof(struct connection_queue));
     layout.buckets =
         place(&layout.end, connections_buckets(limits->connections) * sizeof(uint32_t));
     layout.wheel = place(&layout.end, WHEEL_SLOTS * sizeof(uint32_t));
@@ -161,12 +163,14 @@ static void point_into(struct director *director, uint8_t *bytes, const struct l
         .book = &header->book,
         .entries = (struct connection *)(void *)(bytes + layout->entries),
         .rest = (struct connection_rest *)(void *)(bytes + layout->rest),
+        .queue = (struct connection_queue *)(void *)(bytes + layout->queue),
         .seeds = {limits->seeds[0], limits->seeds[1]},
         .buckets = (uint32_t *)(void *)(bytes + layout->buckets),
         .wheel = (uint32_t *)(void *)(bytes + layout->wheel),
         .room = limits->connections + 1,
         .bucket_mask = connections_buckets(limits->connections) - 1,
     };
+    connections_set_share(&director->connections, UNPROVED_PERCENT);
     memcpy(director->limiter.seeds, limits->seeds, sizeof(director->limiter.seeds));
     director->stats = &header->stats;
     director->changing = &header->changing;

@@ -159,6 +159,19 @@ bool state_is_half_open(uint8_t protocol, uint8_t state)
            (protocol == PROTOCOL_SCTP && (state == DR_SCTP_INIT1 || state == DR_SCTP_INIT));
 }
 
+/* Not by a RST: a host answers with one when a SYN was sent in its name. */
+bool state_is_proof(uint8_t protocol, uint8_t state)
+{
+    const uint32_t tcp = 1 << DR_TCP_ESTABLISHED | 1 << DR_TCP_FIN_WAIT | 1 << DR_TCP_TIME_WAIT |
+                         1 << DR_TCP_CLOSE_WAIT | 1 << DR_TCP_LAST_ACK;
+    const uint32_t sctp = 1 << DR_SCTP_ESTABLISHED | 1 << DR_SCTP_S_SENT | 1 << DR_SCTP_S_RECEIVED |
+                          1 << DR_SCTP_S_ACK_SENT;
+
+    if (protocol == PROTOCOL_TCP)
+        return tcp >> state & 1;
+    return protocol != PROTOCOL_SCTP || sctp >> state & 1;
+}
+
 bool state_is_told(uint8_t protocol, uint8_t state)
 {
     const uint32_t tcp = 1 << DR_TCP_ESTABLISHED | 1 << DR_TCP_FIN_WAIT | 1 << DR_TCP_CLOSE |

@@ -16,6 +16,8 @@ uint8_t state_after(uint8_t state, const struct packet *packet, bool secure);
 bool state_is_active(uint8_t protocol, uint8_t state);
 /* Where a flood of connections that are never used ends. */
 bool state_is_half_open(uint8_t protocol, uint8_t state);
+/* Where a client only comes that has gone on after its first packet, if this was not it. */
+bool state_is_proof(uint8_t protocol, uint8_t state);
 bool state_is_established(uint8_t protocol, uint8_t state);
 /* Whether other directors hear of a connection in this state at all. */
 bool state_is_told(uint8_t protocol, uint8_t state);

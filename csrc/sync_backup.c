@@ -100,6 +100,8 @@ static void set(struct director *director, struct connection *connection,
                                 : state_timeout_s(entry->flow.protocol, (uint8_t)entry->state,
                                                   &connections->book->timeouts);
     connection->state = entry->state & 0xf;
+    if (is_template || !state_is_half_open(connection->protocol, connection->state))
+        connections_prove(connections, connection);
     connections_rest(connections, connection, tick)->announced_state = connection->state;
     connections_set_packets(connections, connection, director->tuning.sync_threshold, tick);
     connections_set_timeout(connections, connection, timeout_s, tick);

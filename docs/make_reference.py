@@ -227,6 +227,11 @@ _COVERED = (
         "all modes; the table's room counts too",
         "test_defense.py test_tuning.py",
     ),
+    (
+        "connections nobody goes on with",
+        "differently: they have a share of the table, and the oldest goes (`unproved_share`)",
+        "test_connections.py c/test_unproved.c",
+    ),
     ("rates", "all", "rates cli_big_numbers"),
     ("synchronisation, versions 1 and 0", "all", "sync_* lab/test_pair.py"),
     ("ipvsadm 1.31, files under /proc/net", "all texts", "cli_* lab/test_driven.py"),

@@ -202,6 +202,8 @@ def stats(raw: Any, workers: Iterable[Any]) -> Stats:
         verdicts=dict(zip(VERDICTS, list(raw.verdicts), strict=True)),
         created=raw.created,
         expired=raw.expired,
+        displaced=raw.displaced,
+        unproved=raw.unproved,
         connections=raw.connections,
         services=raw.services,
         servers=raw.servers,

@@ -62,10 +62,17 @@ _LINK = {
 }
 _ROOM = {
     Room.TABLE: "the connection table",
+    Room.UNPROVED: "the share of unproved connections",
     Room.RING: "the receive ring",
+}
+_LOST = {
+    Room.TABLE: "frames dropped",
+    Room.UNPROVED: "connections displaced",
+    Room.RING: "frames dropped",
 }
 _MORE_ROOM = {
     Room.TABLE: "`connections` gives it more room, `drop_entry` sheds what a flood began",
+    Room.UNPROVED: "it looks like a flood: clients that go on after their SYN are not touched",
     Room.RING: "the director does not keep up: give it a CPU of its own, or more `workers`",
 }
 _TROUBLE = {LinkStep.GONE, LinkStep.DOWN, LinkStep.HINDERED}
@@ -112,10 +119,10 @@ def text(happening: Happening) -> str | None:
             return f"Checks are carried out again: over is {cause}"
         case FramesLost(where, frames, seconds, detail):
             lately = f" in {seconds:.0f} s" if seconds else ""
-            full = f"{frames} frames dropped{lately}" + (detail and f", {detail}")
+            full = f"{frames} {_LOST[where]}{lately}" + (detail and f", {detail}")
             return f"No room in {_ROOM[where]}: {full}; {_MORE_ROOM[where]}"
         case FramesLostNoMore(where, frames):
-            return f"Room again in {_ROOM[where]}: {frames} frames were dropped in all"
+            return f"Room again in {_ROOM[where]}: {frames} {_LOST[where]} in all"
         case LinkEvent(step, interface, detail):
             return f"Interface {interface} {_LINK[step]}{detail and f': {detail}'}"
         case OrderEvent():

@@ -280,6 +280,8 @@ class Room(enum.Enum):
 
     TABLE = "table"
     """For another connection, or for a fragment that waits: the verdict `table_full`."""
+    UNPROVED = "unproved"
+    """For connections whose client has not gone on: the oldest of them were displaced."""
     RING = "ring"
     """The kernel's, for frames that the director had not taken yet: `ring_dropped`."""
 
@@ -290,6 +292,7 @@ class FramesLost:
 
     where: Room
     frames: int
+    """Dropped; of `Room.UNPROVED` connections that were displaced, while their frames went on."""
     seconds: float
     """In which they were lost; 0 where it has just begun."""
     detail: str = ""

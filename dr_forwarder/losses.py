@@ -32,13 +32,19 @@ class Losses:
 
     def look(self, stats: Stats, now_s: float) -> list[FramesLost | FramesLostNoMore]:
         """What is to be told now. Losses before the first look are an earlier process's."""
-        counters = {Room.TABLE: stats.verdicts["table_full"], Room.RING: stats.ring_dropped}
+        counters = {
+            Room.TABLE: stats.verdicts["table_full"],
+            Room.UNPROVED: stats.displaced,
+            Room.RING: stats.ring_dropped,
+        }
         before, self._seen = self._seen or counters, counters
         told: list[FramesLost | FramesLostNoMore] = []
         for where, count in counters.items():
             detail = ""
             if where is Room.TABLE:
                 detail = f"{stats.connections} of {self.room} connections"
+            elif where is Room.UNPROVED:
+                detail = f"{stats.unproved} of {stats.connections} connections are unproved"
             told += self._follow(where, before[where], count, now_s, detail)
         return told
 

@@ -240,6 +240,18 @@ FAMILIES: Final[tuple[Family, ...]] = (
         lambda look: look.stats.expired,
     ),
     _one(
+        Kind.COUNTER,
+        "connections_displaced",
+        "Unproved connections and templates ended to make room.",
+        lambda look: look.stats.displaced,
+    ),
+    _one(
+        Kind.GAUGE,
+        "connections_unproved",
+        "Connections and templates whose client has not gone on yet.",
+        lambda look: look.stats.unproved,
+    ),
+    _one(
         Kind.GAUGE,
         "connections",
         "Connections and templates now.",

@@ -205,6 +205,10 @@ class Stats:
     servers: int
     ring_dropped: int
     """Frames the kernel had no room for; not among ``frames``."""
+    displaced: int = 0
+    """Of those expired: unproved ones that were ended to make room."""
+    unproved: int = 0
+    """Of the connections now: the client has not gone on after its first packet."""
     counters: Counters = NOTHING
     """Of all services together, those that are gone included, since they were set to zero."""
     rates: Counters = NOTHING

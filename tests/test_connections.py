@@ -289,6 +289,7 @@ def test_a_service_that_comes_back_counts_from_zero_and_so_do_its_servers(
 
 def test_a_full_table_takes_new_ones_when_old_ones_end() -> None:
     with Director(connections=10) as director:
+        director.tune(unproved_share=0)
         director.add_service(WEB, 1)
         for port in range(1000, 1010):
             assert director.tcp("S", f"{CLIENT}:{port}") == 1
@@ -302,9 +303,26 @@ def test_a_full_table_takes_new_ones_when_old_ones_end() -> None:
         assert director.engine.stats().connections == 10
 
 
+def test_a_flood_displaces_the_oldest_that_have_not_gone_on_and_is_counted() -> None:
+    with Director(connections=10) as director:
+        director.add_service(WEB, 1)
+        for port in range(1000, 1005):
+            walk(director, "S A", f"{CLIENT}:{port}")
+        for port in range(2000, 2100):
+            assert director.tcp("S", f"{CLIENT}:{port}") == 1
+        listed = sorted(entry.client_port for entry in director.connections())
+        assert listed == [*range(1000, 1005), *range(2095, 2100)]
+        stats = director.stats()
+        assert (stats.unproved, stats.displaced) == (5, 95)
+        assert director.tcp("A", f"{CLIENT}:2094") == "no_connection"
+        assert director.tcp("A", f"{CLIENT}:2095") == 1
+        assert director.stats().unproved == 4
+
+
 @pytest.mark.parametrize("limit", [1, 100, 1023, 1025])
 def test_every_connection_is_listed_once(limit: int) -> None:
     with Director(connections=limit) as director:
+        director.tune(unproved_share=100)
         director.add_service(WEB, 1)
         for port in range(1000, 1000 + limit):
             assert director.tcp("S", f"{CLIENT}:{port}") == 1

@@ -199,7 +199,7 @@ def test_an_idle_template_of_one_packet_scheduling_goes_by_its_packets() -> None
 
 
 def test_automatic_nothing_goes_while_there_is_room(director: Director) -> None:
-    director.tune(drop_entry=AUTOMATIC)
+    director.tune(drop_entry=AUTOMATIC, unproved_share=0)
     fill(director, ROOM - SHORT, "S")
     pass_seconds(director, 20)
     assert len(director.connections()) == ROOM - SHORT

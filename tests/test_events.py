@@ -352,7 +352,7 @@ LINES = [
     ),
     pytest.param(
         FramesLostNoMore(Room.RING, 9),
-        "Room again in the receive ring: 9 frames were dropped in all",
+        "Room again in the receive ring: 9 frames dropped in all",
         id="room again",
     ),
     pytest.param(ChangeRefused("ADD_SERVER", 28), "ADD_SERVER: refused: errno 28", id="refused"),

@@ -53,6 +53,7 @@ C_LAYERS: dict[str, set[str]] = {
     "connections": PLAIN
     | {"dr.h", "entries.h", "mix.h", "packet.h", "states.h", "table.h", "thresholds.h"},
     "entries": {"connections.h"},
+    "unproved": {"entries.h"},
     "wheel": {"entries.h"},
     "life": {"entries.h", "states.h", "thresholds.h"},
     "sweep": {"connections.h"},

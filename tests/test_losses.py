@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from dr_forwarder import event_log
 from dr_forwarder.attendants import losses_watch
 from dr_forwarder.border import VERDICTS
 from dr_forwarder.config.model import Config
 from dr_forwarder.director import Director
-from dr_forwarder.events import FramesLost, FramesLostNoMore, Room
+from dr_forwarder.events import FramesLost, FramesLostNoMore, Happening, Phase, Room
 from dr_forwarder.losses import Losses
 from dr_forwarder.table import Counters, Stats
 
@@ -56,6 +57,19 @@ def test_the_ring_is_told_by_itself() -> None:
     assert losses.look(counted(ring=6), 1.0) == [FramesLost(Room.RING, 1, 0.0)]
     assert losses.look(counted(ring=6, table=1), 2.0) == [FramesLost(Room.TABLE, 1, 0.0, FULL)]
     assert losses.look(counted(ring=6, table=1), 61.0) == [FramesLostNoMore(Room.RING, 1)]
+
+
+def test_a_flood_that_displaces_is_told_with_what_it_displaced() -> None:
+    losses = Losses(8)
+    losses.look(counted(), 0.0)
+    flooded = replace(counted(), displaced=40, unproved=4, connections=6)
+    (event,) = losses.look(flooded, 1.0)
+    assert event == FramesLost(Room.UNPROVED, 40, 0.0, "4 of 6 connections are unproved")
+    line = event_log.text(Happening(1, 0.0, Phase.RUNNING, event))
+    assert line is not None
+    assert (
+        "40 connections displaced, 4 of 6 connections are unproved; it looks like a flood" in line
+    )
 
 
 def test_a_loss_now_and_then_is_one_episode_with_few_events() -> None:

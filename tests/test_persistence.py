@@ -346,6 +346,7 @@ def test_without_any_server_a_client_is_refused_and_its_template_fades() -> None
 
 def test_room_for_the_template_but_not_for_its_connection_is_no_room() -> None:
     with Director(connections=3) as director:
+        director.tune(unproved_share=0)
         director.add_service(WEB, 1)
         assert director.tcp("S") == 1
         assert director.tcp("S", "10.1.0.2:1000") == "table_full"

@@ -124,6 +124,12 @@ DIRECTOR: tuple[Directive, ...] = (
     _tuning(
         "amemthresh", "Pages of free memory below which automatic ones act.", 1024, high=LARGEST
     ),
+    _tuning(
+        "unproved_share",
+        "Percent of the table for clients that have not gone on yet; 0: no share, as IPVS.",
+        50,
+        high=100,
+    ),
     _tuning("backup_only", "1: while a backup daemon runs, nothing is forwarded."),
     _tuning(
         "lblc_expiration", "Seconds lblc remembers an unused destination.", 86400, high=LARGEST

@@ -45,6 +45,8 @@ class Tuning:
     am_droprate: int = 10
     amemthresh: int = 1024
     """Pages."""
+    unproved_share: int = 50
+    """Ours, not the kernel's: percent of the table; 0: nothing is displaced."""
     backup_only: int = 0
     lblc_expiration: int = 86400
     """Seconds."""

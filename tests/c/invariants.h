@@ -75,6 +75,38 @@ static inline void check_links(const struct connections *connections)
     CHECK(timed == connections->book->count);
 }
 
+/* Of what is unproved all but templates that control something are in the queue, from the oldest to
+ * the newest, and nothing else is; where something is unproved, something can be displaced. */
+static inline void check_unproved(const struct connections *connections)
+{
+    const struct connections_book *book = connections->book;
+    uint32_t unproved = 0;
+    uint32_t queued = 0;
+    uint32_t found = 0;
+    uint32_t older = NO_CONNECTION;
+
+    for (uint32_t index = 1; index < book->fresh; index++) {
+        const struct connection *entry = &connections->entries[index];
+        if (!is_live(connections, index) || !entry->is_unproved)
+            continue;
+        unproved++;
+        queued += !(entry->flags & CONNECTION_TEMPLATE) || entry->control == 0;
+    }
+    for (uint32_t index = book->oldest; index != NO_CONNECTION;
+         index = connections->queue[index].newer) {
+        const struct connection *entry = &connections->entries[index];
+        CHECK(is_live(connections, index) && entry->is_unproved);
+        CHECK(!(entry->flags & CONNECTION_TEMPLATE) || entry->control == 0);
+        CHECK(connections->queue[index].older == older);
+        CHECK(++found <= book->count);
+        older = index;
+    }
+    CHECK(older == book->newest);
+    CHECK(found == queued && unproved == book->unproved);
+    CHECK(unproved == 0 || queued > 0);
+    CHECK(book->displaced <= book->expired);
+}
+
 static inline void check_templates(const struct connections *connections)
 {
     for (uint32_t index = 1; index < connections->book->fresh; index++) {
@@ -174,6 +206,7 @@ static inline void check_all(const struct connections *connections, const struct
     check_entries(connections);
     check_links(connections);
     check_templates(connections);
+    check_unproved(connections);
     check_servers(connections, table);
     check_lists(table);
 }

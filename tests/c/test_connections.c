@@ -13,6 +13,7 @@ static struct world world_with_a_server(uint32_t connections)
 
     add_service(&world, web);
     add_server(&world, web, 1, 1);
+    connections_set_share(&world.director.connections, 0); /* see test_unproved.c */
     return world;
 }
 
@@ -403,7 +404,7 @@ static uint32_t packets_after(struct world *world, struct connection *connection
     return connections_packets(&world->director.connections, connection);
 }
 
-static void what_is_beside_a_connection_is_touched_by_its_1024th_packet(void)
+static void what_is_beside_a_connection_is_touched_by_its_512th_packet(void)
 {
     struct world world = world_with_a_server(8);
     struct connections *connections = &world.director.connections;
@@ -411,10 +412,10 @@ static void what_is_beside_a_connection_is_touched_by_its_1024th_packet(void)
     uint32_t index = connections_index(connections, connection);
 
     connections->rest[index] = (struct connection_rest){.packets = 9}; /* of a former one */
-    CHECK(packets_after(&world, connection, 1023) == 1023);
+    CHECK(packets_after(&world, connection, 511) == 511);
     CHECK(connections->rest[index].packets == 9);
-    CHECK(packets_after(&world, connection, 1) == 1024);
-    CHECK(packets_after(&world, connection, 1024) == 2048);
+    CHECK(packets_after(&world, connection, 1) == 512);
+    CHECK(packets_after(&world, connection, 1024) == 1536);
 
     connections_end(connections, &world.director.table, connection, start_tick());
     CHECK(add_at(&world, 2, start_tick()) == connection);
@@ -503,6 +504,7 @@ static void a_crowded_bucket_takes_no_more(void)
 
     add_service(&world, web);
     add_server(&world, web, 1, 1);
+    connections_set_share(&world.director.connections, 100);
     world.director.connections.bucket_mask = 0;
     for (uint16_t client = 0; client < 100; client++) {
         struct made syn = tcp_frame((uint16_t)(1000 + client), TCP_SYN);
@@ -534,5 +536,5 @@ int main(void)
     RUN(a_sweep_ends_the_connections_of_removed_servers_from_the_next_tick_on);
     RUN(a_swept_connection_takes_its_template_along_unless_that_was_assured);
     RUN(the_wrap_of_the_tick_counter_is_survived);
-    RUN(what_is_beside_a_connection_is_touched_by_its_1024th_packet);
+    RUN(what_is_beside_a_connection_is_touched_by_its_512th_packet);
 }

@@ -70,6 +70,7 @@ static void a_round_may_be_cut_in_slices(void)
 
     add_service(&world, web);
     add_server(&world, web, 1, 1);
+    connections_set_share(&director->connections, 100);
     for (uint16_t port = 1001; port <= 1320; port++) {
         struct made syn = tcp_frame(port, TCP_SYN);
         CHECK(forward_made(&world, &syn, start_ns) == DR_FORWARDED);

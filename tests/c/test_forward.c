@@ -141,6 +141,7 @@ static void a_full_table_takes_no_new_connection_and_keeps_the_old_ones(void)
 {
     struct world world = world_with_servers();
 
+    connections_set_share(&world.director.connections, 0);
     for (uint16_t port = 1003; port <= 1064; port++) {
         struct made made = tcp_frame(port, 0x02);
         CHECK(forward_made(&world, &made, start_ns) == DR_FORWARDED);
@@ -166,6 +167,7 @@ static void a_template_without_room_for_its_connection_is_no_harm(void)
     seal(&second);
     third.bytes[14 + 15] += 2;
     seal(&third);
+    connections_set_share(&world.director.connections, 0);
     add_service(&world, web);
     add_server(&world, web, 1, 1);
     CHECK(forward_made(&world, &first, start_ns) == DR_FORWARDED);

@@ -19,6 +19,7 @@ static struct world busy_world(void)
     struct dr_service plain = service_on(PROTOCOL_TCP, 80, "rr");
     struct dr_service sticky = persistent_on(443, 300);
 
+    connections_set_share(&world.director.connections, 0);
     add_service(&world, plain);
     add_service(&world, sticky);
     for (uint8_t number = 1; number <= BUSY; number++) {
