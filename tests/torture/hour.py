@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,7 +181,7 @@ class Hour:
         """
         self.peace.set()
         self._carefully(lambda: self.subject.reshape(situation.Shape(hostile=False)), "calm")
-        self._spray("syn4", FILL_RATE, FILL_S, 1)
+        self._carefully(lambda: self._spray("syn4", FILL_RATE, FILL_S, 1), "a full table")
         time.sleep(PEACE_S)
         process = self.subject.director.process
         assert process is not None
@@ -415,8 +416,10 @@ def main() -> int:
         lab = stack.enter_context(Lab(situation.TOPOLOGY))
         situation.write_commands(Path(directory))
         hour = Hour(lab, Path(directory), asked)
-        held = hour.run()
-        Path("hour.director.log").write_text(hour.subject.director.log)
+        try:
+            held = hour.run()
+        finally:
+            shutil.copy(Path(directory, "log"), "hour.director.log")
     return 0 if held else 1
 
 
