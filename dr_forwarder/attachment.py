@@ -129,6 +129,18 @@ class Attachment:
         """Whether the sockets do for the interface as it is there; no, after `move` has failed."""
         return self._where == _Where.of(place)
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether a ring's socket is bound to no interface any more (packet(7)).
+
+        So it is when its interface was deleted or left its network namespace, for good or not.
+        """
+        return self._where is not None and any(
+            not each.getsockname()[0]
+            for ring in self.sockets.rings
+            for each in (ring.small, ring.large)
+        )
+
     def move(
         self, place: Place, config: Config, engine: Engine, *, on_end: Callable[[], None]
     ) -> None:

@@ -291,6 +291,7 @@ class Director:
             take=self._stand_at,
             note=note,
             look=self._look,
+            is_cut_off=lambda: self._attachment.is_cut_off,
             emit=self.events.emit,
             give_up=give_up,
             patience_s=lambda: self.config.settings.interface_wait_s,

@@ -33,15 +33,20 @@ _SETTLE_S: Final = 0.05
 _RETRY_S: Final = 1.0
 """A route can come without any change of an interface."""
 _REMIND_S: Final = 600.0
+_GLANCE_S: Final = 5.0
+"""How often the sockets are looked at themselves: netlink loses messages in a burst of changes."""
+_LOOK_S = 20.0
+"""What a look may take; it asks the kernel alone."""
 
 
 class Following:
     """Of one director.
 
     ``survey`` finds out where it can work now, and ``take`` has it work there, on an interface that
-    may be new: either raises SetupError or OSError. ``note`` is told of what happened, and whether
-    frames can come and go; ``look`` of all interfaces. When nothing could be taken for
-    ``patience_s``, ``give_up`` gets the reason.
+    may be new: either raises SetupError or OSError. ``is_cut_off`` says whether its sockets are
+    bound to nothing any more, as after an interface was gone for a moment. ``note`` is told of what
+    happened, and whether frames can come and go; ``look`` of all interfaces. When nothing could be
+    taken for ``patience_s``, ``give_up`` gets the reason.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Following:
         take: Callable[[Place, bool], None],
         note: Callable[[Collection[LinkStep], bool], None],
         look: Callable[[Mapping[str, Interface]], None],
+        is_cut_off: Callable[[], bool],
         emit: Callable[[LinkEvent], None],
         give_up: Callable[[TryAgain], None],
         patience_s: Callable[[], float],
@@ -60,6 +66,7 @@ class Following:
         self._take = take
         self._tell = note
         self._look_at = look
+        self._is_cut_off = is_cut_off
         self._emit = emit
         self._give_up = give_up
         self._patience_s = patience_s
@@ -144,20 +151,24 @@ class Following:
                 if not self._usable:
                     _log.warning("Interface %s is still %s", self._name, self.state.state)
                     continue
+                if self._hindrance is None and not self._is_cut_off():
+                    continue
             self._noted.clear()
             await asyncio.sleep(_SETTLE_S)
             try:
-                await self._look()
+                async with asyncio.timeout(_LOOK_S):
+                    await self._look()
             except OSError as error:
                 # As without a descriptor left: whatever has happened is seen once that is over.
-                self._hinder(f"its state cannot be read: {error.strerror}")
+                reason = error.strerror or f"the kernel has not answered within {_LOOK_S:.0f} s"
+                self._hinder(f"its state cannot be read: {reason}")
                 await asyncio.sleep(_RETRY_S)
                 self._noted.set()
 
-    def _patience(self) -> float | None:
+    def _patience(self) -> float:
         if not self._usable:
             return _REMIND_S
-        return None if self._hindrance is None else _RETRY_S
+        return _GLANCE_S if self._hindrance is None else _RETRY_S
 
     @property
     def _usable(self) -> bool:
@@ -187,7 +198,7 @@ class Following:
         for name, before in tuple(self._links.items()):
             index = before.interface.index if before is not None else 0
             after = find(present, index=index, name=name)
-            if after is not None and index in self._vanished:
+            if after is not None and (index in self._vanished or self._has_lost(name)):
                 before = None
             events = changes(name, before, after)
             if name == self._name and self._failed_over and not events:
@@ -200,6 +211,10 @@ class Following:
         self._failed_over = False
         self._vanished.clear()
         return steps
+
+    def _has_lost(self, name: str) -> bool:
+        """Whether it was another one for a moment, and nobody told of it."""
+        return name == self._name and self._failing_since_s is None and self._is_cut_off()
 
     async def _stand(self) -> None:
         try:

@@ -51,7 +51,14 @@ class Followed:
         self.taken: list[bool] = []
         self.given_up: list[TryAgain] = []
         self.refusal: Exception | None = None
+        self.hangs = self.is_cut_off = False
         self.moved = asyncio.Event()
+
+    async def survey(self) -> Place:
+        if self.hangs:
+            self.hangs = False
+            await asyncio.Event().wait()
+        return await self.place()
 
     async def place(self) -> Place:
         async with AsyncIPRoute() as netlink:
@@ -61,6 +68,7 @@ class Followed:
     def take(self, place: Place, is_new: bool) -> None:
         self.moved.set()
         self.taken.append(is_new)
+        self.is_cut_off = False
         if self.refusal is not None:
             raise self.refusal
 
@@ -73,18 +81,25 @@ class Followed:
         self.given_up.append(reason)
 
 
-def follow(*messages: Message, refusal: Exception | None = None, until: Until) -> Followed:
+def follow(
+    *messages: Message,
+    refusal: Exception | None = None,
+    hangs: bool = False,
+    is_cut_off: bool = False,
+    until: Until,
+) -> Followed:
     """What comes of these messages."""
 
     async def run() -> Followed:
         followed = Followed()
-        followed.refusal = refusal
+        followed.refusal, followed.hangs, followed.is_cut_off = refusal, hangs, is_cut_off
         it = Following(
             await followed.place(),
-            survey=followed.place,
+            survey=followed.survey,
             take=followed.take,
             note=followed.note,
             look=lambda _: None,
+            is_cut_off=lambda: followed.is_cut_off,
             emit=followed.events.append,
             give_up=followed.give_up,
             patience_s=lambda: 0.0,
@@ -157,3 +172,23 @@ def test_that_nothing_can_be_looked_at_is_told_once_and_tried_again(
     steps = [event.step for event in followed.events]
     assert steps == [LinkStep.HINDERED, LinkStep.MOVED, LinkStep.UNHINDERED]
     assert followed.events[0].detail == "its state cannot be read: Too many open files"
+
+
+def test_an_interface_that_was_gone_unheard_is_taken_for_new(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Netlink loses messages in a burst; what the sockets are bound to is certain."""
+    monkeypatch.setattr(following, "_GLANCE_S", 0.01)
+    followed = follow(is_cut_off=True, until=lambda it: it.noted)
+    assert [event.step for event in followed.events] == [LinkStep.FOUND]
+    assert followed.taken == [True]
+
+
+def test_a_look_that_never_ends_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "_LOOK_S", 0.2)
+    gone = Message(event="RTM_DELLINK")
+    followed = follow(gone, hangs=True, until=lambda it: it.noted)
+    steps = [event.step for event in followed.events]
+    assert steps == [LinkStep.FOUND, LinkStep.HINDERED, LinkStep.UNHINDERED]
+    assert "the kernel has not answered within" in str(followed.events[1].detail)
+    assert followed.taken == [True]

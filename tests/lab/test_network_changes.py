@@ -268,3 +268,13 @@ def test_what_cannot_be_attached_to_again_ends_with_a_status_to_start_it_anew(
         wait_until(lambda: director.ended, "it ends")
         assert director.stop() == 75
         assert "set mac = nic" in director.log.splitlines()[-1]
+
+
+def test_a_socket_tells_that_its_interface_was_gone_for_a_moment(own_lab: Lab) -> None:
+    """Which is how a director knows when netlink lost the message."""
+    inside = own_lab.namespace("director")
+    with inside.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as bound:
+        bound.bind(("eth0", 0))
+        assert bound.getsockname()[0] == "eth0"
+        changing.in_another_namespace_and_back(own_lab)
+        assert bound.getsockname()[0] == ""
