@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -19,22 +20,25 @@ from dr_forwarder.lab import Lab
 
 @pytest.fixture(scope="module")
 def director(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """The tutorial's cluster, after one request."""
+    """The tutorial's cluster, after one request, and a packet to a port that nobody serves."""
     with running(lab, tmp_path_factory.mktemp("calls"), CONFIG, servers=2) as director:
         wait_until(lambda: all(row.mac for row in director.servers()), "MAC addresses are known")
         lab.requests(1)
+        with lab.namespace("client").socket(socket.AF_INET, socket.SOCK_DGRAM, 0) as client:
+            client.sendto(b"", ("10.10.10.60", 9))
+        wait_until(lambda: director.verdict("no_service") > 0, "it is dropped")
         yield director
 
 
 def answer(director: Running, call: Call) -> Any:
     """What the example's call is answered; of a stream, its lines."""
-    socket = str(director.state_dir / "control")
+    control = str(director.state_dir / "control")
     path = f"/v1{call.example.path or call.path}"
     if call.lines:
-        lines = exchange.lines(socket, path, limit_s=5)
+        lines = exchange.lines(control, path, limit_s=5)
         return [json.loads(line) for line in islice(lines, len(call.example.answer))]
     body = None if call.example.body is None else json.dumps(call.example.body).encode()
-    answered = exchange.exchange(socket, call.method, path, body, limit_s=5)
+    answered = exchange.exchange(control, call.method, path, body, limit_s=5)
     assert answered.status == 200, answered.body
     return json.loads(answered.body)
 
