@@ -38,7 +38,9 @@ _LENGTH: Final = re.compile(r"\s*\+?([0-9]{1,15})(?![\w.])")
 _CHUNK_SIZE: Final = re.compile(rb"\s*([0-9A-Fa-f]{1,15})\s*(?:;.*)?", re.DOTALL)
 _CHARSET: Final = re.compile(r";\s*charset\s*=\s*[\"']?([\w.:+-]+)", re.IGNORECASE)
 # Services that speak first: a page without a status line (HTTP/0.9) does not begin so.
-_GREETING: Final = re.compile(rb"\d{3}[ -]|SSH-|\+OK|-ERR|\* (?:OK|BYE|PREAUTH)|RFB |AMQP|@RSYNCD")
+_GREETING: Final = re.compile(
+    rb"\d{3}[ -]|SSH-|\+OK|-ERR|\* (?:OK|BYE|PREAUTH)|RFB |AMQP|@RSYNCD|RTSP/|SIP/"
+)
 _NO_TEXT: Final = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _FIRST_BYTES: Final = 512
 
@@ -110,7 +112,7 @@ async def _head(source: _Source) -> Answer:
             "connection closed without an answer" if line is None else "not an HTTP answer: blank"
         )
         raise CheckError(what)
-    found = _STATUS.fullmatch(_text(line).strip())
+    found = _STATUS.fullmatch(_text(line).lstrip("\ufeff").strip())
     if found is None:
         source.put_back()
         return await _page_alone(source)
