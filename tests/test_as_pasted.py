@@ -4,6 +4,9 @@ typographic characters; and files with more than one mistake.
 
 from __future__ import annotations
 
+import gzip
+import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from test_importing import AS_PROGRAM, imported
 
 from dr_forwarder.cli.check import command as check
 from dr_forwarder.config import CheckType, ConfigError, load, load_text, parse_text
-from dr_forwarder.config.model import Virtual
+from dr_forwarder.config.model import Address, Virtual
 from dr_forwarder.importing import Kind, Verdict
 
 FLAT = DATA / "tutorial-without-indent.cf"
@@ -69,6 +72,8 @@ VARIANTS = [
     pytest.param("\ufeff" + PLAIN, id="byte order mark"),
     pytest.param(PLAIN.replace("\n", "\r\n"), id="CR LF"),
     pytest.param(PLAIN.replace("\n", "\r"), id="CR alone"),
+    pytest.param(PLAIN.replace("\n", "\u2028"), id="line separators"),
+    pytest.param(PLAIN.replace("\n", "\u2029") + "\n", id="paragraph separators"),
     pytest.param(PLAIN.replace("\n", "\n\n"), id="blank lines between all"),
     pytest.param(PLAIN.replace("\n", " \n"), id="blanks at the ends"),
     pytest.param(PLAIN.replace("\n", f"{NBSP}\n"), id="no-break spaces at the ends"),
@@ -317,3 +322,54 @@ def test_the_tutorial_is_imported_as_printed(path: Path) -> None:
     config = parse_text(made.toml, path="a.toml")
     assert config.virtuals[0].check.receive == parse(path.read_text()).virtuals[0].check.receive
     assert {line.verdict for line in made.lines} == {Verdict.SAME}
+
+
+SOUND = b"virtual=10.10.10.60:80\n    real=10.10.10.62:80 gate\n"
+NO_TEXTS = [
+    pytest.param(SOUND.decode().encode("utf-16-le"), ":1: error: .* save it as UTF-8", id="UTF-16"),
+    pytest.param(SOUND.decode().encode("utf-16-be"), ":1: error: .* save it as UTF-8", id="and BE"),
+    pytest.param(SOUND + bytes(512), ":3: error: has NUL bytes: is the file damaged", id="NULs"),
+    pytest.param(b"# a\0b\n" + SOUND, ":1: error: has NUL bytes", id="one"),
+    pytest.param(gzip.compress(SOUND), ":1: error: is no text file", id="gzip"),
+    pytest.param(bytes(range(1, 256)) * 4, ":1: error: is no text file", id="binary"),
+]
+
+
+@pytest.mark.parametrize(("raw", "said"), NO_TEXTS)
+def test_what_is_no_text_is_said_once(raw: bytes, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "odd.cf"
+    path.write_bytes(raw)
+    with pytest.raises(ConfigError) as refused:
+        load(path)
+    assert re.search(said, str(refused.value))
+
+
+WORDS = [
+    pytest.param(
+        "10.10.10.61-10.10.10.62:80", "a range is written 10.10.10.61->10.10.10.62", id="-"
+    ),
+    pytest.param(f"{'a' * 64}.example:80", "(no name is written so)", id="a long label"),
+    pytest.param("nosuch.invalid:80", "(name or service not known)", id="unknown"),
+]
+
+
+@pytest.mark.parametrize(("real", "said"), WORDS)
+def test_what_is_wrong_with_a_host_is_said_in_words(real: str, said: str) -> None:
+    def unknown(host: str, family: int) -> Address:
+        host.encode("idna")
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with pytest.raises(ConfigError) as refused:
+        load_text(f"virtual=10.10.10.60:80\n    real={real} gate\n", path="a.cf", resolver=unknown)
+    assert said in str(refused.value)
+    assert "Errno" not in str(refused.value)
+
+
+def test_a_byte_that_is_no_utf_8_is_shown_as_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"unknown directive 'caf\\xe9'"):
+        of(b"caf\xe9=1\n", tmp_path)
+
+
+def test_a_directive_in_capitals_is_recognised() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'virtual'"):
+        load_text("VIRTUAL=10.10.10.60:80\n", path="a.cf")

@@ -72,6 +72,8 @@ def load(
     that nothing defines yet is only told of.
     """
     raw = _read(path)
+    if (wrong := ldirectord_lines.no_text(raw)) is not None:
+        raise ConfigError(wrong[0], file=str(path), line=wrong[1])
     return load_text(
         _decoded(raw, path) if _native(path) else ldirectord_lines.decoded(raw),
         rules=None if rules is None else (str(rules), _decoded(_read(rules), rules)),

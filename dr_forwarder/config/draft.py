@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -87,8 +88,14 @@ class Reading:
         try:
             return self.resolver(host, family)
         except (OSError, UnicodeError) as error:
+            if found := _RANGE.fullmatch(host):
+                cure = f"a range is written {found[1]}->{found[2]}"
+                raise self.error(f"{shown(host)} is no host: {cure}", line) from error
+            reason = "no name is written so"
+            if isinstance(error, OSError):
+                reason = error.strerror.lower() if error.strerror else str(error)
             raise self.error(
-                f"host {host!r} has no IPv{family} address ({error}): write the address", line
+                f"host {shown(host)} has no IPv{family} address ({reason}): write the address", line
             ) from error
 
     def port(self, text: str, protocol: str, line: int) -> int:
@@ -104,6 +111,10 @@ class Reading:
             raise self.error(
                 f"port {text!r} is not in /etc/services for {kind}: write its number", line
             ) from error
+
+
+_RANGE = re.compile(r"([\d.]+|[\da-fA-F:]+)\s*-\s*([\d.]+|[\da-fA-F:]+)")
+"""Written with a dash, where ldirectord wants an arrow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +238,8 @@ def _with_lines(reason: str, lines: list[int]) -> str:
 
 
 def shown(text: str) -> str:
-    """Quote a piece of the file for a message, shortened."""
-    return repr(short(text))
+    """Quote a piece of the file for a message, shortened; a byte that is no UTF-8 is ``\\xNN``."""
+    return re.sub(r"\\udc([0-9a-f]{2})", r"\\x\1", repr(short(text)))
 
 
 def short(text: str) -> str:
@@ -244,5 +255,5 @@ def one_of(words: Iterable[str]) -> str:
 
 def meant(word: str, words: Iterable[str]) -> str:
     """Write ``; did you mean 'b'?`` where one of the words is near."""
-    near = difflib.get_close_matches(word[:60], list(words), n=1)
+    near = difflib.get_close_matches(word[:60].lower(), list(words), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

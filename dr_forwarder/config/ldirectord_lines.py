@@ -52,6 +52,13 @@ class Statement:
     """What ldirectord sees after the value: blanks, and at global level a comment too."""
 
 
+_SEPARATOR = re.compile("[\u2028\u2029]")
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
+_RARE = 20
+"""One control character in so many bytes is more than a text has."""
+_PACKED = (b"\x1f\x8b", b"PK\3\4", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"\x7fELF")
+
+
 def decoded(raw: bytes) -> str:
     """Pass bytes through, as ldirectord does, but for UTF-16 with its mark, and CR as line end."""
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -60,7 +67,26 @@ def decoded(raw: bytes) -> str:
         return raw.decode("utf-16-be" if big else "utf-16-le", "replace")
     if b"\n" not in raw:
         raw = raw.replace(b"\r", b"\r\n")
-    return raw.decode("utf-8", "surrogateescape")
+    text = raw.decode("utf-8", "surrogateescape")
+    # Line and paragraph separators stay, to be told of, where they are what parts the lines.
+    if len(_SEPARATOR.findall(text)) > text.count("\n"):
+        text = _SEPARATOR.sub("\\g<0>\n", text)
+    return text
+
+
+def no_text(raw: bytes) -> tuple[str, int] | None:
+    """Say why a file is no text and what to do, and at which line; nothing if it is one."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return None
+    if raw.startswith(_PACKED) or len(_CONTROL.findall(raw)) * _RARE > len(raw):
+        return "is no text file", 1
+    first = raw.find(b"\0")
+    if first < 0:
+        return None
+    even, odd = raw[0::2].count(0), raw[1::2].count(0)
+    if max(even, odd) * 4 > len(raw) and min(even, odd) * 16 < len(raw):
+        return "is no text in UTF-8 (in UTF-16, maybe): save it as UTF-8", 1
+    return "has NUL bytes: is the file damaged?", raw.count(b"\n", 0, first) + 1
 
 
 def lines(text: str, reading: Reading) -> Iterator[Line]:
@@ -94,7 +120,7 @@ def _split(text: str, reading: Reading) -> list[str]:
     returns = next((n for n, line in enumerate(split, 1) if line.endswith("\r")), 0)
     if returns:
         reading.note_strict(
-            "lines end in CR LF, which ldirectord takes for part of values", returns
+            "lines end in CR LF or CR, which ldirectord takes for part of values", returns
         )
     return [line.removesuffix("\r") for line in split]
 
