@@ -17,6 +17,7 @@ from test_services import service_target
 from dr_forwarder.checks import Result, Target, run
 from dr_forwarder.checks.apart import Apart
 from dr_forwarder.checks.confinement import DATA_BYTES
+from dr_forwarder.checks.receive import found
 from dr_forwarder.config.model import CheckType
 
 AMPLE_S = 60.0
@@ -204,6 +205,17 @@ def test_a_worker_that_has_not_started_yet_is_no_failure() -> None:
             assert result.reason == "the process that checks oracle has not started yet"
 
     with_apart(use)
+
+
+def test_a_process_that_looks_for_expressions_ends_with_the_workers() -> None:
+    before = children()
+
+    async def use(apart: Apart) -> None:
+        assert await found("a+b", b"a" * 10_000 + b"b")
+        assert len(children() - before) == 1
+
+    with_apart(use)
+    assert children() == before
 
 
 def test_a_worker_that_cannot_be_started_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:

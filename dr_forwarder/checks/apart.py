@@ -14,6 +14,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
+from dr_forwarder.checks import looker
 from dr_forwarder.checks.leash import Leash
 from dr_forwarder.checks.model import CheckError, HindranceError, Target, os_reason
 
@@ -51,6 +52,7 @@ class Apart:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        looker.leave()
         await asyncio.gather(*(crew.leave() for crew in self._crews.values()))
 
     async def check(self, target: Target, *, kind: str) -> str:

@@ -88,6 +88,12 @@ def ours() -> Lookers:
     return _ours[1]
 
 
+def leave() -> None:
+    """Ends those of the running event loop that have nothing to do."""
+    if _ours is not None and _ours[0] is asyncio.get_running_loop():
+        _ours[1].end()
+
+
 class _Looker:
     """One process."""
 
