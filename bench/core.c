@@ -279,16 +279,23 @@ uint32_t core_expire(struct core *core, uint32_t connections)
 
 /* ---- Beside it ---- */
 
-/* Connections of flows 0 and on. */
+static void prepare_chunk(struct core *core, uint32_t first, uint32_t count, uint8_t tcp_flags)
+{
+    for (uint32_t i = 0; i < CHUNK; i++)
+        prepare(core, i, first + i % count, tcp_flags);
+}
+
+/* Connections of flows 0 and on, whose clients have gone on. */
 uint32_t core_fill(struct core *core, uint32_t connections)
 {
     uint32_t made = 0;
 
     for (uint32_t flow = 0; flow < connections; flow += CHUNK) {
         uint32_t count = connections - flow < CHUNK ? connections - flow : CHUNK;
-        for (uint32_t i = 0; i < CHUNK; i++)
-            prepare(core, i, flow + i % count, FRAME_SYN);
+        prepare_chunk(core, flow, count, FRAME_SYN);
         made += decide(core, CHUNK) - (CHUNK - count);
+        prepare_chunk(core, flow, count, FRAME_ACK);
+        decide(core, CHUNK);
     }
     return made;
 }
