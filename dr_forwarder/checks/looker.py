@@ -8,6 +8,7 @@ or out of time. It has no capabilities, bounded memory, and ends with its parent
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import pickle
 import signal
@@ -91,6 +92,12 @@ def ours() -> Lookers:
 def leave() -> None:
     """Ends those of the running event loop that have nothing to do."""
     if _ours is not None and _ours[0] is asyncio.get_running_loop():
+        _ours[1].end()
+
+
+@atexit.register
+def _leave_all() -> None:
+    if _ours is not None:
         _ours[1].end()
 
 
