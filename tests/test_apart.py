@@ -215,7 +215,7 @@ def test_a_process_that_looks_for_expressions_ends_with_the_workers() -> None:
         assert len(children() - before) == 1
 
     with_apart(use)
-    assert children() == before
+    assert children() <= before  # those of an earlier event loop have ended too
 
 
 def test_a_worker_that_cannot_be_started_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
