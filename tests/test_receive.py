@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -116,6 +119,24 @@ def test_many_servers_with_large_bodies_leave_the_loop_to_others(receive: str, b
     assert all(isinstance(each, CheckError) for each in outcomes), outcomes
     assert turns > 100
     assert busy_s < 0.02
+
+
+def test_an_idle_process_that_somebody_killed_is_no_servers_fault() -> None:
+    def children() -> set[int]:
+        return {
+            int(each)
+            for each in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        }
+
+    async def looks() -> bool:
+        before = children()
+        assert await found("a+b", b"a" * 10_000 + b"b")
+        (idle,) = children() - before
+        os.kill(idle, signal.SIGKILL)
+        await asyncio.to_thread(os.waitid, os.P_PID, idle, os.WEXITED | os.WNOWAIT)
+        return await found("a+b", b"a" * 10_000 + b"b")
+
+    assert asyncio.run(looks())
 
 
 def test_a_process_that_was_lost_over_an_expression_is_replaced() -> None:

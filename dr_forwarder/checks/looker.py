@@ -55,7 +55,7 @@ class Lookers:
             busy = "all processes that look for `receive` are busy with other servers"
             raise asyncio.CancelledError from HindranceError(busy)
         try:
-            looker = self._idle.pop() if self._idle else await _started()
+            looker = self._idle_one() or await _started()
             began_s = time.perf_counter()
             try:
                 said = await looker.ask(receive, text, limit_s)
@@ -68,6 +68,15 @@ class Lookers:
         if said == _LATE:
             raise TimeoutError
         return said == _FOUND, time.perf_counter() - began_s
+
+    def _idle_one(self) -> _Looker | None:
+        """One that is still there: the host may have ended it, for want of memory say."""
+        while self._idle:
+            looker = self._idle.pop()
+            if looker.is_alive:
+                return looker
+            looker.end()
+        return None
 
     def end(self) -> None:
         """Ends those that have nothing to do."""
@@ -121,6 +130,11 @@ class _Looker:
             raise
         finally:
             theirs.close()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process has not ended yet."""
+        return self._process.poll() is None
 
     async def hear(self, limit_s: float) -> bytes:
         """The next byte; raises TimeoutError, also when the process has ended."""
