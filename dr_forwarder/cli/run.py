@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -57,6 +58,7 @@ def _listen(text: str | None) -> Listen | None:
 @click.option(
     "--mac",
     type=click.Choice([mode.value for mode in MacMode]),
+    callback=lambda _context, _option, text: text and MacMode(text),
     help="Which MAC address the VIPs are announced with.",
 )
 @click.option(
@@ -68,6 +70,7 @@ def _listen(text: str | None) -> Listen | None:
 @click.option(
     "--io",
     type=click.Choice([each.value for each in IoMode]),
+    callback=lambda _context, _option, text: text and IoMode(text),
     help="How frames come in: packet sockets, xdp beside them, or auto.",
 )
 @click.option(
@@ -79,7 +82,7 @@ def _listen(text: str | None) -> Listen | None:
 @click.option(
     "--realtime",
     is_flag=True,
-    help="Forward before other programs and the kernel's packet threads.",
+    help="Give forwarding a real-time priority, above the kernel's packet threads.",
 )
 @click.option(
     "--state-dir", type=click.Path(file_okay=False, path_type=Path), help="For run-time files."
@@ -111,28 +114,21 @@ def _listen(text: str | None) -> Listen | None:
 @click.option("-v", "--verbose", is_flag=True, help="Log every detail.")
 def command(
     config: Path | None,
-    interface: str | None,
     interface_wait: int | None,
-    mac: str | None,
-    vlan: Vlan | None,
-    io: str | None,
-    workers: int | None,
-    realtime: bool,
-    state_dir: Path | None,
     marks: Path | None,
-    listen: Listen | None,
-    listen_writable: bool,
     persist: bool,
     persist_file: Path | None,
-    standby: bool,
     skip_unsupported: bool,
     verbose: bool,
+    **settings: Any,
 ) -> None:
     """Run the director for CONFIG: ldirectord's own file, or native TOML.
 
     Without CONFIG it starts with no services, on --interface; they come over the control socket.
     SIGHUP reads the file again without breaking a connection; SIGTERM and SIGINT end it.
     """
+    # An option that is named after a setting takes precedence over the file.
+    interface = settings["interface"]
 
     def read(resolver: Resolver) -> Config:
         loaded = Config(_NO_FILE)
@@ -144,25 +140,13 @@ def command(
                 resolver=resolver,
                 interface=interface,
             )
-        settings = replace(
-            loaded.settings,
-            interface=interface or loaded.settings.interface,
-            interface_wait_s=(
-                loaded.settings.interface_wait_s if interface_wait is None else interface_wait
-            ),
-            mac=MacMode(mac) if mac else loaded.settings.mac,
-            vlan=vlan or loaded.settings.vlan,
-            io=IoMode(io) if io else loaded.settings.io,
-            workers=workers or loaded.settings.workers,
-            realtime=realtime or loaded.settings.realtime,
-            listen=listen or loaded.settings.listen,
-            listen_writable=listen_writable or loaded.settings.listen_writable,
-            standby=standby or loaded.settings.standby,
-            state_dir=state_dir or loaded.settings.state_dir,
-        )
-        if reason := metrics_missing(settings, HERE):
+        given = {name: said for name, said in settings.items() if said}
+        if interface_wait is not None:
+            given["interface_wait_s"] = interface_wait
+        chosen = replace(loaded.settings, **given)
+        if reason := metrics_missing(chosen, HERE):
             raise click.UsageError(reason)
-        return replace(loaded, settings=settings)
+        return replace(loaded, settings=chosen)
 
     if config is None and interface is None:
         raise click.UsageError("without CONFIG, say where the clients are: --interface NAME")

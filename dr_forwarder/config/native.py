@@ -67,7 +67,7 @@ DIRECTOR: tuple[Directive, ...] = (
         "realtime",
         _D,
         _FLAG,
-        "Forwarding goes before other programs and the kernel's packet threads, where it may.",
+        "Forwarding has a real-time priority above the kernel's packet threads, where permitted.",
         False,
     ),
     Directive("state_dir", _D, _TEXT, "Directory of the control socket and the connections."),
@@ -126,7 +126,7 @@ DIRECTOR: tuple[Directive, ...] = (
     ),
     _tuning(
         "unproved_share",
-        "Percent of the table for clients that have not gone on yet; 0: no share, as IPVS.",
+        "Percent of the table for connections not yet proved; 0: no limit, as in kernel IPVS.",
         50,
         high=100,
     ),
