@@ -330,8 +330,8 @@ NO_TEXTS = [
     pytest.param(SOUND.decode().encode("utf-16-be"), ":1: error: .* save it as UTF-8", id="and BE"),
     pytest.param(SOUND + bytes(512), ":3: error: has NUL bytes: is the file damaged", id="NULs"),
     pytest.param(b"# a\0b\n" + SOUND, ":1: error: has NUL bytes", id="one"),
-    pytest.param(gzip.compress(SOUND), ":1: error: is no text file", id="gzip"),
-    pytest.param(bytes(range(1, 256)) * 4, ":1: error: is no text file", id="binary"),
+    pytest.param(gzip.compress(SOUND), ":1: error: is not a text file", id="gzip"),
+    pytest.param(bytes(range(1, 256)) * 4, ":1: error: is not a text file", id="binary"),
 ]
 
 
@@ -348,7 +348,7 @@ WORDS = [
     pytest.param(
         "10.10.10.61-10.10.10.62:80", "a range is written 10.10.10.61->10.10.10.62", id="-"
     ),
-    pytest.param(f"{'a' * 64}.example:80", "(no name is written so)", id="a long label"),
+    pytest.param(f"{'a' * 64}.example:80", "(not a valid host name)", id="a long label"),
     pytest.param("nosuch.invalid:80", "(name or service not known)", id="unknown"),
 ]
 

@@ -308,7 +308,7 @@ def test_no_reason_is_a_bug_of_ours(sweep: Sweep) -> None:
 
 def test_nothing_is_left_of_it(sweep: Sweep) -> None:
     assert sweep.growth < GROWTH_BYTES
-    # Patterns are tried in asyncio's own threads, of which there are so many at the most.
+    # asyncio has so many threads of its own at the most.
     assert sweep.threads <= min(32, (os.cpu_count() or 1) + 4), threading.enumerate()
     assert sweep.descriptors <= len(APART)  # workers that were ended and started anew
     assert children() <= sweep.children

@@ -26,7 +26,7 @@ from ..printable import printable
 )
 @click.option("--skip-unsupported", is_flag=True, help="Leave masq and ipip servers out.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, in ldirectord's own words.")
-@click.option("--show-secrets", is_flag=True, help="Passwords too, which are hidden otherwise.")
+@click.option("--show-secrets", is_flag=True, help="Show passwords, which are otherwise hidden.")
 def command(
     config: Path,
     strict: bool,

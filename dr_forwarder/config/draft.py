@@ -90,8 +90,8 @@ class Reading:
         except (OSError, UnicodeError) as error:
             if found := _RANGE.fullmatch(host):
                 cure = f"a range is written {found[1]}->{found[2]}"
-                raise self.error(f"{shown(host)} is no host: {cure}", line) from error
-            reason = "no name is written so"
+                raise self.error(f"{shown(host)} is not a host: {cure}", line) from error
+            reason = "not a valid host name"
             if isinstance(error, OSError):
                 reason = error.strerror.lower() if error.strerror else str(error)
             raise self.error(

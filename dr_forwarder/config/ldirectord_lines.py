@@ -75,17 +75,17 @@ def decoded(raw: bytes) -> str:
 
 
 def no_text(raw: bytes) -> tuple[str, int] | None:
-    """Say why a file is no text and what to do, and at which line; nothing if it is one."""
+    """Say why a file is not text, what to do, and at which line; nothing if it is text."""
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return None
     if raw.startswith(_PACKED) or len(_CONTROL.findall(raw)) * _RARE > len(raw):
-        return "is no text file", 1
+        return "is not a text file", 1
     first = raw.find(b"\0")
     if first < 0:
         return None
     even, odd = raw[0::2].count(0), raw[1::2].count(0)
     if max(even, odd) * 4 > len(raw) and min(even, odd) * 16 < len(raw):
-        return "is no text in UTF-8 (in UTF-16, maybe): save it as UTF-8", 1
+        return "is not UTF-8 text (it may be UTF-16): save it as UTF-8", 1
     return "has NUL bytes: is the file damaged?", raw.count(b"\n", 0, first) + 1
 
 
