@@ -315,8 +315,35 @@ def test_nothing_fails_while_the_interface_is_away_nor_what_began_then() -> None
     trouble.heard(LinkEvent(LinkStep.UP, "eth0"), now_s=30)
     result = trouble.judged(FOUR, FAILED, UP, now_s=34)
     assert (result.passed, result.reason) == (None, "interface eth0 was down")
-    assert trouble.judged(FOUR, FAILED, UP, now_s=36) == FAILED
     assert trouble.judged(FOUR, PASSED, DOWN, now_s=40) == PASSED
+
+
+def judged_after_it_came_back(
+    trouble: LinkTrouble, result: Result, *, began_s: float
+) -> bool | None:
+    """It came back at 100 s."""
+    return trouble.judged(FOUR, result, UP, now_s=100 + began_s + result.duration_s).passed
+
+
+def test_what_begins_just_after_the_interface_came_back_may_fail_with_what_began_before() -> None:
+    trouble = LinkTrouble()
+    trouble.heard(LinkEvent(LinkStep.UP, "eth0"), now_s=100)
+    unreachable = Result(False, "no route to host", 0.4)
+    assert judged_after_it_came_back(trouble, PASSED, began_s=0.1) is True
+    assert judged_after_it_came_back(trouble, unreachable, began_s=0.5) is None
+    assert judged_after_it_came_back(trouble, unreachable, began_s=2.9) is None
+    assert judged_after_it_came_back(trouble, unreachable, began_s=3.1) is False
+
+
+def test_a_switch_port_that_is_still_blocked_is_no_servers_fault() -> None:
+    trouble = LinkTrouble()
+    trouble.heard(LinkEvent(LinkStep.UP, "eth0"), now_s=100)
+    assert judged_after_it_came_back(trouble, FAILED, began_s=10) is None
+    assert judged_after_it_came_back(trouble, FAILED, began_s=34) is None
+    assert judged_after_it_came_back(trouble, FAILED, began_s=36) is False
+    trouble.heard(LinkEvent(LinkStep.UP, "eth0"), now_s=100)
+    assert judged_after_it_came_back(trouble, PASSED, began_s=9) is True
+    assert judged_after_it_came_back(trouble, FAILED, began_s=10) is False
 
 
 def test_nothing_fails_while_the_director_cannot_work_unless_others_answer() -> None:
